@@ -1,0 +1,50 @@
+# The daily commands. `make help` lists them.
+PYTHON ?= python3
+UV := .tools/bin/uv
+VENV := .venv
+STAMP := $(VENV)/.installed
+export UV_PYTHON_DOWNLOADS := never
+export UV_COMPILE_BYTECODE := 1
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## install exactly what the lock names; leaves .venv/bin/cellworks
+
+demo: setup ## simulate, ingest, curate, check, learn and act; again: the next production day
+	$(VENV)/bin/cellworks demo
+
+ui: setup ## Dagster (webserver and daemon) and MLflow on 127.0.0.1
+	$(VENV)/bin/cellworks ui
+
+lint: setup ## style, import rules, SQL style
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+
+types: setup ## strict types
+	$(VENV)/bin/mypy
+
+check: lint types ## lint, types and the quick tests (two minutes)
+	$(VENV)/bin/pytest -m "not slow"
+
+test: setup ## the whole suite
+	$(VENV)/bin/pytest
+
+lock: $(UV) ## resolve again: hashes, no address of any index
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+.PHONY: help setup demo ui lint types check test lock

@@ -1,0 +1,1 @@
+"""Great Expectations suites generated from the control plan and the dbt contracts."""

@@ -1,0 +1,1 @@
+"""Machine learning without Dagster: features, training, gates, registry, scoring, drift."""

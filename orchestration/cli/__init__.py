@@ -1,0 +1,1 @@
+"""The cellworks command line; Dagster is imported only inside commands."""

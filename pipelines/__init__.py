@@ -1,0 +1,1 @@
+"""Data in motion without Dagster: lake, ingestion, control plan, curation, actions, the plant twin."""
