@@ -1,0 +1,58 @@
+"""Where and as of when a solution is trained, judged, scored and watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pipelines.control_plan.site import Site
+    from pipelines.lake.home import Home
+
+Mode = Literal["search", "refit"]
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """Everything outside the spec that a run depends on.
+
+    Attributes:
+        home: Where the state is kept.
+        site: The site with its control plan; None only for a file table outside any plan.
+        snapshot: Lake snapshot to read, the published one; None reads the newest (file tables have none).
+        as_of: The plant's now (UTC, naive); labels known later are not seen. None: all labels.
+        mlflow_uri: Tracking and registry address; default the home's SQLite file.
+        n_threads: Threads for fits and predictions, at least 1.
+        mode: `search` spends `search.trials`, `refit` starts from the best known parameters.
+        inputs_passed: Whether the inputs' expectations passed; None means nobody looked, which no gate accepts
+            for lake tables.
+        actor: Who runs this; recorded in runs and audits.
+        files_root: Folder against which relative file tables are resolved.
+    """
+
+    home: Home
+    site: Site | None = None
+    snapshot: int | None = None
+    as_of: datetime | None = None
+    mlflow_uri: str | None = None
+    n_threads: int = 2
+    mode: Mode = "search"
+    inputs_passed: bool | None = None
+    actor: str = "nightly"
+    files_root: Path | None = None
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow address in use."""
+        return self.mlflow_uri or str(self.home.mlflow_uri)
+
+    @property
+    def plan_hash(self) -> str:
+        """SHA-256 of the control plan's files; empty without a site."""
+        return str(self.site.plan.hash) if self.site is not None else ""
+
+    def with_mode(self, mode: Mode) -> ModelContext:
+        """A copy in another mode."""
+        return replace(self, mode=mode)

@@ -1,0 +1,1 @@
+"""Live skill once labels arrive; drift of inputs and scores until then."""

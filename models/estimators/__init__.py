@@ -1,0 +1,1 @@
+"""XGBoost, LightGBM and a linear model behind one small protocol."""

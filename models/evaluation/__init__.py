@@ -1,0 +1,1 @@
+"""Metrics, intervals, baselines, calibration, conformal bounds, costs, slices, plots."""

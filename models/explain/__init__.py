@@ -1,0 +1,1 @@
+"""Which features matter, and why one prediction came out as it did."""

@@ -1,0 +1,1 @@
+"""From a raw target column to what a learner fits."""

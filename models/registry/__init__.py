@@ -1,0 +1,1 @@
+"""Runs, versions, aliases, verdicts and model cards in MLflow."""

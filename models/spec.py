@@ -1,0 +1,195 @@
+"""What a predictive solution is, as its YAML says it. Light: pydantic only, safe to import anywhere."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Task = Literal["regression", "quantile", "binary", "multiclass"]
+ActionKind = Literal[
+    "alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"
+]
+Library = Literal["lightgbm", "xgboost", "linear"]
+
+
+class Part(BaseModel):
+    """Base of every part: immutable, and an unknown key is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureSelection(Part):
+    """Which columns of the table may become features; shell patterns, exclusion wins."""
+
+    select: list[str] = Field(default_factory=lambda: ["*"])
+    exclude: list[str] = Field(default_factory=list)
+
+
+class Target(Part):
+    """What is predicted. `table` names a label table joined on the keys; None: a column of the feature table."""
+
+    column: str
+    table: str | None = None
+    known_at: str | None = Field(default=None, description="column: when the label became known (UTC)")
+    positive: bool | int | float | str | None = Field(
+        default=None, description="binary: the value that is the event to act upon; default: true, 1 or the rarer one"
+    )
+    unit: str = ""
+
+
+class Split(Part):
+    """How the hold-out and the inner folds are cut: time-forward by group where there is time and group."""
+
+    time: str | None = Field(default=None, description="column: the moment the solution acts for this entity")
+    group: str | None = Field(default=None, description="column: lot, batch, failure event; never cut in two")
+    holdout_ratio: float = Field(default=0.2, gt=0.0, lt=0.6)
+    folds: int = Field(default=3, ge=1, le=10)
+
+
+class Costs(Part):
+    """Cost of each outcome per entity, in `unit`; `matrix[actual][decided]` for multiclass."""
+
+    false_positive: float = 0.0
+    false_negative: float = 0.0
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+    matrix: dict[str, dict[str, float]] | None = None
+    unit: str = "US$"
+
+
+class Baseline(Part):
+    """A naive prediction that already stands in the table, such as the standard cost."""
+
+    column: str | None = None
+    table: str | None = Field(default=None, description="table joined on the keys; None: the feature table")
+
+
+class Search(Part):
+    """The search's budget, in trials so that a seed means something."""
+
+    trials: int = Field(default=20, ge=1, le=1000)
+    refit_trials: int = Field(default=3, ge=1, le=100)
+    max_rounds: int = Field(default=300, ge=10, le=5000)
+    early_stopping_rounds: int = Field(default=30, ge=5)
+    max_rows: int = Field(default=40_000, ge=100, description="newest rows the trials use; the final fit uses all")
+    libraries: list[Library] = Field(default_factory=lambda: ["lightgbm", "xgboost", "linear"], min_length=1)
+    seed: int = 7
+
+
+class Gates(Part):
+    """Limits that a challenger must keep. Each default is on; ratios in [0, 1]."""
+
+    min_holdout_rows: int = Field(default=30, ge=1)
+    min_holdout_groups: int = Field(default=5, ge=2)
+    min_holdout_positives: int = Field(default=10, ge=1, description="classification: of each class")
+    min_skill: float = Field(default=0.0, description="regression: 1 - RMSE / RMSE of the lot mean, at least")
+    not_worse_margin: float = Field(default=0.02, ge=0.0, description="share of the champion's loss")
+    slice_tolerance: float = Field(default=0.10, ge=0.0, description="share of the reference's loss in the slice")
+    min_slice_rows: int = Field(default=200, ge=10)
+    max_calibration_error: float = Field(default=0.03, gt=0.0)
+    max_coverage_gap: float = Field(default=0.05, gt=0.0, description="|coverage - nominal| of the intervals")
+    max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0)
+    leak_score: float = Field(default=0.997, gt=0.5, le=1.0, description="AUC or R2 above this is suspected a leak")
+    leak_share: float = Field(default=0.9, gt=0.5, le=1.0, description="share of SHAP one feature may have")
+    horizon_nights: int = Field(default=60, ge=1, description="nights over which 5 % false claims are spent")
+
+
+class Trigger(Part):
+    """When the jobs run."""
+
+    nightly: bool = True
+    weekly_search: bool = True
+    on_new_data: bool = True
+    on_drift: bool = True
+
+
+class Action(Part):
+    """What follows from a prediction. Binary acts above the cost-optimal threshold."""
+
+    kind: ActionKind = "report"
+    above: float | None = Field(default=None, description="regression, quantile: acts when the value is above")
+    below: float | None = None
+    classes: list[str] = Field(default_factory=list, description="multiclass: the classes that act")
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Explain(Part):
+    """Reasons (tree SHAP) per prediction: how many and for which rows."""
+
+    top_k: int = Field(default=3, ge=0, le=20)
+    rows: Literal["acting", "sample", "all", "none"] = "acting"
+    sample_rows: int = Field(default=200, ge=0, description="further rows, seeded, beside those that act")
+
+
+class PredictiveSpec(Part):
+    """One predictive solution: its question, inputs, target, limits and action."""
+
+    stage: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    slug: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    question: str
+    owner: str = ""
+    description: str = ""
+    entity: str = "row"
+    table: str = Field(min_length=1, description="lake relation (marts.cell_at_formation) or a CSV/Parquet file")
+    keys: list[str] = Field(min_length=1)
+    domain: str | None = Field(default=None, description="domain whose published snapshot is read")
+    acts_at: str | None = None
+    features: FeatureSelection = Field(default_factory=FeatureSelection)
+    target: Target
+    task: Task
+    quantiles: list[float] = Field(default_factory=lambda: [0.05, 0.5, 0.95])
+    interval_coverage: float = Field(default=0.9, gt=0.0, lt=1.0)
+    split: Split = Field(default_factory=Split)
+    costs: Costs | None = None
+    baseline: Baseline = Field(default_factory=Baseline)
+    slices: list[str] = Field(default_factory=list)
+    metric: str | None = None
+    monotone: Literal["plan", "none"] = "none"
+    search: Search = Field(default_factory=Search)
+    gates: Gates = Field(default_factory=Gates)
+    trigger: Trigger = Field(default_factory=Trigger)
+    action: Action = Field(default_factory=Action)
+    explain: Explain = Field(default_factory=Explain)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _three_rising(cls, value: list[float]) -> list[float]:
+        if len(value) != 3 or not 0 < value[0] < value[1] < value[2] < 1:
+            msg = f"quantiles are three rising numbers inside (0, 1): low, middle, high; found {value}"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PredictiveSpec:
+        if self.target.column in self.keys:
+            msg = f"the target '{self.target.column}' is also a key"
+            raise ValueError(msg)
+        if self.costs is not None and self.task in ("regression", "quantile"):
+            msg = f"costs belong to classification; the task is {self.task}"
+            raise ValueError(msg)
+        if self.costs is not None and (self.costs.matrix is not None) != (self.task == "multiclass"):
+            msg = "costs.matrix is for multiclass, and multiclass costs need it"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name in the model registry: `<stage>.<slug>`."""
+        return f"{self.stage}.{self.slug}"
+
+    @property
+    def solution(self) -> str:
+        """Path-like name a person types: `<stage>/<slug>`."""
+        return f"{self.stage}/{self.slug}"
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the target is a class."""
+        return self.task in ("binary", "multiclass")
+
+    @property
+    def primary_metric(self) -> str:
+        """Metric shown first; lower or higher is better as `models.evaluation.metrics` says."""
+        defaults = {"regression": "rmse", "quantile": "pinball", "binary": "roc_auc", "multiclass": "macro_f1"}
+        return self.metric or defaults[self.task]

@@ -1,0 +1,1 @@
+"""Hold-out and inner folds: time-forward, grouped."""

@@ -1,0 +1,1 @@
+"""The search: both libraries in one seeded study."""
