@@ -1,0 +1,241 @@
+"""One solution's rows as Arrow: candidate features, keys, raw target, times, groups, baseline, slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.context import ModelContext
+from models.features.select import Selection, kind_of, select_features
+from models.features.source import Tables, file_digest, file_suffix, open_tables, resolve_file
+from models.spec import PredictiveSpec
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.sql import quote_identifier
+
+Array = npt.NDArray[Any]
+_TARGET, _KNOWN, _TIME, _GROUP, _BASE = "__target", "__known_at", "__time", "__group", "__baseline"
+_KEY = "__key_"
+
+
+@dataclass
+class Frame:
+    """Rows in the order of time and keys, so that a seed means the same on every machine.
+
+    Attributes:
+        table: candidate feature columns (numbers as float32, categories as text) and the keys.
+        selection: which columns those are, and why others are not.
+        target: raw labels; null where not known as of the context's moment. None when not asked for.
+        known_at: when each label became known, datetime64[us]; None without such a column.
+        time: when the solution acts, datetime64[us]; None for a table without time.
+        group: text of the group; None without one.
+        baseline: naive prediction of the table; None without one.
+        slices: text per row of each slice column.
+        digest: snapshot id or file hash.
+    """
+
+    table: pa.Table
+    selection: Selection
+    keys: list[str]
+    target: pa.ChunkedArray | None = None
+    known_at: Array | None = None
+    time: Array | None = None
+    group: pa.ChunkedArray | None = None
+    baseline: Array | None = None
+    slices: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows."""
+        return int(self.table.num_rows)
+
+    def take(self, rows: Array) -> Frame:
+        """The frame of some rows (indices or a boolean mask)."""
+        index = pa.array(np.flatnonzero(rows) if rows.dtype == bool else rows)
+        return Frame(
+            table=self.table.take(index),
+            selection=self.selection,
+            keys=self.keys,
+            target=None if self.target is None else self.target.take(index),
+            known_at=None if self.known_at is None else self.known_at[rows],
+            time=None if self.time is None else self.time[rows],
+            group=None if self.group is None else self.group.take(index),
+            baseline=None if self.baseline is None else self.baseline[rows],
+            slices={name: column.take(index) for name, column in self.slices.items()},
+            digest=self.digest,
+        )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where each column comes from: alias per table."""
+
+    tables: dict[str, str]
+    columns: dict[str, dict[str, str]]
+
+    def find(self, column: str, table: str | None, spec: PredictiveSpec, what: str) -> str:
+        """SQL of a column, looked for in its own table first."""
+        for name in dict.fromkeys([table or spec.table, spec.table, *self.tables]):
+            if column in self.columns[name]:
+                return f"{self.tables[name]}.{quote_identifier(column)}"
+        raise CellworksError(
+            f"{what} '{column}' is missing",
+            expected=f"a column of {', '.join(self.tables)}",
+            found=", ".join(list(self.columns[table or spec.table])[:30]),
+            where=spec.solution,
+        )
+
+    def type_of(self, column: str, table: str | None, spec: PredictiveSpec) -> str:
+        """DuckDB type of a column that `find` has found."""
+        order = dict.fromkeys([table or spec.table, spec.table, *self.tables])
+        return next(self.columns[name][column] for name in order if column in self.columns[name])
+
+
+def _sources(tables: Tables, spec: PredictiveSpec, with_target: bool) -> _Source:
+    names = [spec.table]
+    if with_target:
+        names += [name for name in (spec.target.table, spec.baseline.table) if name and name not in names]
+    aliases = {name: f"t{place}" for place, name in enumerate(names)}
+    return _Source(aliases, {name: tables.columns(name) for name in names})
+
+
+def _feature_sql(selection: Selection) -> list[str]:
+    numbers = [f"CAST(t0.{quote_identifier(n)} AS FLOAT) AS {quote_identifier(n)}" for n in selection.numbers]
+    texts = [f"CAST(t0.{quote_identifier(n)} AS VARCHAR) AS {quote_identifier(n)}" for n in selection.categories]
+    return numbers + texts
+
+
+def _label_sql(source: _Source, spec: PredictiveSpec, ctx: ModelContext) -> tuple[list[str], list[object]]:
+    """Target, known-at and baseline columns; a label known later than the context's moment is null."""
+    target = source.find(spec.target.column, spec.target.table, spec, "the target")
+    if kind_of(source.type_of(spec.target.column, spec.target.table, spec)) is None:
+        found = source.type_of(spec.target.column, spec.target.table, spec)
+        raise CellworksError(
+            f"the target '{spec.target.column}' has a type that cannot be predicted",
+            expected="a number, a boolean or a class",
+            found=found,
+            where=spec.solution,
+        )
+    out, parameters = [], list[object]()
+    if spec.target.known_at:
+        known = source.find(spec.target.known_at, spec.target.table, spec, "the column target.known_at")
+        out.append(f"CAST({known} AS TIMESTAMP) AS {_KNOWN}")
+        if ctx.as_of is not None:
+            target = f"CASE WHEN {known} <= CAST(? AS TIMESTAMP) THEN {target} END"
+            parameters.append(ctx.as_of)
+    out.insert(0, f"{target} AS {_TARGET}")
+    if spec.baseline.column:
+        column = source.find(spec.baseline.column, spec.baseline.table, spec, "the column baseline.column")
+        out.append(f"CAST({column} AS DOUBLE) AS {_BASE}")
+    return out, parameters
+
+
+def _query(
+    tables: Tables, source: _Source, spec: PredictiveSpec, ctx: ModelContext, selection: Selection, with_target: bool
+) -> tuple[str, str, list[object]]:
+    """SELECT and FROM, the ORDER BY, and the parameters of the labels."""
+    keys = [source.find(key, None, spec, "the key") for key in spec.keys]
+    parts = [f"{sql} AS {quote_identifier(_KEY + key)}" for sql, key in zip(keys, spec.keys, strict=True)]
+    parts += _feature_sql(selection)
+    order = list(keys)
+    if spec.split.time:
+        time = source.find(spec.split.time, None, spec, "the column split.time")
+        parts.append(f"CAST({time} AS TIMESTAMP) AS {_TIME}")
+        order.insert(0, time)
+    if with_target and spec.split.group:
+        group = source.find(spec.split.group, spec.target.table, spec, "the column split.group")
+        parts.append(f"CAST({group} AS VARCHAR) AS {_GROUP}")
+    for place, name in enumerate(spec.slices):
+        column = source.find(name, None, spec, "the slice")
+        parts.append(f"coalesce(CAST({column} AS VARCHAR), 'missing') AS __slice_{place}")
+    parameters: list[object] = []
+    if with_target:
+        labels, parameters = _label_sql(source, spec, ctx)
+        parts += labels
+    return f"SELECT {', '.join(parts)} FROM {_joined(tables, source, spec)}", ", ".join(order), parameters
+
+
+def _joined(tables: Tables, source: _Source, spec: PredictiveSpec) -> str:
+    """FROM clause: the feature table and what is joined to it on the keys."""
+    sql = ""
+    for name, alias in source.tables.items():
+        relation = f"{tables.relation(name)} AS {alias}"
+        on = " AND ".join(f"t0.{quote_identifier(key)} = {alias}.{quote_identifier(key)}" for key in spec.keys)
+        sql = f"{sql} LEFT JOIN {relation} ON {on}" if sql else relation
+    return sql
+
+
+def _moment(table: pa.Table, name: str) -> Array | None:
+    """A timestamp column as datetime64[us]; None when the query had none."""
+    if name not in table.column_names:
+        return None
+    return np.asarray(table.column(name).to_numpy()).astype("datetime64[us]")
+
+
+def _check_keys(table: pa.Table, spec: PredictiveSpec) -> None:
+    """Refuse keys that do not name one row."""
+    names = [_KEY + key for key in spec.keys]
+    distinct = table.group_by(names).aggregate([]).num_rows
+    if distinct != table.num_rows:
+        raise CellworksError(
+            f"the keys {', '.join(spec.keys)} do not name one row of '{spec.table}'",
+            expected=f"{table.num_rows} different keys",
+            found=f"{distinct}",
+            mend="name more key columns, or a label table with one row per entity",
+            where=spec.solution,
+        )
+
+
+def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selection: Selection) -> Frame:
+    """Part the query's result into the frame's fields."""
+    if table.num_rows == 0:
+        raise CellworksError(
+            f"the table '{spec.table}' has no rows",
+            expected="at least 50 labelled rows",
+            found="0 rows",
+            where=spec.solution,
+        )
+    _check_keys(table, spec)
+    names = table.column_names
+    suffix = file_suffix(spec.table)
+    digest = str(ctx.snapshot or 0) if suffix is None else file_digest(resolve_file(spec.table, ctx.files_root))
+    return Frame(
+        table=table.select([*selection.columns, *(_KEY + key for key in spec.keys)]),
+        selection=selection,
+        keys=list(spec.keys),
+        target=table.column(_TARGET) if _TARGET in names else None,
+        known_at=_moment(table, _KNOWN),
+        time=_moment(table, _TIME),
+        group=table.column(_GROUP) if _GROUP in names else None,
+        baseline=np.asarray(table.column(_BASE).to_numpy(), dtype=np.float64) if _BASE in names else None,
+        slices={name: table.column(f"__slice_{place}") for place, name in enumerate(spec.slices)},
+        digest=digest,
+    )
+
+
+def load_frame(spec: PredictiveSpec, ctx: ModelContext, *, with_target: bool = True, where: str = "") -> Frame:
+    """Read a solution's rows.
+
+    Args:
+        spec: the solution.
+        ctx: snapshot, moment and threads.
+        with_target: join the labels, the group and the baseline as well; scoring does not.
+        where: SQL condition over `t0` (the feature table), made of quoted names and literals only.
+
+    Returns:
+        The frame, ordered by time and keys.
+
+    Raises:
+        CellworksError: a table or column is missing, a feature leaks, or keys are not unique.
+    """
+    with open_tables(ctx, spec.table) as tables:
+        source = _sources(tables, spec, with_target)
+        selection = select_features(spec, ctx, source.columns[spec.table])
+        query, order, parameters = _query(tables, source, spec, ctx, selection, with_target)
+        condition = f" WHERE {where}" if where else ""
+        table = tables.arrow(f"{query}{condition} ORDER BY {order}", parameters)
+    return _assemble(table, spec, ctx, selection)

@@ -1,0 +1,146 @@
+"""Raw target column to what a learner fits; anything that cannot be learnt is refused with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.spec import PredictiveSpec
+from pipelines.control_plan.errors import CellworksError
+
+Array = npt.NDArray[Any]
+MIN_LABELLED = 50
+MAX_CLASSES = 50
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels ready to fit.
+
+    Attributes:
+        y: float64 per row; class number for classification; NaN where there is no label.
+        classes: names by class number; empty for regression. Binary: [other, event].
+        infinite: labels that were infinite and count as missing.
+    """
+
+    y: Array
+    classes: list[str]
+    infinite: int = 0
+
+    @property
+    def known(self) -> Array:
+        """Rows with a label."""
+        return ~np.isnan(self.y)
+
+
+def class_text(value: Any) -> str:
+    """One way to write a class: `true`, `3`, `A`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _refuse(spec: PredictiveSpec, found: str, expected: str, mend: str = "") -> CellworksError:
+    return CellworksError(
+        f"the target '{spec.target.column}' cannot be learnt",
+        found=found,
+        expected=expected,
+        mend=mend,
+        where=spec.solution,
+    )
+
+
+def _numeric(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        raise _refuse(spec, f"values of type {column.type}", f"numbers for task {spec.task}", "set task: multiclass or binary")
+    y = np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    infinite = int(np.isinf(y).sum())
+    y[np.isinf(y)] = np.nan
+    return Labels(y, [], infinite)
+
+
+def _class_numbers(column: pa.ChunkedArray) -> tuple[Array, list[str]]:
+    """Class names in order of their text, and each row's number (NaN: no label)."""
+    if pa.types.is_floating(column.type):
+        values = column.to_numpy()
+        column = pa.chunked_array([pa.array(values, from_pandas=True)])
+    encoded = column.combine_chunks().dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    names = [class_text(value) for value in encoded.dictionary.to_pylist()]
+    order = sorted(range(len(names)), key=lambda place: names[place])
+    rank = np.empty(max(len(names), 1))
+    rank[order] = np.arange(len(names))
+    index = np.asarray(encoded.indices.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    y = np.full(len(index), np.nan)
+    has = ~np.isnan(index)
+    y[has] = rank[index[has].astype(int)]
+    return y, [names[place] for place in order]
+
+
+def _positive(spec: PredictiveSpec, y: Array, classes: list[str]) -> int:
+    """Number of the class that is the event: named, else true/1/yes, else the rarer one."""
+    if spec.target.positive is not None:
+        wanted = class_text(spec.target.positive)
+        if wanted not in classes:
+            raise _refuse(spec, f"classes {', '.join(classes)}", f"target.positive '{wanted}' among them")
+        return classes.index(wanted)
+    for usual in ("true", "1", "yes", "True", "Yes"):
+        if usual in classes:
+            return classes.index(usual)
+    return int(np.nansum(y == 1) <= np.nansum(y == 0))
+
+
+def _binary(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
+    y, classes = _class_numbers(column)
+    if len(classes) > 2:
+        raise _refuse(spec, f"{len(classes)} classes: {', '.join(classes[:8])}", "two classes", "set task: multiclass")
+    if len(classes) < 2:
+        return Labels(y, classes)
+    event = _positive(spec, y, classes)
+    if event == 0:
+        y, classes = 1.0 - y, [classes[1], classes[0]]
+    return Labels(y, classes)
+
+
+def make_labels(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
+    """Labels of a frame.
+
+    Args:
+        spec: names the target, the task and the positive class.
+        column: raw target; null where not known.
+
+    Returns:
+        Labels; every check passed.
+
+    Raises:
+        CellworksError: all null, fewer than 50 labelled rows, one class only, too many classes, a constant.
+    """
+    if spec.task == "binary":
+        labels = _binary(spec, column)
+    elif spec.task == "multiclass":
+        labels = Labels(*_class_numbers(column))
+    else:
+        labels = _numeric(spec, column)
+    check_labels(spec, labels, len(column))
+    return labels
+
+
+def check_labels(spec: PredictiveSpec, labels: Labels, n_rows: int) -> None:
+    """Refuse labels that nothing can be learnt from; see `make_labels`."""
+    known = labels.y[labels.known]
+    if len(known) == 0:
+        raise _refuse(spec, f"{n_rows} rows, every label missing", "labels", "wait until labels are known, or check the join")
+    if len(known) < MIN_LABELLED:
+        raise _refuse(spec, f"{len(known)} labelled rows of {n_rows}", f"at least {MIN_LABELLED} labelled rows")
+    if spec.is_classification and len(np.unique(known)) < 2:
+        raise _refuse(spec, f"one class only: {labels.classes[int(known[0])]}", "at least two classes")
+    if spec.task == "multiclass" and len(labels.classes) > MAX_CLASSES:
+        raise _refuse(spec, f"{len(labels.classes)} classes", f"at most {MAX_CLASSES} classes", "set task: regression")
+    if not spec.is_classification and known.min() == known.max():
+        raise _refuse(spec, f"every label is {known[0]:g}", "labels that vary")
