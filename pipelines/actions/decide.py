@@ -1,0 +1,122 @@
+"""Reading actions and deciding on them; a decision is one more row of the audit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from duckdb import DuckDBPyConnection
+
+from pipelines.actions.tables import STATE_SQL, ensure_tables
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import Site
+from pipelines.lake.connection import transaction
+
+Decision = Literal["approved", "rejected"]
+_OPEN = ("advised", "awaiting_approval")
+
+
+def list_actions(
+    con: DuckDBPyConnection, *, solution: str | None = None, state: str | None = None, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Actions with their present state, newest first, then by priority.
+
+    Args:
+        con: a connection to the lake.
+        solution: only this slug.
+        state: only this state (shadowed, advised, awaiting_approval, released, approved, rejected).
+        limit: rows at most.
+
+    Returns:
+        One dict per action: the columns of `ops.action`, then state, decided_by, decided_why and decided_at.
+    """
+    if not _has_tables(con):
+        return []
+    result = con.execute(
+        f"SELECT * FROM ({STATE_SQL}) WHERE (? IS NULL OR solution = ?) AND (? IS NULL OR state = ?)"
+        " ORDER BY proposed_at DESC, priority DESC, action_id LIMIT ?",
+        [solution, solution, state, state, limit],
+    )
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def decide(
+    con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: str, why: str
+) -> None:
+    """Approve or reject an action that is advised or awaits approval.
+
+    Args:
+        con: a writing connection to the lake, outside a transaction.
+        site: tells how long an action may wait.
+        action_id: id, or the beginning of one that is unique.
+        decision: approved or rejected.
+        who: the person.
+        why: the reason, kept in the audit.
+
+    Raises:
+        CellworksError: no such action, it is decided already, it has lapsed, or no reason was given.
+    """
+    if not who.strip() or not why.strip():
+        raise CellworksError(
+            "a decision needs a person and a reason", expected="--who and --why", found="an empty text"
+        )
+    ensure_tables(con)
+    with transaction(con):
+        action = _one(con, action_id)
+        if action["state"] not in _OPEN:
+            raise CellworksError(
+                f"action {action['action_id'][:8]} can't be {decision}",
+                expected=f"an action that is {' or '.join(_OPEN)}",
+                found=f"it is {action['state']} ({action['decided_by']}: {action['decided_why']})",
+                mend="`cellworks actions` lists those that are open",
+            )
+        _refuse_lapsed(con, site, action)
+        con.execute(
+            "INSERT INTO lake.ops.action_audit VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                action["action_id"],
+                action["seq"] + 1,
+                decision,
+                who,
+                why,
+                datetime.now(UTC).replace(tzinfo=None),
+            ],
+        )
+
+
+def _has_tables(con: DuckDBPyConnection) -> bool:
+    found = con.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops'"
+        " AND table_name IN ('action', 'action_audit')"
+    ).fetchone()
+    return found is not None and int(found[0]) == 2
+
+
+def _one(con: DuckDBPyConnection, action_id: str) -> dict[str, Any]:
+    result = con.execute(f"SELECT * FROM ({STATE_SQL}) WHERE starts_with(action_id, ?)", [action_id])
+    names = [column[0] for column in result.description or []]
+    rows = result.fetchmany(2)
+    if len(rows) != 1 or not action_id:
+        raise CellworksError(
+            "no single action has that id",
+            expected="the id of one action, or enough of its beginning",
+            found=f"{'several begin' if rows else 'none begins'} with {action_id!r}",
+            mend="`cellworks actions` lists them",
+        )
+    return dict(zip(names, rows[0], strict=True))
+
+
+def _refuse_lapsed(con: DuckDBPyConnection, site: Site, action: dict[str, Any]) -> None:
+    policy = next((each for kind, each in site.actions.items() if kind == action["kind"]), None)
+    newest = con.execute("SELECT max(proposed_at) FROM lake.ops.action").fetchone()
+    if policy is None or newest is None:
+        return
+    lapses_at = action["proposed_at"] + timedelta(seconds=policy.valid_for_s)
+    if newest[0] > lapses_at:
+        raise CellworksError(
+            f"action {action['action_id'][:8]} has lapsed",
+            expected=f"a decision before {lapses_at:%Y-%m-%d %H:%M} UTC",
+            found=f"the plant is at {newest[0]:%Y-%m-%d %H:%M} UTC",
+            mend="act on the newest proposal instead",
+        )

@@ -1,0 +1,311 @@
+"""Proposing actions: guard rails first, then one append to the lake."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from pipelines.actions.tables import ensure_tables
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import ActionPolicy, Site
+from pipelines.lake.connection import transaction
+
+PROPOSAL = pa.schema(
+    [
+        ("target_id", pa.string()),
+        ("priority", pa.float64()),
+        ("reason", pa.string()),
+        ("characteristic_code", pa.string()),
+        ("current_value", pa.float64()),
+        ("proposed_value", pa.float64()),
+    ]
+)
+# The state in which an action starts, by the site's mode for its kind.
+INITIAL_STATE = {
+    "shadow": "shadowed",
+    "advise": "advised",
+    "approve": "awaiting_approval",
+    "auto": "released",
+}
+REST_TARGET = "*"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where proposals come from.
+
+    Attributes:
+        solution: slug of the solution.
+        kind: action kind, one of the site's.
+        at: the plant's now (UTC) at which they are proposed.
+        model_version: version that said so, "" for rules.
+        lake_snapshot: snapshot that it read.
+    """
+
+    solution: str
+    kind: str
+    at: datetime
+    model_version: str = ""
+    lake_snapshot: int | None = None
+
+
+@dataclass(frozen=True)
+class ActionReport:
+    """What became of a set of proposals: counts that add up to `received`.
+
+    Attributes:
+        proposed: written as actions of their own.
+        grouped: folded into one action because the day's limit was reached.
+        repeated: left out, the same target was acted on within the policy's cool-down or daily limit.
+        refused: left out by a guard rail, reason -> count.
+    """
+
+    received: int = 0
+    proposed: int = 0
+    grouped: int = 0
+    repeated: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table) -> ActionReport:
+    """Pass proposals through the site's guard rails and append what remains, in one transaction.
+
+    The most urgent come first. What exceeds the kind's limits of the day becomes one action that names
+    the count, so a storm can't bury the line's people. Running again over the same rows proposes nothing new.
+
+    Args:
+        con: a writing connection to the lake, outside a transaction.
+        site: gives mode, limits and the control plan.
+        origin: solution, kind and evidence.
+        rows: table with the columns of `PROPOSAL`; the last three matter for `setpoint_advice` only.
+
+    Returns:
+        Counts by outcome.
+
+    Raises:
+        CellworksError: the site has no policy for the kind, or a column is missing.
+    """
+    policy = _policy(site, origin.kind)
+    candidates = _columns(rows)
+    ensure_tables(con)
+    con.register("cw_candidate", candidates)
+    try:
+        with transaction(con):
+            return _append(con, site, origin, policy, candidates.num_rows)
+    finally:
+        con.unregister("cw_candidate")
+
+
+def _policy(site: Site, kind: str) -> ActionPolicy:
+    for known, policy in site.actions.items():
+        if known == kind:
+            return policy
+    raise CellworksError(
+        f"the site has no policy for actions of kind '{kind}'",
+        expected=f"one of {sorted(site.actions)}",
+        found=kind,
+        mend=f"add `{kind}:` with mode and limits under `actions:` in site.yaml",
+        where=str(site.folder / "site.yaml"),
+    )
+
+
+def _columns(rows: pa.Table) -> pa.Table:
+    missing = {"target_id", "priority", "reason"} - set(rows.column_names)
+    if missing:
+        raise CellworksError(
+            "proposals lack columns", expected=", ".join(PROPOSAL.names), found=f"no {sorted(missing)}"
+        )
+    columns = [
+        rows[name].cast(kind) if name in rows.column_names else pa.nulls(rows.num_rows, kind)
+        for name, kind in zip(PROPOSAL.names, PROPOSAL.types, strict=True)
+    ]
+    return pa.table(columns, schema=PROPOSAL)
+
+
+def _append(
+    con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, received: int
+) -> ActionReport:
+    _judge(con, site, origin)
+    _mark_repeats(con, origin, policy)
+    room = _room(con, site, origin, policy)
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE cw_ranked AS
+        SELECT *, row_number() OVER (ORDER BY priority DESC, target_id) AS rank
+        FROM cw_judged WHERE verdict = ''
+        """
+    )
+    kept = con.execute("SELECT count(*) FROM cw_ranked").fetchone()
+    fitting = int(kept[0]) if kept else 0
+    own = fitting if fitting <= room else max(room - 1, 0)
+    _write(con, site, origin, policy, own)
+    grouped = fitting - own
+    if grouped and room > 0:
+        _write_rest(con, site, origin, policy, own, grouped)
+    refused = dict(
+        con.execute(
+            "SELECT verdict, count(*) FROM cw_judged WHERE verdict NOT IN ('', 'repeated') GROUP BY 1"
+        ).fetchall()
+    )
+    if grouped and room <= 0:
+        refused["the limit of the hour or day is used up"] = grouped
+        grouped = 0
+    repeated = received - own - grouped - sum(refused.values())
+    return ActionReport(received, own, grouped, repeated, refused)
+
+
+def _judge(con: DuckDBPyConnection, site: Site, origin: Origin) -> None:
+    """Table cw_judged: candidates with a verdict, '' for those that may pass; one row per target at most."""
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE cw_judged AS
+        SELECT *, CASE
+            WHEN target_id IS NULL OR target_id = '' THEN 'no target'
+            WHEN priority IS NULL OR NOT isfinite(priority) THEN 'priority is missing or not finite'
+            WHEN row_number() OVER (
+                PARTITION BY target_id, characteristic_code ORDER BY priority DESC, reason) > 1
+                THEN 'repeated'
+            ELSE '' END AS verdict
+        FROM cw_candidate
+        """
+    )
+    if origin.kind == "setpoint_advice":
+        _judge_moves(con, site)
+
+
+def _judge_moves(con: DuckDBPyConnection, site: Site) -> None:
+    """Refuse set-point moves that the control plan does not allow."""
+    movable = [row for row in site.plan.rows if row.move_max is not None]
+    con.register(
+        "cw_movable",
+        pa.table(
+            {
+                "code": pa.array([row.code for row in movable], pa.string()),
+                "move_max": pa.array([row.move_max for row in movable], pa.float64()),
+                "lsl": pa.array([row.lsl for row in movable], pa.float64()),
+                "usl": pa.array([row.usl for row in movable], pa.float64()),
+            }
+        ),
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE cw_judged AS
+        SELECT j.* REPLACE (CASE
+            WHEN verdict <> '' THEN verdict
+            WHEN m.code IS NULL THEN 'the control plan allows no move of this characteristic'
+            WHEN NOT coalesce(isfinite(current_value) AND isfinite(proposed_value), false)
+                THEN 'a value is missing or not finite'
+            WHEN abs(proposed_value - current_value) > m.move_max * (1 + 1e-9)
+                THEN 'move is larger than the control plan allows'
+            WHEN proposed_value < m.lsl OR proposed_value > m.usl
+                THEN 'proposed value is outside the specification limits'
+            ELSE '' END AS verdict)
+        FROM cw_judged AS j LEFT JOIN cw_movable AS m ON j.characteristic_code = m.code
+        """
+    )
+    con.unregister("cw_movable")
+
+
+def _mark_repeats(con: DuckDBPyConnection, origin: Origin, policy: ActionPolicy) -> None:
+    quiet_since = origin.at - timedelta(seconds=policy.cooldown_s)
+    con.execute(
+        """
+        UPDATE cw_judged SET verdict = 'repeated' WHERE verdict = '' AND EXISTS (
+            SELECT 1 FROM lake.ops.action AS a
+            WHERE a.solution = ? AND a.kind = ? AND a.target_id = cw_judged.target_id
+              AND a.characteristic_code IS NOT DISTINCT FROM cw_judged.characteristic_code
+              AND (a.proposed_at > ? OR a.proposed_at = ?))
+        """,
+        [origin.solution, origin.kind, quiet_since, origin.at],
+    )
+
+
+def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy) -> int:
+    """How many more actions of this solution and kind fit into its hour and production day."""
+    used = con.execute(
+        """
+        SELECT count(*) FILTER (proposed_at > ?), count(*) FILTER (production_day = ?)
+        FROM lake.ops.action WHERE solution = ? AND kind = ?
+        """,
+        [origin.at - timedelta(hours=1), production_day(site, origin.at), origin.solution, origin.kind],
+    ).fetchone() or (0, 0)
+    return min(policy.max_per_hour - int(used[0]), policy.max_per_day - int(used[1]))
+
+
+def production_day(site: Site, at: datetime) -> date:
+    """The local date of (`at` in UTC - start of the production day)."""
+    local = at.replace(tzinfo=UTC).astimezone(site.zone)
+    start = timedelta(hours=site.day_starts_at.hour, minutes=site.day_starts_at.minute)
+    return (local.replace(tzinfo=None) - start).date()
+
+
+def _write(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, count: int) -> None:
+    con.execute(
+        """
+        INSERT INTO lake.ops.action
+        SELECT md5(concat_ws('|', ?, ?, target_id, characteristic_code, CAST(? AS VARCHAR))), ?, ?, target_id,
+            characteristic_code, current_value, proposed_value, priority, coalesce(reason, ''),
+            1, ?, ?, ?, ?, ?
+        FROM cw_ranked WHERE rank <= ?
+        """,
+        [
+            origin.solution,
+            origin.kind,
+            origin.at,
+            origin.solution,
+            origin.kind,
+            policy.mode,
+            origin.model_version,
+            origin.lake_snapshot,
+            origin.at,
+            production_day(site, origin.at),
+            count,
+        ],
+    )
+    con.execute(
+        """
+        INSERT INTO lake.ops.action_audit
+        SELECT action_id, 0, ?, 'cellworks', concat('proposed by ', solution), proposed_at
+        FROM lake.ops.action WHERE solution = ? AND kind = ? AND proposed_at = ?
+          AND action_id NOT IN (SELECT action_id FROM lake.ops.action_audit)
+        """,
+        [INITIAL_STATE[policy.mode], origin.solution, origin.kind, origin.at],
+    )
+
+
+def _write_rest(
+    con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, after: int, count: int
+) -> None:
+    first = con.execute(
+        "SELECT target_id, reason, priority FROM cw_ranked WHERE rank = ?", [after + 1]
+    ).fetchone()
+    target, reason, priority = first or (REST_TARGET, "", 0.0)
+    action_id = hashlib.md5(
+        f"{origin.solution}|{origin.kind}|{REST_TARGET}|{origin.at}".encode(), usedforsecurity=False
+    ).hexdigest()
+    text = f"{count} more beyond the limit of {policy.max_per_day} a day; first: {target} ({reason})"
+    con.execute(
+        "INSERT INTO lake.ops.action VALUES (?, ?, ?, ?, NULL, NULL, NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            action_id,
+            origin.solution,
+            origin.kind,
+            REST_TARGET,
+            priority,
+            text,
+            count,
+            policy.mode,
+            origin.model_version,
+            origin.lake_snapshot,
+            origin.at,
+            production_day(site, origin.at),
+        ],
+    )
+    con.execute(
+        "INSERT INTO lake.ops.action_audit VALUES (?, 0, ?, 'cellworks', ?, ?)",
+        [action_id, INITIAL_STATE[policy.mode], f"proposed by {origin.solution}", origin.at],
+    )
