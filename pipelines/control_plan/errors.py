@@ -19,7 +19,9 @@ class CellworksError(Exception):
         where: file, line, field or object it was found in.
     """
 
-    def __init__(self, what: str, *, expected: str = "", found: str = "", mend: str = "", where: str = "") -> None:
+    def __init__(
+        self, what: str, *, expected: str = "", found: str = "", mend: str = "", where: str = ""
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.expected = expected
@@ -28,7 +30,12 @@ class CellworksError(Exception):
         self.where = where
 
     def __str__(self) -> str:
-        labelled = (("where", self.where), ("expected", self.expected), ("found", self.found), ("mend", self.mend))
+        labelled = (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("mend", self.mend),
+        )
         return "\n".join([self.what, *(f"  {label + ':':<10}{text}" for label, text in labelled if text)])
 
 

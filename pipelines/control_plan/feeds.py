@@ -82,19 +82,29 @@ class Feed(Model):
     columns: dict[str, FeedColumn]
     partition_by_day: bool = True
 
-    event_at: Literal["event_at"] = EVENT_AT
-    known_at: Literal["known_at"] = KNOWN_AT
-
     @model_validator(mode="after")
     def _columns_fit(self) -> Feed:
         if clash := {EVENT_AT, KNOWN_AT} & self.columns.keys():
             raise ValueError(f"columns {sorted(clash)} are part of every feed and must not be listed")
         if lost := [key for key in self.keys if key != EVENT_AT and key not in self.columns]:
             raise ValueError(f"keys {lost} are not columns of the feed")
-        needed = {"long": {"characteristic_code", "value", "unit_code"}, "series": {"control_point_no", "value"}}
+        needed = {
+            "long": {"characteristic_code", "value", "unit_code"},
+            "series": {"control_point_no", "value"},
+        }
         if lost := sorted(needed.get(self.shape, set()) - self.columns.keys()):
             raise ValueError(f"a {self.shape} feed needs the columns {lost}")
         return self
+
+    @property
+    def event_at(self) -> str:
+        """Column that says when it happened."""
+        return EVENT_AT
+
+    @property
+    def known_at(self) -> str:
+        """Column that says when it could be known."""
+        return KNOWN_AT
 
     @property
     def has_variant(self) -> bool:

@@ -97,9 +97,15 @@ def unit_problem(name: str, unit: str) -> tuple[str, str] | None:
     """Reason and remedy when a unit disagrees with the name's suffix, else None."""
     suffix = suffix_of(name)
     if suffix is None:
-        return f"name {name!r} carries no unit suffix", "end the name in its unit, such as _mm, _g_m2 or _count"
+        return (
+            f"name {name!r} carries no unit suffix",
+            "end the name in its unit, such as _mm, _g_m2 or _count",
+        )
     units = UNITS_BY_SUFFIX[suffix]
     if unit in units:
         return None
     expected = " or ".join(repr(each) for each in units)
-    return f"name {name!r} ends in _{suffix}, so the unit is {expected}, found {unit!r}", "change one of the two"
+    return (
+        f"name {name!r} ends in _{suffix}, so the unit is {expected}, found {unit!r}",
+        "change one of the two",
+    )
