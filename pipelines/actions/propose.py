@@ -11,7 +11,8 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.actions.tables import ensure_tables
 from pipelines.control_plan.errors import CellworksError
-from pipelines.control_plan.site import ActionPolicy, Site
+from pipelines.control_plan.product import ActionPolicy
+from pipelines.control_plan.site import Site
 from pipelines.lake.connection import transaction
 
 PROPOSAL = pa.schema(

@@ -9,25 +9,26 @@ _DDL = (
     CREATE TABLE IF NOT EXISTS lake.ops.action (
         action_id VARCHAR NOT NULL, solution VARCHAR NOT NULL, kind VARCHAR NOT NULL,
         target_id VARCHAR NOT NULL, characteristic_code VARCHAR, current_value DOUBLE, proposed_value DOUBLE,
-        priority DOUBLE NOT NULL, reason VARCHAR NOT NULL, grouped_count BIGINT NOT NULL, mode VARCHAR NOT NULL,
+        priority DOUBLE NOT NULL, reason VARCHAR NOT NULL, grouped_count BIGINT NOT NULL,
+        mode VARCHAR NOT NULL,
         model_version VARCHAR, lake_snapshot BIGINT, proposed_at TIMESTAMP NOT NULL,
         production_day DATE NOT NULL)
     """,
     """
     CREATE TABLE IF NOT EXISTS lake.ops.action_audit (
         action_id VARCHAR NOT NULL, seq INTEGER NOT NULL, event VARCHAR NOT NULL, who VARCHAR NOT NULL,
-        why VARCHAR NOT NULL, at TIMESTAMP NOT NULL)
+        why VARCHAR NOT NULL, event_at TIMESTAMP NOT NULL)
     """,
 )
 
 # An action's state is its last audit event: nothing is ever updated in place. Events are ordered by `seq`,
 # since proposals carry the plant's clock and decisions the wall clock.
 STATE_SQL = """
-    SELECT a.*, e.seq, e.event AS state, e.who AS decided_by, e.why AS decided_why, e.at AS decided_at
+    SELECT a.*, e.seq, e.event AS state, e.who AS decided_by, e.why AS decided_why, e.event_at AS decided_at
     FROM lake.ops.action AS a
     JOIN (
         SELECT action_id, max(seq) AS seq, arg_max(event, seq) AS event, arg_max(who, seq) AS who,
-            arg_max(why, seq) AS why, arg_max(at, seq) AS at
+            arg_max(why, seq) AS why, arg_max(event_at, seq) AS event_at
         FROM lake.ops.action_audit GROUP BY action_id
     ) AS e USING (action_id)
 """

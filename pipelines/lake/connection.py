@@ -1,0 +1,229 @@
+"""Connections to the lake: a private DuckDB in memory with the DuckLake attached as `lake`.
+
+The extensions come from the wheels of the package index; nothing is downloaded at run time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+from pipelines.lake.lock import DEFAULT_TIMEOUT_S, writer_lock
+from pipelines.lake.sql import quote_literal
+
+ALIAS = "lake"
+EXTENSIONS = ("ducklake", "sqlite_scanner")
+_BUSY_TIMEOUT_MS = 30_000
+_ATTEMPTS = 6
+_Result = TypeVar("_Result")
+
+# What a busy or momentarily inconsistent catalogue says; anything else is not worth a second try.
+_TRANSIENT = (
+    "database is locked",
+    "database table is locked",
+    "busy",
+    "failed to commit ducklake",
+    "transaction conflict",
+)
+
+
+@cache
+def extension_file(name: str) -> Path:
+    """Path of an extension inside its wheel (`duckdb_extension_<name>`).
+
+    Raises:
+        CellworksError: the wheel is not installed, or for another DuckDB version.
+    """
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        file = Path(folder) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+        if file.is_file():
+            return file
+    raise CellworksError(
+        f"the DuckDB extension '{name}' is not installed",
+        expected=f"package duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}",
+        found=f"looked in {folders or 'no such package'}",
+        mend="run `make setup`",
+    )
+
+
+def threads() -> int:
+    """Threads of one connection: `CELLWORKS_THREADS`, else the cores up to 4."""
+    named = os.environ.get("CELLWORKS_THREADS", "")
+    return max(1, int(named)) if named.isdigit() else min(os.cpu_count() or 1, 4)
+
+
+def memory_limit() -> str:
+    """DuckDB's memory limit: `CELLWORKS_MEMORY_LIMIT`, else 2500MB."""
+    return os.environ.get("CELLWORKS_MEMORY_LIMIT", "").strip() or "2500MB"
+
+
+def attach_statements(
+    home: Home, *, read_only: bool = False, snapshot: int | None = None, alias: str = ALIAS
+) -> list[str]:
+    """The statements that turn an empty DuckDB into one with the lake attached and in use.
+
+    Args:
+        home: the instance.
+        read_only: refuse writes through this connection.
+        snapshot: see tables and views as of this snapshot; implies read only.
+        alias: name of the attached lake.
+
+    Returns:
+        SQL statements to be run in order (also by the dbt profile and the Great Expectations engine).
+    """
+    statements = [
+        f"SET extension_directory = {quote_literal(home.extension_dir)}",
+        "SET autoinstall_known_extensions = false",
+        "SET TimeZone = 'UTC'",
+    ]
+    statements += [f"LOAD {quote_literal(extension_file(name))}" for name in EXTENSIONS]
+    # Write-ahead journal: readers go on while a writer commits.
+    options = [
+        f"DATA_PATH {quote_literal(str(home.data_dir) + os.sep)}",
+        "OVERRIDE_DATA_PATH true",
+        "META_JOURNAL_MODE 'WAL'",
+        f"META_BUSY_TIMEOUT {_BUSY_TIMEOUT_MS}",
+    ]
+    if snapshot is not None:
+        options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
+    if read_only or snapshot is not None:
+        options.append("READ_ONLY")
+    source = quote_literal(f"ducklake:sqlite:{home.catalogue}")
+    statements.append(f"ATTACH {source} AS {alias} ({', '.join(options)})")
+    statements.append(f"USE {alias}")
+    return statements
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an error of DuckDB is a busy catalogue that a second try may get past."""
+    return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in _TRANSIENT)
+
+
+def retrying(work: Callable[[], _Result], attempts: int = _ATTEMPTS) -> _Result:
+    """Run `work` again while the catalogue is busy; `work` is a whole batch, so no half of it is kept.
+
+    Raises:
+        duckdb.Error: the last error, when no attempt got through or it was no transient one.
+    """
+    for attempt in range(attempts):
+        try:
+            return work()
+        except duckdb.Error as error:
+            if attempt + 1 == attempts or not is_transient(error):
+                raise
+        time.sleep(0.05 * 2**attempt * (0.5 + random.random()))  # noqa: S311 - spreads retries, no secret
+    raise AssertionError("unreachable")
+
+
+def _open(home: Home, *, read_only: bool, snapshot: int | None) -> DuckDBPyConnection:
+    temporary = home.lake_dir / "tmp"
+
+    def attach() -> DuckDBPyConnection:
+        con = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads(),
+                "memory_limit": memory_limit(),
+                "temp_directory": str(temporary),
+                "allow_unsigned_extensions": "false",
+            },
+        )
+        try:
+            for statement in attach_statements(home, read_only=read_only, snapshot=snapshot):
+                con.execute(statement)
+        except BaseException:
+            con.close()
+            raise
+        return con
+
+    return retrying(attach)
+
+
+@contextlib.contextmanager
+def writer(home: Home, *, why: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[DuckDBPyConnection]:
+    """A writing connection; holds the writer lock until the block ends.
+
+    Args:
+        home: the instance; created if it is not there.
+        why: what is being done, for whoever has to wait.
+        timeout_s: how long to wait for the lock.
+
+    Raises:
+        CellworksError: another writer holds the lock, or an extension is missing.
+    """
+    with writer_lock(home, why, timeout_s):
+        home.ensure()
+        con = _open(home, read_only=False, snapshot=None)
+        try:
+            yield con
+        finally:
+            con.close()
+
+
+@contextlib.contextmanager
+def reader(home: Home, *, snapshot: int | None = None) -> Iterator[DuckDBPyConnection]:
+    """A reading connection; never waits for a writer.
+
+    Args:
+        home: the instance.
+        snapshot: see the lake as of this snapshot; None for the newest at each query.
+
+    Raises:
+        CellworksError: there is no lake yet, or no such snapshot.
+    """
+    if not home.catalogue.is_file():
+        raise CellworksError(
+            "there is no lake yet",
+            expected=f"a catalogue at {home.catalogue}",
+            found="no file",
+            mend="run `cellworks init` and `cellworks nightly`, or point CELLWORKS_HOME at the right folder",
+        )
+    try:
+        con = _open(home, read_only=True, snapshot=snapshot)
+    except duckdb.Error as error:
+        if snapshot is None or "snapshot" not in str(error).lower():
+            raise
+        raise CellworksError(
+            f"the lake has no snapshot {snapshot}",
+            expected="a snapshot that was published or pinned",
+            found=str(error).splitlines()[0],
+            mend="take a newer one; expired snapshots do not come back",
+        ) from error
+    try:
+        yield con
+    finally:
+        con.close()
+
+
+@contextlib.contextmanager
+def transaction(con: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
+    """BEGIN, then COMMIT, or ROLLBACK when the block raises (Ctrl-C included)."""
+    con.execute("BEGIN TRANSACTION")
+    try:
+        yield con
+    except BaseException:
+        # A failed COMMIT or a fatal error has ended the transaction already; the first error is the one to show.
+        with contextlib.suppress(duckdb.Error):
+            con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+
+
+def current_snapshot(con: DuckDBPyConnection) -> int:
+    """Number of the newest snapshot that the connection sees."""
+    row = con.execute(f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')").fetchone()
+    return int(row[0]) if row else 0

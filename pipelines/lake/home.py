@@ -1,0 +1,128 @@
+"""Where an instance keeps its state: one folder, so that two instances live side by side."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one instance (`CELLWORKS_HOME`) and the names of what lies in it.
+
+    Args:
+        root: absolute path of the folder; `ensure` creates it.
+    """
+
+    root: Path
+
+    @classmethod
+    def from_env(cls, override: Path | None = None) -> Home:
+        """The home to use: `override`, else `CELLWORKS_HOME`, else `.cellworks` in the project."""
+        if override is not None:
+            return cls(override.expanduser().resolve())
+        named = os.environ.get("CELLWORKS_HOME", "").strip()
+        return cls(Path(named).expanduser().resolve() if named else _PROJECT / ".cellworks")
+
+    @property
+    def lake_dir(self) -> Path:
+        """Folder of the catalogue, its lock and the data files."""
+        return self.root / "lake"
+
+    @property
+    def catalogue(self) -> Path:
+        """SQLite file of the DuckLake catalogue."""
+        return self.lake_dir / "catalogue.sqlite"
+
+    @property
+    def data_dir(self) -> Path:
+        """Parquet files of the lake."""
+        return self.lake_dir / "data"
+
+    @property
+    def lock_file(self) -> Path:
+        """File lock that every writer takes."""
+        return self.lake_dir / "writer.lock"
+
+    @property
+    def extension_dir(self) -> Path:
+        """DuckDB extensions, installed from the wheels."""
+        return self.root / "extensions"
+
+    @property
+    def drop_dir(self) -> Path:
+        """Drop folder: `<feed>/*.{csv,csv.gz,parquet,jsonl}`."""
+        return self.root / "drop"
+
+    @property
+    def erp_file(self) -> Path:
+        """SQLite file that stands for the plant's ERP and CMMS database on the demo site."""
+        return self.root / "erp" / "erp.sqlite"
+
+    @property
+    def erp_url(self) -> str:
+        """SQLAlchemy address of `erp_file`."""
+        return f"sqlite:///{self.erp_file}"
+
+    @property
+    def twin_dir(self) -> Path:
+        """State of the plant twin."""
+        return self.root / "twin"
+
+    @property
+    def truth_dir(self) -> Path:
+        """What a plant could not see; only tests and evaluation read it."""
+        return self.root / "truth"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Tracking and registry address of MLflow."""
+        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.sqlite'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """Artifacts of MLflow."""
+        return self.root / "mlflow" / "artifacts"
+
+    @property
+    def dagster_dir(self) -> Path:
+        """`DAGSTER_HOME`."""
+        return self.root / "dagster"
+
+    @property
+    def dbt_dir(self) -> Path:
+        """dbt profile, target and logs."""
+        return self.root / "dbt"
+
+    @property
+    def gx_dir(self) -> Path:
+        """Great Expectations context and Data Docs."""
+        return self.root / "gx"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Pages and figures written for people."""
+        return self.root / "reports"
+
+    def ensure(self) -> Home:
+        """Create the folders; harmless when they are there. Returns itself."""
+        folders = (
+            self.lake_dir,
+            self.data_dir,
+            self.extension_dir,
+            self.drop_dir,
+            self.erp_file.parent,
+            self.twin_dir,
+            self.truth_dir,
+            self.mlflow_artifacts,
+            self.dagster_dir,
+            self.dbt_dir,
+            self.gx_dir,
+            self.reports_dir,
+        )
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        return self

@@ -1,0 +1,48 @@
+"""Publishing: readers take the last snapshot of a domain whose blocking checks passed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from duckdb import DuckDBPyConnection
+
+from pipelines.lake.connection import current_snapshot, reader
+from pipelines.lake.home import Home
+
+
+def publish(con: DuckDBPyConnection, domain: str, run_id: str) -> int:
+    """Publish what `con` sees now as the domain's state for all readers.
+
+    Args:
+        con: a writing connection outside a transaction.
+        domain: material_inspection, process, test, equipment, energy or kpi.
+        run_id: the run whose checks passed.
+
+    Returns:
+        The published snapshot's number.
+    """
+    snapshot = current_snapshot(con)
+    con.execute(
+        "INSERT INTO lake.ops.published (domain, snapshot_id, published_at, run_id) VALUES (?, ?, ?, ?)",
+        [domain, snapshot, datetime.now(UTC).replace(tzinfo=None), run_id],
+    )
+    return snapshot
+
+
+def published_snapshot(source: DuckDBPyConnection | Home, domain: str) -> int | None:
+    """The domain's published snapshot, None before the first one (or before there is a lake)."""
+    if isinstance(source, Home):
+        if not source.catalogue.is_file():
+            return None
+        with reader(source) as con:
+            return published_snapshot(con, domain)
+    known = source.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'published'"
+    ).fetchone()
+    if known is None:
+        return None
+    row = source.execute(
+        "SELECT snapshot_id FROM lake.ops.published WHERE domain = ? ORDER BY published_at DESC, snapshot_id DESC LIMIT 1",
+        [domain],
+    ).fetchone()
+    return int(row[0]) if row else None

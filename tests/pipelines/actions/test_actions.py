@@ -1,0 +1,137 @@
+"""Guard rails of actions: what is proposed, folded, refused and decided, on a real lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from duckdb import DuckDBPyConnection
+
+from pipelines.actions.decide import decide, list_actions
+from pipelines.actions.propose import Origin, propose
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.product import ActionPolicy
+from pipelines.control_plan.site import Site, load_site
+from pipelines.lake.connection import writer
+from pipelines.lake.home import Home
+
+NOW = datetime(2026, 9, 5, 4, 0)  # noqa: DTZ001 - the lake holds UTC without a zone
+DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
+
+
+def _site(**policy: object) -> Site:
+    site = load_site(DEMO)
+    values = {"max_per_day": 10, "max_per_hour": 10, **policy}
+    kinds = ("alarm", "setpoint_advice")
+    return site.model_copy(
+        update={"actions": {**site.actions, **{kind: ActionPolicy.model_validate(values) for kind in kinds}}}
+    )
+
+
+def _rows(count: int, priority: float = 1.0) -> pa.Table:
+    return pa.table(
+        {
+            "target_id": [f"machine_{i}" for i in range(count)],
+            "priority": [priority + i for i in range(count)],
+            "reason": ["risk"] * count,
+        }
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[DuckDBPyConnection]:
+    with writer(Home(tmp_path / "home"), why="test") as con:
+        yield con
+
+
+def test_each_proposal_is_advised_with_an_audit_row_by_default(lake: DuckDBPyConnection) -> None:
+    report = propose(lake, _site(), Origin("watch", "alarm", NOW, "3", 7), _rows(2))
+    assert (report.proposed, report.grouped, report.repeated, report.refused) == (2, 0, 0, {})
+    actions = list_actions(lake)
+    assert [a["target_id"] for a in actions] == ["machine_1", "machine_0"]
+    assert {(a["state"], a["mode"], a["model_version"], a["lake_snapshot"]) for a in actions} == {
+        ("advised", "advise", "3", 7)
+    }
+
+
+def test_the_same_rows_again_propose_nothing(lake: DuckDBPyConnection) -> None:
+    propose(lake, _site(), Origin("watch", "alarm", NOW), _rows(3))
+    again = propose(lake, _site(), Origin("watch", "alarm", NOW), _rows(3))
+    assert (again.proposed, again.repeated) == (0, 3)
+
+
+def test_a_target_may_be_acted_on_again_after_the_cool_down(lake: DuckDBPyConnection) -> None:
+    site = _site(cooldown_s=3600)
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+    early = propose(lake, site, Origin("watch", "alarm", NOW + timedelta(minutes=59)), _rows(1))
+    late = propose(lake, site, Origin("watch", "alarm", NOW + timedelta(minutes=61)), _rows(1))
+    assert (early.proposed, late.proposed) == (0, 1)
+
+
+def test_a_storm_becomes_the_most_urgent_few_and_one_that_counts_the_rest(lake: DuckDBPyConnection) -> None:
+    report = propose(lake, _site(max_per_day=5, max_per_hour=5), Origin("watch", "alarm", NOW), _rows(300))
+    assert (report.proposed, report.grouped) == (4, 296)
+    actions = list_actions(lake)
+    assert len(actions) == 5
+    assert {a["target_id"] for a in actions} == {"machine_299", "machine_298", "machine_297", "machine_296", "*"}
+    assert next(a for a in actions if a["target_id"] == "*")["grouped_count"] == 296
+
+
+def test_values_that_are_no_numbers_are_refused(lake: DuckDBPyConnection) -> None:
+    report = propose(lake, _site(), Origin("watch", "alarm", NOW), _rows(2, priority=float("nan")))
+    assert report.proposed == 0
+    assert sum(report.refused.values()) == 2
+
+
+def test_a_set_point_may_move_only_as_far_as_the_control_plan_says(lake: DuckDBPyConnection) -> None:
+    site = _site()
+    movable = next((r for r in site.plan.rows if r.move_max is not None and r.nominal is not None), None)
+    if movable is None:
+        pytest.fail("the demo's control plan has no set-point that may be moved")
+    assert movable.nominal is not None
+    assert movable.move_max is not None
+    rows = pa.table(
+        {
+            "target_id": ["a", "b", "c"],
+            "priority": [1.0, 1.0, 1.0],
+            "reason": ["", "", ""],
+            "characteristic_code": [movable.code, movable.code, "no_such_thing"],
+            "current_value": [movable.nominal] * 3,
+            "proposed_value": [movable.nominal, movable.nominal + 1.5 * movable.move_max, movable.nominal],
+        }
+    )
+    report = propose(lake, site, Origin("advisor", "setpoint_advice", NOW), rows)
+    assert report.proposed == 1
+    assert report.refused == {
+        "move is larger than the control plan allows": 1,
+        "the control plan allows no move of this characteristic": 1,
+    }
+
+
+def test_a_decision_is_appended_and_can_not_be_made_twice(lake: DuckDBPyConnection) -> None:
+    site = _site()
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+    action_id = list_actions(lake)[0]["action_id"]
+    decide(lake, site, action_id[:8], "approved", who="li.wei", why="seen on the line")
+    assert list_actions(lake)[0]["state"] == "approved"
+    with pytest.raises(CellworksError, match="it is approved"):
+        decide(lake, site, action_id, "rejected", who="li.wei", why="changed my mind")
+    events = lake.execute("SELECT seq, event FROM lake.ops.action_audit ORDER BY seq").fetchall()
+    assert events == [(0, "advised"), (1, "approved")]
+
+
+def test_an_action_that_nobody_took_in_time_has_lapsed(lake: DuckDBPyConnection) -> None:
+    site = _site(valid_for_s=60)
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+    first = list_actions(lake)[0]["action_id"]
+    propose(lake, site, Origin("other", "alarm", NOW + timedelta(minutes=2)), _rows(1))
+    with pytest.raises(CellworksError, match="lapsed"):
+        decide(lake, site, first, "approved", who="li.wei", why="late")
+
+
+def test_a_kind_without_a_policy_is_refused_with_the_file_to_mend(lake: DuckDBPyConnection) -> None:
+    with pytest.raises(CellworksError, match=r"site\.yaml"):
+        propose(lake, _site(), Origin("watch", "teleport", NOW), _rows(1))
