@@ -1,0 +1,105 @@
+"""LightGBM behind the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+
+from models.estimators.base import REPORT_EVERY, Fit, Fold, Problem, Watch
+from models.scoring.runtime import Booster, LightGBMBooster
+
+_OBJECTIVES = {"regression": "regression", "quantile": "quantile", "binary": "binary", "multiclass": "multiclass"}
+_METRICS = {"regression": "rmse", "quantile": "quantile", "binary": "binary_logloss", "multiclass": "multi_logloss"}
+_WIDE = 100  # columns from which building histograms by column pays on few cores
+
+
+class LightGBM:
+    """Gradient boosting by leaf."""
+
+    library = "lightgbm"
+
+    def suggest(self, trial: Any, n_rows: int) -> dict[str, Any]:
+        """See `Estimator`."""
+        most = max(6, min(200, n_rows // 20))
+        return {
+            "learning_rate": trial.suggest_float("lgb_learning_rate", 0.03, 0.3, log=True),
+            "num_leaves": trial.suggest_int("lgb_num_leaves", 7, 95, log=True),
+            "min_data_in_leaf": trial.suggest_int("lgb_min_data_in_leaf", 5, most, log=True),
+            "feature_fraction": trial.suggest_float("lgb_feature_fraction", 0.4, 1.0),
+            "bagging_fraction": trial.suggest_float("lgb_bagging_fraction", 0.6, 1.0),
+            "lambda_l2": trial.suggest_float("lgb_lambda_l2", 1e-3, 30.0, log=True),
+        }
+
+    def defaults(self) -> dict[str, Any]:
+        """See `Estimator`."""
+        return {
+            "lgb_learning_rate": 0.1,
+            "lgb_num_leaves": 31,
+            "lgb_min_data_in_leaf": 20,
+            "lgb_feature_fraction": 0.8,
+            "lgb_bagging_fraction": 0.8,
+            "lgb_lambda_l2": 1.0,
+        }
+
+    def _fixed(self, problem: Problem, width: int) -> dict[str, Any]:
+        out: dict[str, Any] = {
+            "objective": _OBJECTIVES[problem.task],
+            "metric": _METRICS[problem.task],
+            "num_threads": problem.n_threads,
+            "seed": problem.seed,
+            "deterministic": True,
+            "bagging_freq": 1,
+            "feature_pre_filter": False,
+            "max_bin": 127,
+            "verbosity": -1,
+            "force_col_wise" if width >= _WIDE else "force_row_wise": True,
+        }
+        if problem.task == "multiclass":
+            out["num_class"] = problem.n_classes
+        if problem.task == "quantile":
+            out["alpha"] = problem.quantile
+        if any(problem.monotone) and problem.task in ("regression", "binary"):
+            out["monotone_constraints"] = list(problem.monotone)
+        return out
+
+    def _sets(self, problem: Problem, fold: Fold, fixed: dict[str, Any]) -> tuple[Any, Any]:
+        """The fold's binned data, built once."""
+        if self.library not in fold.cache:
+            options = {"params": fixed, "categorical_feature": list(problem.categories), "free_raw_data": False}
+            train = lgb.Dataset(fold.x, label=fold.y, **options)
+            valid = None
+            if fold.x_valid is not None:
+                valid = lgb.Dataset(fold.x_valid, label=fold.y_valid, reference=train, **options)
+            fold.cache[self.library] = (train, valid)
+        train, valid = fold.cache[self.library]
+        return train, valid
+
+    def fit(
+        self, problem: Problem, fold: Fold, params: dict[str, Any], rounds: int, stop_after: int = 0, watch: Watch | None = None
+    ) -> Fit:
+        """See `Estimator`."""
+        fixed = self._fixed(problem, fold.x.shape[1])
+        train, valid = self._sets(problem, fold, fixed)
+        curve: list[float] = []
+
+        def record(env: Any) -> None:
+            curve.append(float(env.evaluation_result_list[0][2]))
+            if watch is not None and env.iteration % REPORT_EVERY == REPORT_EVERY - 1:
+                watch(env.iteration + 1, min(curve))
+
+        watching = valid is not None and stop_after > 0
+        callbacks = [record, lgb.early_stopping(stop_after, verbose=False)] if watching else []
+        native = lgb.train(
+            {**fixed, **params}, train, num_boost_round=rounds, valid_sets=[valid] if watching else None, callbacks=callbacks
+        )
+        best = native.best_iteration if watching and native.best_iteration > 0 else rounds
+        return Fit(LightGBMBooster(native, problem.n_threads), best, curve)
+
+    def save(self, booster: Booster, folder: Path, stem: str) -> str:
+        """See `Estimator`."""
+        assert isinstance(booster, LightGBMBooster)
+        name = f"{stem}.txt"
+        booster.native.save_model(str(folder / name))
+        return name

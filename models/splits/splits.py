@@ -1,0 +1,247 @@
+"""Hold-out and inner folds. Time goes forward, a group is never cut in two, and nothing is left to chance.
+
+With time: the hold-out is the latest groups; the development rows are those finished (label known) before the
+first of them, rows of earlier groups that finished later are left out. Without time: a hash of the group or key
+decides, by class, so that a row stays on its side from one night to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models.features.frame import Frame
+from models.scoring.runtime import Array
+from models.spec import PredictiveSpec
+
+_TICK = np.timedelta64(1, "us")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a cut goes by, per row.
+
+    Attributes:
+        finish: when the row's outcome was known, datetime64[us]; None for a table without time.
+        group: group number; each row its own where there is no group.
+        start: earliest finish of the row's group.
+        draw: stable number in [0, 1) from the group or the keys.
+        stratum: class number for classification without groups, else 0.
+    """
+
+    finish: Array | None
+    group: Array
+    start: Array | None
+    draw: Array
+    stratum: Array
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The rule that parts hold-out from development; as JSON it travels with the model."""
+
+    kind: str
+    after: str | None = None
+    is_grouped: bool = True
+    below: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"kind": self.kind, "after": self.after, "is_grouped": self.is_grouped, "below": self.below}
+
+    def holds_out(self, order: Order) -> Array:
+        """Rows that the model of this cut has not seen, later than its cut-off."""
+        if self.kind == "time":
+            moment = order.start if self.is_grouped else order.finish
+            return np.asarray(moment > np.datetime64(self.after))
+        limits = np.asarray([self.below.get(str(int(s)), self.below.get("0", 0.0)) for s in range(_strata(order))])
+        return np.asarray(order.draw < limits[order.stratum])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the labelled rows on each side, the rule, and remarks for the model card."""
+
+    development: Array
+    holdout: Array
+    cut: Cut
+    notes: list[str]
+
+
+def _strata(order: Order) -> int:
+    return int(order.stratum.max()) + 1 if len(order.stratum) else 1
+
+
+def _texts(frame: Frame) -> list[str]:
+    """The keys of each row as one text."""
+    columns = [frame.table.column(f"__key_{key}").to_pylist() for key in frame.keys]
+    return [str(row) for row in zip(*columns, strict=True)]
+
+
+def _draws(texts: list[str]) -> Array:
+    """Each text to a number in [0, 1), the same on every machine."""
+    scale = float(2**64)
+    return np.asarray([int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest()) / scale for t in texts])
+
+
+def _groups(frame: Frame) -> tuple[Array, list[str] | None]:
+    """Group numbers and group names; a row without group belongs to its day (or to itself)."""
+    if frame.group is None:
+        return np.arange(frame.n_rows), None
+    names = frame.group.to_pylist()
+    days = frame.time.astype("datetime64[D]").astype(str).tolist() if frame.time is not None else range(frame.n_rows)
+    filled = [f"~{day}" if name is None else name for name, day in zip(names, days, strict=True)]
+    distinct, codes = np.unique(np.asarray(filled, dtype=object).astype(str), return_inverse=True)
+    return codes, distinct.tolist()
+
+
+def make_order(frame: Frame, y: Array, spec: PredictiveSpec) -> Order:
+    """What the cuts of a frame go by.
+
+    Args:
+        frame: all rows, with keys, time, known-at and group.
+        y: labels, NaN where unknown.
+        spec: says whether classes are to be kept in proportion.
+    """
+    finish = frame.known_at if frame.known_at is not None else frame.time
+    codes, names = _groups(frame)
+    known = ~np.isnan(y)
+    if finish is not None and (np.isnat(finish[known]).any() or len(np.unique(finish[known])) < 2):
+        finish = None
+    start = None
+    if finish is not None:
+        first = np.full(int(codes.max()) + 1, np.datetime64("9999-01-01", "us"))
+        np.minimum.at(first, codes[known], finish[known])
+        start = first[codes]
+    is_stratified = spec.is_classification and names is None
+    stratum = np.where(known, y, 0).astype(int) if is_stratified else np.zeros(len(y), dtype=int)
+    if finish is not None:
+        return Order(finish, codes, start, np.zeros(len(y)), np.zeros(len(y), dtype=int))
+    draw = _draws(names)[codes] if names is not None else _draws(_texts(frame))
+    return Order(None, codes, None, draw, stratum)
+
+
+def _time_cut(moment: Array, ratio: float) -> np.datetime64:
+    """The latest moment such that at least `ratio` of the rows start after it."""
+    rising = np.sort(moment)
+    first = rising[min(len(rising) - 1, int(np.floor(len(rising) * (1 - ratio))))]
+    return np.datetime64(first - _TICK)
+
+
+def _try_time(order: Order, rows: Array, ratio: float, is_grouped: bool) -> tuple[Array, Array, Cut]:
+    assert order.finish is not None and order.start is not None
+    moment = order.start if is_grouped else order.finish
+    after = _time_cut(moment[rows], ratio)
+    holdout = rows[moment[rows] > after]
+    development = rows[(moment[rows] <= after) & (order.finish[rows] <= after)]
+    return development, holdout, Cut("time", str(after), is_grouped)
+
+
+def _by_time(order: Order, rows: Array, ratio: float) -> Split:
+    development, holdout, cut = _try_time(order, rows, ratio, is_grouped=True)
+    if len(development) >= 0.3 * len(rows):
+        return Split(development, holdout, cut, [])
+    development, holdout, cut = _try_time(order, rows, ratio, is_grouped=False)
+    note = "groups reach over the whole period: the hold-out is later in time, its groups are not all new"
+    return Split(development, holdout, cut, [note])
+
+
+def _by_draw(order: Order, rows: Array, ratio: float) -> Split:
+    below: dict[str, float] = {}
+    for stratum in np.unique(order.stratum[rows]):
+        draws = np.sort(order.draw[rows][order.stratum[rows] == stratum])
+        below[str(int(stratum))] = float(draws[min(len(draws) - 1, round(len(draws) * ratio))])
+    cut = Cut("draw", below=below)
+    out = cut.holds_out(order)[rows]
+    return Split(rows[~out], rows[out], cut, ["no time column: the hold-out is drawn by a hash of the key"])
+
+
+def make_split(order: Order, y: Array, spec: PredictiveSpec) -> Split:
+    """Part the labelled rows into development and hold-out.
+
+    Args:
+        order: see `make_order`.
+        y: labels, NaN where unknown; unlabelled rows are on neither side.
+        spec: the hold-out's ratio.
+
+    Returns:
+        The split with its rule.
+    """
+    rows = np.flatnonzero(~np.isnan(y))
+    if order.finish is None:
+        return _by_draw(order, rows, spec.split.holdout_ratio)
+    return _by_time(order, rows, spec.split.holdout_ratio)
+
+
+def _time_folds(order: Order, rows: Array, folds: int, is_grouped: bool) -> list[tuple[Array, Array]]:
+    """Growing windows: trained on what finished before a moment, validated on the groups that start after it."""
+    assert order.finish is not None and order.start is not None
+    moment = (order.start if is_grouped else order.finish)[rows]
+    step = 0.6 / folds
+    edges = [_time_cut(moment, 1 - (0.4 + step * place)) for place in range(folds)] + [moment.max()]
+    out = []
+    for before, until in zip(edges[:-1], edges[1:], strict=True):
+        train = rows[(moment <= before) & (order.finish[rows] <= before)]
+        valid = rows[(moment > before) & (moment <= until)]
+        out.append((train, valid))
+    return out
+
+
+def _draw_folds(order: Order, rows: Array, folds: int) -> list[tuple[Array, Array]]:
+    """Folds by the draw, classes in proportion; at least two, for there is no forward here."""
+    folds = max(2, folds)
+    draw, stratum = order.draw[rows], order.stratum[rows]
+    fold = np.zeros(len(rows), dtype=int)
+    for name in np.unique(stratum):
+        inside = np.flatnonzero(stratum == name)
+        # Rank of the group's draw, so that rows of one group (equal draws) fall into one fold.
+        _, rank = np.unique(draw[inside], return_inverse=True)
+        fold[inside] = rank * folds // (int(rank.max()) + 1)
+    return [(rows[fold != place], rows[fold == place]) for place in range(folds)]
+
+
+def _is_usable(train: Array, valid: Array, y: Array, spec: PredictiveSpec) -> bool:
+    if len(train) < 20 or len(valid) < 5:
+        return False
+    if spec.task == "binary":
+        return len(np.unique(y[train])) == 2 and len(np.unique(y[valid])) == 2
+    return len(np.unique(y[train])) > 1
+
+
+def inner_folds(
+    order: Order, rows: Array, y: Array, spec: PredictiveSpec, cut: Cut
+) -> tuple[list[tuple[Array, Array]], list[str]]:
+    """Folds of the development rows for the search, calibration and intervals.
+
+    Args:
+        order: see `make_order`.
+        rows: development rows.
+        y: labels.
+        spec: number of folds.
+        cut: the outer rule; says whether groups or moments part the folds.
+
+    Returns:
+        (train rows, validation rows) per usable fold, and remarks. At least one fold.
+    """
+    folds: list[tuple[Array, Array]] = []
+    if order.finish is not None:
+        folds = _time_folds(order, rows, spec.split.folds, cut.is_grouped)
+        folds = [pair for pair in folds if _is_usable(*pair, y, spec)]
+        if folds:
+            return folds, []
+    notes = []
+    by_class = order
+    if order.finish is not None:
+        notes.append("no time-forward fold holds both classes: the inner folds are drawn at random (seeded)")
+        draw = np.random.default_rng(spec.search.seed).random(len(y))[order.group if cut.is_grouped else np.arange(len(y))]
+        stratum = np.where(np.isnan(y), 0, y).astype(int) if spec.is_classification else order.stratum
+        by_class = Order(None, order.group, None, draw, stratum)
+    folds = [pair for pair in _draw_folds(by_class, rows, spec.split.folds) if _is_usable(*pair, y, spec)]
+    if not folds:
+        half = len(rows) // 2
+        folds = [(rows[:half], rows[half:])]
+        notes.append("too few rows of a class for folds: one half validates the other")
+    return folds, notes
