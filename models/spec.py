@@ -90,7 +90,7 @@ class Gates(Part):
     max_calibration_error: float = Field(default=0.03, gt=0.0)
     max_coverage_gap: float = Field(default=0.05, gt=0.0, description="|coverage - nominal| of the intervals")
     max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0)
-    leak_score: float = Field(default=0.997, gt=0.5, le=1.0, description="AUC or R2 above this is suspected a leak")
+    leak_score: float = Field(default=0.999, gt=0.5, le=1.0, description="AUC or R2 above this is suspected a leak")
     leak_share: float = Field(default=0.9, gt=0.5, le=1.0, description="share of SHAP one feature may have")
     horizon_nights: int = Field(default=60, ge=1, description="nights over which 5 % false claims are spent")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.context import ModelContext
-from models.features.select import Selection, kind_of, select_features
+from models.features.select import Selection, exact_selection, kind_of, select_features
 from models.features.source import Tables, file_digest, file_suffix, open_tables, resolve_file
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
@@ -217,14 +218,24 @@ def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selectio
     )
 
 
-def load_frame(spec: PredictiveSpec, ctx: ModelContext, *, with_target: bool = True, where: str = "") -> Frame:
+def load_frame(
+    spec: PredictiveSpec,
+    ctx: ModelContext,
+    *,
+    with_target: bool = True,
+    columns: Sequence[str] | None = None,
+    where: str = "",
+    parameters: Sequence[object] = (),
+) -> Frame:
     """Read a solution's rows.
 
     Args:
         spec: the solution.
         ctx: snapshot, moment and threads.
         with_target: join the labels, the group and the baseline as well; scoring does not.
-        where: SQL condition over `t0` (the feature table), made of quoted names and literals only.
+        columns: exactly these feature columns, a learnt contract's; None: what the YAML selects.
+        where: SQL condition over `t0` (the feature table), made of quoted names only.
+        parameters: values of the condition.
 
     Returns:
         The frame, ordered by time and keys.
@@ -234,8 +245,9 @@ def load_frame(spec: PredictiveSpec, ctx: ModelContext, *, with_target: bool = T
     """
     with open_tables(ctx, spec.table) as tables:
         source = _sources(tables, spec, with_target)
-        selection = select_features(spec, ctx, source.columns[spec.table])
-        query, order, parameters = _query(tables, source, spec, ctx, selection, with_target)
+        available = source.columns[spec.table]
+        selection = select_features(spec, ctx, available) if columns is None else exact_selection(columns, available, spec.table)
+        query, order, bound = _query(tables, source, spec, ctx, selection, with_target)
         condition = f" WHERE {where}" if where else ""
-        table = tables.arrow(f"{query}{condition} ORDER BY {order}", parameters)
+        table = tables.arrow(f"{query}{condition} ORDER BY {order}", [*bound, *parameters])
     return _assemble(table, spec, ctx, selection)

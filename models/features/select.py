@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -154,4 +155,24 @@ def select_features(spec: PredictiveSpec, ctx: ModelContext, columns: dict[str, 
             found="; ".join(f"{name}: {why}" for name, why in list(chosen.dropped.items())[:10]),
             where=spec.solution,
         )
+    return chosen
+
+
+def exact_selection(names: Iterable[str], columns: dict[str, str], table: str) -> Selection:
+    """The selection of a contract learnt before: these columns and no other.
+
+    Raises:
+        CellworksError: a column is gone or can be no feature any more.
+    """
+    chosen = Selection()
+    for name in dict.fromkeys(names):
+        kind = kind_of(columns[name]) if name in columns else None
+        if kind is None:
+            raise CellworksError(
+                f"the model needs the column '{name}'",
+                expected=f"it as a number or text in '{table}'",
+                found=columns.get(name, "no such column"),
+                mend="bring the column back, or retrain without it",
+            )
+        (chosen.numbers if kind == "number" else chosen.categories).append(name)
     return chosen

@@ -1,0 +1,226 @@
+"""From prepared rows to a bundle: search, final fit, calibration, interval, threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.context import ModelContext
+from models.estimators.base import Fold, Problem
+from models.estimators.choose import candidates
+from models.evaluation.calibration import fit_calibration
+from models.evaluation.conformal import fit_interval
+from models.evaluation.costs import choose_threshold
+from models.evaluation.metrics import cost_matrix
+from models.features.contract import learn_contract
+from models.prepare import Prepared
+from models.scoring.runtime import FORMAT, Array, Scorer, calibrate, matrix
+from models.spec import PredictiveSpec
+from models.splits.splits import inner_folds
+from models.tuning.search import Found, out_of_fold, search, warm_starts
+from pipelines.control_plan.errors import CellworksError
+
+_MORE_ROWS = 1.1  # the final fit sees all development rows, so it may grow a little longer than the folds did
+
+
+@dataclass(frozen=True)
+class History:
+    """What an earlier version leaves to a refit: its library, best study parameters and trial rows."""
+
+    library: str
+    best_by_library: dict[str, dict[str, Any]]
+    trials: list[dict[str, Any]]
+
+
+@dataclass
+class Fitted:
+    """A fitted bundle in memory.
+
+    Attributes:
+        scorer: The predictor.
+        found: The search's result.
+        problem: What was learnt.
+        dropped: Columns left out, with reasons.
+        notes: Remarks for the model card.
+        fold_sizes: Training rows and validation loss of each fold of the best trial.
+        x_development: Feature matrix of the development rows.
+    """
+
+    scorer: Scorer
+    found: Found
+    problem: Problem
+    dropped: dict[str, str]
+    notes: list[str]
+    fold_sizes: list[tuple[int, float]]
+    x_development: Array
+
+    def save(self, folder: Path) -> None:
+        """Write native boosters and `bundle.json`."""
+        import json
+
+        folder.mkdir(parents=True, exist_ok=True)
+        estimator = self.found.estimator
+        names = [estimator.save(booster, folder, f"booster_{n}") for n, booster in enumerate(self.scorer.boosters)]
+        self.scorer.bundle["boosters"] = names
+        (folder / "bundle.json").write_text(json.dumps(self.scorer.bundle, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _monotone(spec: PredictiveSpec, ctx: ModelContext, features: list[dict[str, Any]]) -> tuple[int, ...]:
+    """Signs that the control plan knows, per feature."""
+    if spec.monotone != "plan" or ctx.site is None:
+        return ()
+    from pipelines.control_plan.derive import monotone_sign
+
+    plan = ctx.site.plan.by_code
+    signs = [
+        monotone_sign(plan[f["name"]], spec.target.column) if f["kind"] == "number" and f["name"] in plan else 0
+        for f in features
+    ]
+    turned = -1 if spec.task == "binary" and spec.target.positive in (False, 0, "false", "0") else 1
+    return tuple(turned * sign for sign in signs) if any(signs) else ()
+
+
+def _newest(prepared: Prepared, spec: PredictiveSpec) -> Array:
+    """Development rows for the trials: the newest `max_rows`, or as many drawn without time."""
+    rows = prepared.split.development
+    if len(rows) <= spec.search.max_rows:
+        return rows
+    order = prepared.order
+    rank = order.finish[rows] if order.finish is not None else -order.draw[rows]
+    return np.sort(rows[np.argsort(rank, kind="stable")[-spec.search.max_rows :]])
+
+
+def _run_search(
+    spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, problem: Problem, x: Array, history: History | None
+) -> tuple[Found, list[Fold], list[Array], list[str]]:
+    """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
+    y = prepared.labels.y
+    rows = _newest(prepared, spec)
+    pairs, notes = inner_folds(prepared.order, rows, y, spec, prepared.split.cut)
+    folds = [Fold(x[train], y[train], x[valid], y[valid]) for train, valid in pairs]
+    learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])
+    first: list[dict[str, Any]] = []
+    trials = spec.search.trials
+    if ctx.mode == "refit" and history is not None:
+        first = warm_starts(history.trials, history.best_by_library, history.library)
+        trials = spec.search.refit_trials
+    found = search(learners, problem, folds, spec.search, trials=trials, first=first)
+    return found, folds, [valid for _, valid in pairs], notes
+
+
+def _outer_quantiles(spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int) -> Array:
+    """Out-of-fold quantiles: the middle one is the search's own, the outer two are fitted alike."""
+    from dataclasses import replace
+
+    middle = out_of_fold(found, folds, valid, n)
+    columns = []
+    for level in (spec.quantiles[0], spec.quantiles[2]):
+        column = np.full(n, np.nan)
+        for fold, rows, fit in zip(folds, valid, found.fits, strict=True):
+            at_level = found.estimator.fit(replace(problem, quantile=level), fold, found.params, fit.rounds)
+            assert fold.x_valid is not None
+            column[rows] = at_level.booster.predict(fold.x_valid)
+        columns.append(column)
+    return np.sort(np.column_stack([columns[0], middle, columns[1]]), axis=1)
+
+
+def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Array) -> list[Any]:
+    """Boosters on all development rows: one, or one per quantile."""
+    from dataclasses import replace
+
+    rounds = max(1, round(found.rounds * _MORE_ROWS))
+    fold = Fold(x, y)
+    if spec.task != "quantile":
+        return [found.estimator.fit(problem, fold, found.params, rounds).booster]
+    return [found.estimator.fit(replace(problem, quantile=q), fold, found.params, rounds).booster for q in spec.quantiles]
+
+
+def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, Any]:
+    """Calibration, threshold and interval from out-of-fold predictions."""
+    has = ~np.isnan(oof if oof.ndim == 1 else oof[:, 0])
+    y, seen = prepared.labels.y[has], oof[has]
+    out: dict[str, Any] = {"calibration": fit_calibration(spec.task, seen, y), "threshold": 0.5}
+    out["interval"] = {"below": 0.0, "above": 0.0}
+    if spec.task == "binary":
+        out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, spec.costs)
+    if not spec.is_classification:
+        out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.interval_coverage)
+    if spec.task == "multiclass" and spec.costs is not None:
+        out["cost_matrix"] = cost_matrix(spec, prepared.labels.classes).tolist()
+    return out
+
+
+def _record(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, Any]:
+    """What the version remembers of its making."""
+    split, finish = prepared.split, prepared.order.finish
+    return {
+        "cut": split.cut.as_json(),
+        "trained_until": split.cut.after,
+        "last_label": None if finish is None else str(finish[split.development].max()),
+        "rows": len(split.development),
+        "snapshot": ctx.snapshot,
+        "digest": prepared.frame.digest,
+        "plan_hash": ctx.plan_hash,
+        "mode": ctx.mode,
+        "library": found.estimator.library,
+        "best_by_library": found.best_by_library,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: History | None = None) -> Fitted:
+    """Search, fit and finish a model on the development rows.
+
+    Args:
+        spec: the solution.
+        ctx: mode, threads and the plan's monotone signs.
+        prepared: rows, labels and cut.
+        history: an earlier version's best parameters; a refit without one searches.
+
+    Returns:
+        The bundle in memory.
+
+    Raises:
+        CellworksError: the development rows hold one class only.
+    """
+    rows, y = prepared.split.development, prepared.labels.y
+    if spec.is_classification and len(np.unique(y[rows])) < 2:
+        raise CellworksError(
+            "the rows before the hold-out hold one class only",
+            expected="at least two classes to learn from",
+            found=prepared.labels.classes[int(y[rows][0])],
+            mend="wait for more labelled rows",
+            where=spec.solution,
+        )
+    features, dropped = learn_contract(prepared.frame.take(rows))
+    categories = tuple(place for place, f in enumerate(features) if f["kind"] == "category")
+    monotone = _monotone(spec, ctx, features)
+    problem = Problem(
+        spec.task, len(prepared.labels.classes), categories, monotone, spec.quantiles[1], ctx.n_threads, spec.search.seed
+    )
+    x = matrix(prepared.frame.table, features)
+    found, folds, valid, notes = _run_search(spec, ctx, prepared, problem, x, history)
+    if spec.task == "quantile":
+        oof = _outer_quantiles(spec, problem, found, folds, valid, len(x))
+    else:
+        oof = out_of_fold(found, folds, valid, len(x))
+    bundle = {
+        "format": FORMAT,
+        "name": spec.name,
+        "task": spec.task,
+        "library": found.estimator.library,
+        "features": features,
+        "classes": prepared.labels.classes,
+        "quantiles": spec.quantiles,
+        **_finish(spec, prepared, oof),
+        "record": _record(spec, ctx, prepared, found),
+    }
+    scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
+    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.fits, strict=True)]
+    return Fitted(
+        scorer, found, problem, {**prepared.frame.selection.dropped, **dropped}, prepared.split.notes + notes, sizes, x[rows]
+    )

@@ -1,0 +1,55 @@
+"""Rows, labels and the cut of one solution: the ground that training and judging share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.context import ModelContext
+from models.features.frame import Frame, load_frame
+from models.labels.labels import Labels, make_labels
+from models.spec import PredictiveSpec
+from models.splits.splits import Order, Split, make_order, make_split
+from pipelines.control_plan.errors import CellworksError
+
+
+@dataclass
+class Prepared:
+    """All rows with labels, their order, and the hold-out cut."""
+
+    frame: Frame
+    labels: Labels
+    order: Order
+    split: Split
+
+    @property
+    def has_group(self) -> bool:
+        """Whether rows belong to real groups."""
+        return self.frame.group is not None
+
+
+def prepare(spec: PredictiveSpec, ctx: ModelContext, columns: Sequence[str] | None = None) -> Prepared:
+    """Read and check a solution's rows and cut the hold-out.
+
+    Args:
+        spec: the solution.
+        ctx: snapshot and moment.
+        columns: exactly these features; None: what the YAML selects.
+
+    Raises:
+        CellworksError: nothing can be learnt from the table, with the reason.
+    """
+    frame = load_frame(spec, ctx, columns=columns)
+    assert frame.target is not None
+    labels = make_labels(spec, frame.target)
+    order = make_order(frame, labels.y, spec)
+    split = make_split(order, labels.y, spec)
+    if len(split.development) < 20 or len(split.holdout) == 0:
+        raise CellworksError(
+            "the rows cannot be parted into development and hold-out",
+            expected="at least 20 rows finished before the hold-out begins",
+            found=f"{len(split.development)} before, {len(split.holdout)} in the hold-out",
+            mend="wait for more labelled rows, or change split.holdout_ratio",
+            where=spec.solution,
+        )
+    return Prepared(frame, labels, order, split)
