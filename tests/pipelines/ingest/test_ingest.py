@@ -1,0 +1,189 @@
+"""Ingestion through its public door: real files, a real database, a real lake."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import create_engine, text
+
+from pipelines.control_plan.derive import raw_schema
+from pipelines.control_plan.site import Site, load_site
+from pipelines.ingest.run import ingest
+from pipelines.lake.connection import reader
+from pipelines.lake.home import Home
+
+DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
+LOTS = "erp__material_lot"
+BATCHES = "mes__batch_material"
+TELEMETRY = "historian__telemetry"
+WEATHER = "ems__weather"
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return load_site(DEMO)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home").ensure()
+
+
+def _csv(rows: list[tuple[str, str, str]], known: str = "2026-09-02 01:00:00") -> str:
+    head = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at\n"
+    return head + "".join(f"{b},{lot},lfp,{mass},2026-09-02 00:00:00,{known}\n" for b, lot, mass in rows)
+
+
+def _drop(home: Home, feed: str, name: str, content: str | bytes) -> Path:
+    folder = home.drop_dir / feed
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def _all(home: Home, sql: str) -> list[tuple[object, ...]]:
+    with reader(home) as con:
+        return con.execute(sql).fetchall()
+
+
+def test_rows_of_every_format_reach_their_raw_tables(home: Home, site: Site) -> None:
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10.5")]))
+    _drop(home, BATCHES, "b.csv.gz", gzip.compress(_csv([("B2", "L1", "11")]).encode()))
+    columns = list(raw_schema(site, WEATHER))
+    line = dict.fromkeys(columns, 10.0) | {"event_at": "2026-09-02T00:00:00", "known_at": "2026-09-02T00:10:00"}
+    _drop(home, WEATHER, "w.jsonl", json.dumps(line) + "\n")
+    when = pa.array([datetime(2026, 9, 2)] * 3, pa.timestamp("us"))  # noqa: DTZ001
+    table = pa.table({"control_point_no": pa.array([1, 2, 3], pa.int32()), "value": [1.0, 2.0, 3.0]})
+    table = table.append_column("event_at", when).append_column("known_at", when)
+    (home.drop_dir / TELEMETRY).mkdir()
+    pq.write_table(table, home.drop_dir / TELEMETRY / "t.parquet")
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined, report.files_quarantined) == (6, 0, 0)
+    assert _all(home, f"SELECT slurry_batch_id, mass_kg FROM raw.{BATCHES} ORDER BY 1") == [("B1", 10.5), ("B2", 11.0)]
+    assert _all(home, f"SELECT count(*), sum(value) FROM raw.{TELEMETRY}") == [(3, 6.0)]
+
+
+def test_the_same_files_again_bring_nothing(home: Home, site: Site) -> None:
+    path = _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")]))
+    first = ingest(home, site)
+    path.touch()
+    again = ingest(home, site)
+    assert (first.rows_in, again.batch_id) == (1, None)
+
+
+def test_new_content_under_an_old_name_is_a_new_delivery(home: Home, site: Site) -> None:
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")]))
+    ingest(home, site)
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "12")], known="2026-09-03 00:00:00"))
+    assert ingest(home, site).rows_in == 1
+    assert _all(home, f"SELECT count(*) FROM raw.{BATCHES}") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("mass", "reason"),
+    [
+        ("heavy", "not a number"),
+        ("NaN", "NaN or infinite"),
+        ("inf", "NaN or infinite"),
+        ("-1", "outside"),
+        ("", "missing"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_set_aside_with_reason_text_and_place(
+    home: Home, site: Site, mass: str, reason: str
+) -> None:
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10"), ("B2", "L2", mass), ("B3", "L3", "12")]))
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (2, 1)
+    [(source, position, why, raw)] = _all(home, "SELECT source, position, reason, raw_text FROM ops.quarantine")
+    assert (source, position) == (f"{BATCHES}/a.csv", 3)
+    assert reason in str(why)
+    assert '"B2"' in str(raw)
+
+
+def test_a_clock_in_the_future_is_set_aside(home: Home, site: Site) -> None:
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")], known="2026-09-01 00:00:00"))
+    assert ingest(home, site).rows_quarantined == 1
+    assert "future" in str(_all(home, "SELECT reason FROM ops.quarantine")[0][0])
+
+
+def test_a_line_with_too_many_values_is_set_aside_and_the_rest_goes_on(home: Home, site: Site) -> None:
+    content = _csv([("B1", "L1", "10")]) + "B2,L2,lfp,1,2026-09-02 00:00:00,2026-09-02 01:00:00,what,is,this\n"
+    _drop(home, BATCHES, "a.csv", content)
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (1, 1)
+
+
+BROKEN_FILES = {
+    "empty.csv": (b"", "empty"),
+    "semicolon.csv": (_csv([("B1", "L1", "1")]).replace(",", ";").encode(), "separated by ';'"),
+    "utf16.csv": (_csv([("B1", "L1", "1")]).encode("utf-16"), "UTF-8"),
+    "truncated.csv.gz": (gzip.compress(_csv([("B1", "L1", "1")] * 500).encode())[:-20], "gzip"),
+    "no_column.csv": (b"slurry_batch_id\nB1\n", "missing"),
+    "broken.parquet": (b"PAR1 this is none", "Parquet"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FILES)
+def test_a_file_that_can_not_be_read_is_set_aside_whole_and_the_rest_goes_on(home: Home, site: Site, name: str) -> None:
+    content, reason = BROKEN_FILES[name]
+    _drop(home, BATCHES, name, content)
+    _drop(home, BATCHES, "zz_good.csv", _csv([("B9", "L9", "9")]))
+    report = ingest(home, site)
+    assert (report.rows_in, report.files_quarantined) == (1, 1)
+    assert reason in str(_all(home, "SELECT reason FROM ops.quarantine WHERE raw_format = 'file'")[0][0])
+
+
+def test_a_line_of_64_mb_does_not_stop_the_others(home: Home, site: Site) -> None:
+    content = _csv([("B1", "L1", "10")]) + "x" * (64 << 20) + "\n"
+    _drop(home, BATCHES, "a.csv", content)
+    _drop(home, BATCHES, "b.csv", _csv([("B2", "L2", "10")]))
+    report = ingest(home, site)
+    assert report.rows_in >= 1
+    assert report.rows_quarantined + report.files_quarantined == 1
+
+
+def test_a_file_still_being_written_is_left_alone(home: Home, site: Site) -> None:
+    _drop(home, BATCHES, "a.csv.part", _csv([("B1", "L1", "10")]))
+    assert ingest(home, site).batch_id is None
+
+
+def test_a_database_is_read_behind_its_cursor(home: Home, site: Site) -> None:
+    columns = list(raw_schema(site, LOTS))
+    engine = create_engine(home.erp_url)
+    values = dict.fromkeys(columns, "x") | {
+        "material_code": "lfp",
+        "quantity_kg": "5",
+        "received_at": "2026-09-01 00:00:00",
+        "event_at": "2026-09-01 00:00:00",
+        "known_at": "2026-09-01 01:00:00",
+    }
+    marks = ", ".join(f":{name}" for name in columns)
+    with engine.begin() as connection:
+        declared = ", ".join(f'"{name}" TEXT' for name in columns)
+        connection.execute(text(f"CREATE TABLE {LOTS} (row_no INTEGER PRIMARY KEY AUTOINCREMENT, {declared})"))
+        other = ", ".join(f'"{name}" TEXT' for name in raw_schema(site, "cmms__work_order"))
+        connection.execute(text(f"CREATE TABLE cmms__work_order (row_no INTEGER PRIMARY KEY, {other})"))
+        insert = text(f"INSERT INTO {LOTS} ({', '.join(columns)}) VALUES ({marks})")
+        connection.execute(insert, values | {"material_lot_id": "L1"})
+    assert ingest(home, site).rows_in == 1
+    with engine.begin() as connection:
+        connection.execute(insert, values | {"material_lot_id": "L2"})
+    engine.dispose()
+    assert ingest(home, site).rows_in == 1
+    assert ingest(home, site).batch_id is None
+    assert _all(home, f"SELECT material_lot_id FROM raw.{LOTS} ORDER BY 1") == [("L1",), ("L2",)]
+
+
+def test_affected_days_are_those_of_the_plants_calendar(home: Home, site: Site) -> None:
+    # 2026-09-02 00:00 UTC is 08:00 in Shanghai: the production day that began at 06:00 on the 2nd.
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")]))
+    report = ingest(home, site)
+    assert [str(day) for day in report.affected_days[BATCHES]] == ["2026-09-02"]
