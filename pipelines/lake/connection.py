@@ -216,7 +216,7 @@ def transaction(con: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
     try:
         yield con
     except BaseException:
-        # A failed COMMIT or a fatal error has ended the transaction already; the first error is the one to show.
+        # A fatal error has ended the transaction already; the first error is the one to show.
         with contextlib.suppress(duckdb.Error):
             con.execute("ROLLBACK")
         raise

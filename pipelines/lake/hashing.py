@@ -10,9 +10,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.lake.sql import columns_sql, quote_relation
 
 
-def table_hash(
-    con: DuckDBPyConnection, relation: str, *, exclude: Collection[str] = (), where: str = ""
-) -> str:
+def table_hash(con: DuckDBPyConnection, relation: str, *, exclude: Collection[str] = (), where: str = "") -> str:
     """Order-independent hash of the rows of a table or view.
 
     Each row is hashed over its columns in the order of their names, and the hashes are summed (a sum,

@@ -94,7 +94,7 @@ class Home:
 
     @property
     def dbt_dir(self) -> Path:
-        """dbt profile, target and logs."""
+        """Profile, target and logs of dbt."""
         return self.root / "dbt"
 
     @property

@@ -37,12 +37,14 @@ def published_snapshot(source: DuckDBPyConnection | Home, domain: str) -> int | 
         with reader(source) as con:
             return published_snapshot(con, domain)
     known = source.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'published'"
+        "SELECT 1 FROM duckdb_tables() "
+        "WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'published'"
     ).fetchone()
     if known is None:
         return None
     row = source.execute(
-        "SELECT snapshot_id FROM lake.ops.published WHERE domain = ? ORDER BY published_at DESC, snapshot_id DESC LIMIT 1",
+        "SELECT snapshot_id FROM lake.ops.published WHERE domain = ? "
+        "ORDER BY published_at DESC, snapshot_id DESC LIMIT 1",
         [domain],
     ).fetchone()
     return int(row[0]) if row else None

@@ -77,9 +77,7 @@ def _existing(con: DuckDBPyConnection) -> dict[str, set[str]]:
     return {str(table): set(columns) for table, columns in rows}
 
 
-def _table_statements(
-    relation: str, columns: Mapping[str, str], existing: dict[str, set[str]]
-) -> Iterable[str]:
+def _table_statements(relation: str, columns: Mapping[str, str], existing: dict[str, set[str]]) -> Iterable[str]:
     """CREATE TABLE, or ADD COLUMN for what has grown; nothing when all is there."""
     quoted = quote_relation(f"lake.{relation}")
     if relation not in existing:
@@ -110,9 +108,7 @@ def bootstrap_statements(con: DuckDBPyConnection, site: Site) -> list[str]:
     existing = _existing(con)
     schemas = {
         str(name)
-        for (name,) in con.execute(
-            "SELECT schema_name FROM duckdb_schemas() WHERE database_name = 'lake'"
-        ).fetchall()
+        for (name,) in con.execute("SELECT schema_name FROM duckdb_schemas() WHERE database_name = 'lake'").fetchall()
     }
     statements = [f"CREATE SCHEMA lake.{quote_identifier(name)}" for name in SCHEMAS if name not in schemas]
     for table, columns in OPS_TABLES.items():
