@@ -112,7 +112,9 @@ def _run_search(
     return found, folds, [valid for _, valid in pairs], notes
 
 
-def _outer_quantiles(spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int) -> Array:
+def _outer_quantiles(
+    spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int
+) -> Array:
     """Out-of-fold quantiles: the middle one is the search's own, the outer two are fitted alike."""
     from dataclasses import replace
 
@@ -136,7 +138,9 @@ def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Ar
     fold = Fold(x, y)
     if spec.task != "quantile":
         return [found.estimator.fit(problem, fold, found.params, rounds).booster]
-    return [found.estimator.fit(replace(problem, quantile=q), fold, found.params, rounds).booster for q in spec.quantiles]
+    return [
+        found.estimator.fit(replace(problem, quantile=q), fold, found.params, rounds).booster for q in spec.quantiles
+    ]
 
 
 def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, Any]:
@@ -200,7 +204,13 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
     categories = tuple(place for place, f in enumerate(features) if f["kind"] == "category")
     monotone = _monotone(spec, ctx, features)
     problem = Problem(
-        spec.task, len(prepared.labels.classes), categories, monotone, spec.quantiles[1], ctx.n_threads, spec.search.seed
+        spec.task,
+        len(prepared.labels.classes),
+        categories,
+        monotone,
+        spec.quantiles[1],
+        ctx.n_threads,
+        spec.search.seed,
     )
     x = matrix(prepared.frame.table, features)
     found, folds, valid, notes = _run_search(spec, ctx, prepared, problem, x, history)
@@ -222,5 +232,11 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
     scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
     sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.fits, strict=True)]
     return Fitted(
-        scorer, found, problem, {**prepared.frame.selection.dropped, **dropped}, prepared.split.notes + notes, sizes, x[rows]
+        scorer,
+        found,
+        problem,
+        {**prepared.frame.selection.dropped, **dropped},
+        prepared.split.notes + notes,
+        sizes,
+        x[rows],
     )

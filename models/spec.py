@@ -7,9 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Task = Literal["regression", "quantile", "binary", "multiclass"]
-ActionKind = Literal[
-    "alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"
-]
+ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
 Library = Literal["lightgbm", "xgboost", "linear"]
 
 
@@ -73,7 +71,7 @@ class Search(Part):
     max_rounds: int = Field(default=300, ge=10, le=5000)
     early_stopping_rounds: int = Field(default=30, ge=5)
     max_rows: int = Field(default=40_000, ge=100, description="newest rows the trials use; the final fit uses all")
-    libraries: list[Library] = Field(default_factory=lambda: ["lightgbm", "xgboost", "linear"], min_length=1)
+    libraries: list[Library] = Field(default=["lightgbm", "xgboost", "linear"], min_length=1)
     seed: int = 7
 
 

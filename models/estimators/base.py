@@ -73,7 +73,13 @@ class Estimator(Protocol):
         """Parameters worth trying first, by the names that `suggest` uses."""
 
     def fit(
-        self, problem: Problem, fold: Fold, params: dict[str, Any], rounds: int, stop_after: int = 0, watch: Watch | None = None
+        self,
+        problem: Problem,
+        fold: Fold,
+        params: dict[str, Any],
+        rounds: int,
+        stop_after: int = 0,
+        watch: Watch | None = None,
     ) -> Fit:
         """Fit; with validation rows and `stop_after` stop early and keep the best round."""
 

@@ -27,7 +27,9 @@ def candidates(libraries: list[Library], problem: Problem, n_rows: int, n_column
 
     out = []
     for library in libraries:
-        unfit = problem.task == "quantile" or any(problem.monotone) or n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS
+        unfit = (
+            problem.task == "quantile" or any(problem.monotone) or n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS
+        )
         if library == "linear" and unfit and len(libraries) > 1:
             continue
         out.append(estimator(library))

@@ -77,7 +77,13 @@ class LightGBM:
         return train, valid
 
     def fit(
-        self, problem: Problem, fold: Fold, params: dict[str, Any], rounds: int, stop_after: int = 0, watch: Watch | None = None
+        self,
+        problem: Problem,
+        fold: Fold,
+        params: dict[str, Any],
+        rounds: int,
+        stop_after: int = 0,
+        watch: Watch | None = None,
     ) -> Fit:
         """See `Estimator`."""
         fixed = self._fixed(problem, fold.x.shape[1])
@@ -92,7 +98,11 @@ class LightGBM:
         watching = valid is not None and stop_after > 0
         callbacks = [record, lgb.early_stopping(stop_after, verbose=False)] if watching else []
         native = lgb.train(
-            {**fixed, **params}, train, num_boost_round=rounds, valid_sets=[valid] if watching else None, callbacks=callbacks
+            {**fixed, **params},
+            train,
+            num_boost_round=rounds,
+            valid_sets=[valid] if watching else None,
+            callbacks=callbacks,
         )
         best = native.best_iteration if watching and native.best_iteration > 0 else rounds
         return Fit(LightGBMBooster(native, problem.n_threads), best, curve)

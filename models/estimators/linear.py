@@ -53,7 +53,13 @@ class Linear:
         return {"column": column, "code": code, "mean": mean.tolist(), "scale": scale.tolist()}
 
     def fit(
-        self, problem: Problem, fold: Fold, params: dict[str, Any], rounds: int, stop_after: int = 0, watch: Watch | None = None
+        self,
+        problem: Problem,
+        fold: Fold,
+        params: dict[str, Any],
+        rounds: int,
+        stop_after: int = 0,
+        watch: Watch | None = None,
     ) -> Fit:
         """See `Estimator`; `rounds`, `stop_after` and `watch` do not apply."""
         if self.library not in fold.cache:

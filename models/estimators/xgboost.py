@@ -101,13 +101,21 @@ class XGBoost:
         return train, valid
 
     def fit(
-        self, problem: Problem, fold: Fold, params: dict[str, Any], rounds: int, stop_after: int = 0, watch: Watch | None = None
+        self,
+        problem: Problem,
+        fold: Fold,
+        params: dict[str, Any],
+        rounds: int,
+        stop_after: int = 0,
+        watch: Watch | None = None,
     ) -> Fit:
         """See `Estimator`."""
         train, valid = self._sets(problem, fold)
         everything = {**self._fixed(problem), **params}
         if valid is None or stop_after == 0:
-            return Fit(XGBoostBooster(xgb.train(everything, train, num_boost_round=rounds), problem.n_threads), rounds, [])
+            return Fit(
+                XGBoostBooster(xgb.train(everything, train, num_boost_round=rounds), problem.n_threads), rounds, []
+            )
         record = _Record(_METRICS[problem.task], watch)
         native = xgb.train(
             everything,

@@ -78,7 +78,9 @@ def answer(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer, rows: Array
     if spec.task == "binary":
         predicted = finished["probability"]
     elif spec.task == "multiclass":
-        predicted = _align(calibrate(raw, scorer.bundle["calibration"]), scorer.bundle["classes"], prepared.labels.classes)
+        predicted = _align(
+            calibrate(raw, scorer.bundle["calibration"]), scorer.bundle["classes"], prepared.labels.classes
+        )
     return Outputs(rows, prepared.labels.y[rows], np.asarray(predicted, dtype=np.float64), finished, seconds)
 
 

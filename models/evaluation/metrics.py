@@ -11,7 +11,18 @@ from models.evaluation.bootstrap import Interval, metric_interval
 from models.scoring.runtime import Array
 from models.spec import PredictiveSpec
 
-HIGHER_IS_BETTER = {"roc_auc", "average_precision", "f1", "precision", "recall", "macro_f1", "accuracy", "r2", "skill", "coverage"}
+HIGHER_IS_BETTER = {
+    "roc_auc",
+    "average_precision",
+    "f1",
+    "precision",
+    "recall",
+    "macro_f1",
+    "accuracy",
+    "r2",
+    "skill",
+    "coverage",
+}
 
 Metric = Callable[[Array], float]
 
@@ -130,7 +141,9 @@ def _regression(y: Array, value: Array) -> dict[str, Metric]:
     return {"rmse": _root(square), "mae": _mean(np.abs(y - value)), "r2": r2}
 
 
-def task_metrics(spec: PredictiveSpec, classes: list[str], y: Array, predicted: Array, finished: dict[str, Any]) -> dict[str, Metric]:
+def task_metrics(
+    spec: PredictiveSpec, classes: list[str], y: Array, predicted: Array, finished: dict[str, Any]
+) -> dict[str, Metric]:
     """All metrics of a task.
 
     Args:
@@ -151,7 +164,10 @@ def task_metrics(spec: PredictiveSpec, classes: list[str], y: Array, predicted: 
         decided = np.asarray([number[name] for name in finished["class"]])
         cost = decision_cost(spec, classes, y, decided)
         out = {"macro_f1": _macro_f1(y, decided, len(classes)), "accuracy": _mean((y == decided).astype(float))}
-        return out | {"brier": _mean(row_loss(spec, y, predicted)), "expected_cost" if spec.costs else "error_rate": _mean(cost)}
+        return out | {
+            "brier": _mean(row_loss(spec, y, predicted)),
+            "expected_cost" if spec.costs else "error_rate": _mean(cost),
+        }
     value = predicted[:, 1] if spec.task == "quantile" else predicted
     out = _regression(y, value)
     if spec.task == "quantile":

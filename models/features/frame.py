@@ -246,7 +246,11 @@ def load_frame(
     with open_tables(ctx, spec.table) as tables:
         source = _sources(tables, spec, with_target)
         available = source.columns[spec.table]
-        selection = select_features(spec, ctx, available) if columns is None else exact_selection(columns, available, spec.table)
+        selection = (
+            select_features(spec, ctx, available)
+            if columns is None
+            else exact_selection(columns, available, spec.table)
+        )
         query, order, bound = _query(tables, source, spec, ctx, selection, with_target)
         condition = f" WHERE {where}" if where else ""
         table = tables.arrow(f"{query}{condition} ORDER BY {order}", [*bound, *parameters])

@@ -46,7 +46,7 @@ def kind_of(duckdb_type: str) -> str | None:
 
 def _roles(spec: PredictiveSpec) -> dict[str, str]:
     """Columns that have another part to play."""
-    roles = {key: "key of the entity" for key in spec.keys}
+    roles = dict.fromkeys(spec.keys, "key of the entity")
     roles[spec.target.column] = "the target"
     if spec.target.known_at:
         roles[spec.target.known_at] = "when the target became known"

@@ -58,7 +58,9 @@ def _refuse(spec: PredictiveSpec, found: str, expected: str, mend: str = "") -> 
 
 def _numeric(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
-        raise _refuse(spec, f"values of type {column.type}", f"numbers for task {spec.task}", "set task: multiclass or binary")
+        raise _refuse(
+            spec, f"values of type {column.type}", f"numbers for task {spec.task}", "set task: multiclass or binary"
+        )
     y = np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     infinite = int(np.isinf(y).sum())
     y[np.isinf(y)] = np.nan
@@ -135,7 +137,9 @@ def check_labels(spec: PredictiveSpec, labels: Labels, n_rows: int) -> None:
     """Refuse labels that nothing can be learnt from; see `make_labels`."""
     known = labels.y[labels.known]
     if len(known) == 0:
-        raise _refuse(spec, f"{n_rows} rows, every label missing", "labels", "wait until labels are known, or check the join")
+        raise _refuse(
+            spec, f"{n_rows} rows, every label missing", "labels", "wait until labels are known, or check the join"
+        )
     if len(known) < MIN_LABELLED:
         raise _refuse(spec, f"{len(known)} labelled rows of {n_rows}", f"at least {MIN_LABELLED} labelled rows")
     if spec.is_classification and len(np.unique(known)) < 2:

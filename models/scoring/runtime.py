@@ -10,6 +10,7 @@ MLflow pyfunc build features and predictions with the same lines. A bundle is a 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,7 +134,11 @@ class LinearBooster:
         return out[:, 0] if len(self._coefficients) == 1 else out
 
 
-LOADERS = {"lightgbm": LightGBMBooster.load, "xgboost": XGBoostBooster.load, "linear": LinearBooster.load}
+LOADERS: dict[str, Callable[[Path, int], Booster]] = {
+    "lightgbm": LightGBMBooster.load,
+    "xgboost": XGBoostBooster.load,
+    "linear": LinearBooster.load,
+}
 
 
 def softmax(margin: Array) -> Array:

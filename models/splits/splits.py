@@ -56,6 +56,8 @@ class Cut:
         """Rows that the model of this cut has not seen, later than its cut-off."""
         if self.kind == "time":
             moment = order.start if self.is_grouped else order.finish
+            if moment is None or self.after is None:
+                return np.zeros(len(order.group), dtype=bool)
             return np.asarray(moment > np.datetime64(self.after))
         limits = np.asarray([self.below.get(str(int(s)), self.below.get("0", 0.0)) for s in range(_strata(order))])
         return np.asarray(order.draw < limits[order.stratum])
@@ -236,7 +238,9 @@ def inner_folds(
     by_class = order
     if order.finish is not None:
         notes.append("no time-forward fold holds both classes: the inner folds are drawn at random (seeded)")
-        draw = np.random.default_rng(spec.search.seed).random(len(y))[order.group if cut.is_grouped else np.arange(len(y))]
+        draw = np.random.default_rng(spec.search.seed).random(len(y))[
+            order.group if cut.is_grouped else np.arange(len(y))
+        ]
         stratum = np.where(np.isnan(y), 0, y).astype(int) if spec.is_classification else order.stratum
         by_class = Order(None, order.group, None, draw, stratum)
     folds = [pair for pair in _draw_folds(by_class, rows, spec.split.folds) if _is_usable(*pair, y, spec)]

@@ -126,7 +126,9 @@ def _enqueue(study: Any, estimators: Sequence[Estimator], first: Sequence[dict[s
             study.enqueue_trial({"library": each.library, **each.defaults()})
 
 
-def warm_starts(history: Sequence[dict[str, Any]], known: dict[str, dict[str, Any]], winner: str) -> list[dict[str, Any]]:
+def warm_starts(
+    history: Sequence[dict[str, Any]], known: dict[str, dict[str, Any]], winner: str
+) -> list[dict[str, Any]]:
     """What a refit tries first: the best known parameters, then the next best different ones of the last night.
 
     Args:
@@ -195,7 +197,15 @@ def _row(trial: Any) -> Trial:
     seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
     library = str(trial.params.get("library", ""))
     value = None if trial.value is None else float(trial.value)
-    return Trial(trial.number, library, trial.state.name, value, int(trial.user_attrs.get("rounds", 0)), seconds, dict(trial.params))
+    return Trial(
+        trial.number,
+        library,
+        trial.state.name,
+        value,
+        int(trial.user_attrs.get("rounds", 0)),
+        seconds,
+        dict(trial.params),
+    )
 
 
 def _best_by_library(rows: list[Trial]) -> dict[str, dict[str, Any]]:
@@ -218,7 +228,11 @@ def out_of_fold(found: Found, folds: list[Fold], rows: list[Array], n_rows: int)
     Returns:
         (n_rows,) or (n_rows, outputs); NaN where no fold validated.
     """
-    parts = [fit.booster.predict(fold.x_valid) for fit, fold in zip(found.fits, folds, strict=True) if fold.x_valid is not None]
+    parts = [
+        fit.booster.predict(fold.x_valid)
+        for fit, fold in zip(found.fits, folds, strict=True)
+        if fold.x_valid is not None
+    ]
     shape = (n_rows, *parts[0].shape[1:])
     out = np.full(shape, np.nan)
     for index, part in zip(rows, parts, strict=True):

@@ -1,0 +1,82 @@
+"""The connection to MLflow: telemetry off, short waits, and an error a person can read when it is not there."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from models.context import ModelContext
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def quiet() -> None:
+    """Set MLflow's environment before its first import; a user's own value wins, telemetry stays off."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+def open_client(ctx: ModelContext) -> Any:
+    """A client of the context's MLflow.
+
+    Raises:
+        CellworksError: MLflow does not answer.
+    """
+    return open_at(ctx.tracking_uri)
+
+
+def open_home(home: Home) -> Any:
+    """A client of a home's own MLflow."""
+    return open_at(str(home.mlflow_uri))
+
+
+def open_at(uri: str) -> Any:
+    """A client of an address; see `open_client`."""
+    quiet()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        _make_folder(uri)
+        # MLflow's stores look models up through the process-wide address, so it has to be this one.
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = mlflow.MlflowClient(uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise CellworksError(
+            "MLflow does not answer",
+            expected=f"a tracking server or SQLite file at {uri}",
+            found=str(error).splitlines()[0][:300],
+            mend="start it, or correct the address; nothing was written",
+        ) from error
+    return client
+
+
+def _make_folder(uri: str) -> None:
+    """SQLite creates its file, not the folder."""
+    from pathlib import Path
+
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+
+def experiment_id(client: Any, ctx: ModelContext, name: str) -> str:
+    """The experiment of a solution, made on first use; artifacts go below the home unless a server keeps them."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    own = ctx.tracking_uri == str(ctx.home.mlflow_uri)
+    location = (ctx.home.mlflow_artifacts / name.replace("/", ".")).as_uri() if own else None
+    return str(client.create_experiment(name, artifact_location=location))

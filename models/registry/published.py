@@ -1,0 +1,46 @@
+"""Snapshots: whether one was published, and holding it as long as a version names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from models.context import ModelContext
+from models.features.source import file_suffix
+from models.spec import PredictiveSpec
+from pipelines.lake.connection import reader, writer
+
+
+def is_published(ctx: ModelContext, domain: str | None) -> bool:
+    """Whether the context's snapshot was published (for the domain, if one is named)."""
+    if ctx.snapshot is None or not ctx.home.catalogue.is_file():
+        return False
+    with reader(ctx.home) as con:
+        known = con.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'published'"
+        ).fetchone()
+        if known is None:
+            return False
+        row = con.execute(
+            "SELECT count(*) FROM lake.ops.published WHERE snapshot_id = ? AND (CAST(? AS VARCHAR) IS NULL OR domain = ?)",
+            [ctx.snapshot, domain, domain],
+        ).fetchone()
+    return bool(row and row[0])
+
+
+@contextmanager
+def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Iterator[None]:
+    """Pin the snapshot before the version that names it appears; let go if it never does."""
+    if ctx.snapshot is None or file_suffix(spec.table) is not None:
+        yield
+        return
+    from pipelines.lake.maintenance import pin, unpin
+
+    with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
+        pin(con, ctx.snapshot, f"training set of {spec.name}", holder)
+    try:
+        yield
+    except BaseException:
+        with writer(ctx.home, why=f"let go of snapshot {ctx.snapshot}") as con:
+            unpin(con, holder)
+        raise

@@ -1,0 +1,196 @@
+"""Model versions: finding them, loading their bundle, and whether they may act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from models.registry.client import open_at
+from models.registry.signing import bundle_digest, is_sealed, seal
+from models.scoring.runtime import Scorer
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+CHAMPION, PREVIOUS, CHALLENGER, SHADOW = "champion", "previous", "challenger", "shadow"
+ALIASES = (CHALLENGER, SHADOW, CHAMPION, PREVIOUS)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model.
+
+    Attributes:
+        name: `<stage>.<slug>`.
+        number: Version number as text.
+        run_id: Its MLflow run.
+        tags: Tags of the version.
+        bundle: Folder with bundle and boosters.
+    """
+
+    name: str
+    number: str
+    run_id: str
+    tags: dict[str, str]
+    bundle: Path
+
+    def scorer(self, n_threads: int = 1) -> Scorer:
+        """Load the predictor."""
+        return Scorer.load(self.bundle, n_threads)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that may act, and an alarm when it is not the one that the alias names."""
+
+    version: Version
+    alarm: str | None = None
+
+
+def _local(uri: str) -> Path:
+    """A local folder of an artifact address; remote ones are fetched."""
+    parsed = urlparse(uri)
+    if parsed.scheme in ("", "file"):
+        return Path(unquote(parsed.path))
+    from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(artifact_uri=uri))
+
+
+def get_version(client: Any, name: str, number: str) -> Version:
+    """One version with its bundle.
+
+    Raises:
+        CellworksError: no such version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_model_version(name, number)
+        location = client.get_model_version_download_uri(name, number)
+    except MlflowException as error:
+        raise CellworksError(
+            f"the model {name} has no version {number}", found=str(error).splitlines()[0], mend="see `cellworks models`"
+        ) from error
+    return Version(
+        name, str(found.version), str(found.run_id), dict(found.tags), _local(location) / "artifacts" / "bundle"
+    )
+
+
+def aliases(client: Any, name: str) -> dict[str, str]:
+    """Alias to version number; empty for a model that is not registered."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+
+
+def all_versions(client: Any, name: str) -> list[Any]:
+    """Every version of a model, newest first."""
+    found = client.search_model_versions(f"name = '{name}'", max_results=1000)
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def registered_name(client: Any, slug: str) -> str | None:
+    """The registered model of a slug (slugs are unique over stages), None before the first version."""
+    names = [model.name for model in client.search_registered_models(f"name LIKE '%.{slug}'", max_results=100)]
+    matching = [name for name in names if name.split(".", 1)[1] == slug]
+    return matching[0] if matching else None
+
+
+def clearance(home: Home, version: Version) -> str | None:
+    """Why a version may act: `passed` or `override`; None when it may not.
+
+    The seal covers the bundle's content, so a version whose files were changed is not cleared either.
+    """
+    if not version.bundle.is_dir():
+        return None
+    digest = bundle_digest(version.bundle)
+    tags = version.tags
+    if tags.get("verdict") == "passed" and is_sealed(
+        home, tags.get("verdict_seal", ""), version.name, version.number, "passed", digest
+    ):
+        return "passed"
+    who, why = tags.get("override_by", ""), tags.get("override_why", "")
+    if who and is_sealed(
+        home, tags.get("override_seal", ""), version.name, version.number, "override", who, why, digest
+    ):
+        return "override"
+    return None
+
+
+def tag_verdict(client: Any, home: Home, version: Version, status: str, reason: str) -> None:
+    """Write a sealed verdict (`passed`, `failed`, `insufficient`) on a version."""
+    sealed = seal(home, version.name, version.number, status, bundle_digest(version.bundle))
+    for key, value in (("verdict", status), ("verdict_reason", reason[:4000]), ("verdict_seal", sealed)):
+        client.set_model_version_tag(version.name, version.number, key, value)
+
+
+def sign_override(home: Home, name: str, number: str, who: str, why: str, *, uri: str | None = None) -> None:
+    """Clear a version that no gate has passed, under a person's name.
+
+    Args:
+        home: the instance whose key signs.
+        name: registered model.
+        number: version.
+        who: who answers for it; not empty.
+        why: the reason; not empty.
+        uri: MLflow address; default the home's.
+
+    Raises:
+        CellworksError: name or reason missing, or no such version.
+    """
+    if not who.strip() or not why.strip():
+        raise CellworksError("an override needs a name and a reason", expected="--who and --why", found="one is empty")
+    client = open_at(uri or str(home.mlflow_uri))
+    version = get_version(client, name, number)
+    sealed = seal(home, name, number, "override", who, why, bundle_digest(version.bundle))
+    for key, value in (("override_by", who), ("override_why", why), ("override_seal", sealed)):
+        client.set_model_version_tag(name, number, key, value)
+
+
+def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = None) -> Champion | None:
+    """The version that may act for a solution.
+
+    Args:
+        home: the instance.
+        slug: the solution's slug (or its registered name).
+        uri: MLflow address; default the home's.
+        client: an open client, to save opening one.
+
+    Returns:
+        The champion; when the alias names a version that is not cleared, the last champion that is, with an alarm.
+        None when there is none at all.
+    """
+    client = client or open_at(uri or str(home.mlflow_uri))
+    name = slug if "." in slug else registered_name(client, slug)
+    if name is None:
+        return None
+    named = aliases(client, name)
+    if CHAMPION in named:
+        version = get_version(client, name, named[CHAMPION])
+        if clearance(home, version) is not None:
+            return Champion(version)
+    alarm = None
+    if CHAMPION in named:
+        alarm = (
+            f"alias champion of {name} names version {named[CHAMPION]}, which has no passing verdict or signed override"
+        )
+    return _last_cleared(client, home, name, alarm)
+
+
+def _last_cleared(client: Any, home: Home, name: str, alarm: str | None) -> Champion | None:
+    """The newest former champion that is cleared; without an alarm there was no champion and none is made up."""
+    if alarm is None:
+        return None
+    former = [version for version in all_versions(client, name) if "champion_since" in version.tags]
+    for each in sorted(former, key=lambda version: version.tags["champion_since"], reverse=True):
+        version = get_version(client, name, str(each.version))
+        if clearance(home, version) is not None:
+            return Champion(version, f"{alarm}; version {version.number} goes on")
+    return None
