@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 SITE, FEEDS, PLAN = "site.yaml", "feeds.yaml", "control_plan.csv"
 
 
-def plan_problems(plan: ControlPlan, feeds: dict[str, Feed]) -> list[Problem]:
-    """Problems of rows among themselves, and with steps, machines and feeds."""
+def plan_problems(plan: ControlPlan, feeds: dict[str, Feed], *, is_complete: bool) -> list[Problem]:
+    """Problems of rows among themselves, and with steps, machines and feeds.
+
+    Args:
+        plan: the rows that are good by themselves.
+        feeds: by name.
+        is_complete: no row is missing from the plan, so that a code that isn't there is a mistake.
+    """
     problems = list(_duplicates(plan.rows))
     targets = {row.code for row in plan.rows} | set(LABELS)
     for row in plan.rows:
-        found = [*_step_and_machines(row, plan), *_feed(row, feeds), *_targets(row, targets)]
+        found = [*_step_and_machines(row, plan), *_feed(row, feeds), *(_targets(row, targets) if is_complete else ())]
         problems += [Problem(PLAN, row.line_no, *each) for each in found]
     return problems
 
@@ -88,13 +94,11 @@ def _targets(row: Characteristic, targets: set[str]) -> Iterator[tuple[str, str,
             )
 
 
-def site_problems(site: Site, text: str) -> list[Problem]:
-    """Problems of site.yaml with itself and with the plan."""
-    found = [*_site_machines(site), *_site_codes(site), *_site_sources(site)]
-    return [
-        Problem(SITE, line_of(text, path), ".".join(map(str, path)), reason, mend)
-        for path, reason, mend in found
-    ]
+def site_problems(site: Site, text: str, *, is_complete: bool) -> list[Problem]:
+    """Problems of site.yaml with itself and, when the plan is complete, with the plan."""
+    found = [*_site_machines(site), *_site_money(site), *_site_sources(site)]
+    found += list(_site_grades(site)) if is_complete else []
+    return [Problem(SITE, line_of(text, path), ".".join(map(str, path)), reason, mend) for path, reason, mend in found]
 
 
 def _site_machines(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
@@ -106,9 +110,7 @@ def _site_machines(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
                 path: list[int | str] = ["areas", a, "lines", n, "units", u]
                 if unit.step not in steps:
                     yield [*path, "step"], f"unknown step {unit.step!r}", f"use one of {_listed(steps)}"
-                if twice := seen & set(unit.machine_ids) or len(unit.machine_ids) != len(
-                    set(unit.machine_ids)
-                ):
+                if twice := seen & set(unit.machine_ids) or len(unit.machine_ids) != len(set(unit.machine_ids)):
                     yield [*path, "ids"], f"machine ids are there twice: {twice}", "give each machine its own"
                 if not unit.machine_ids:
                     yield [*path, "ids"], f"{unit.ids} is an empty range", "write first..last, upwards"
@@ -120,7 +122,7 @@ def _site_machines(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
         yield ["steps"], "a step code is there twice", "give each step its own"
 
 
-def _site_codes(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
+def _site_grades(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
     codes = site.plan.by_code
     for g, grade in enumerate(site.grades):
         for code, limits in grade.limits.items():
@@ -132,6 +134,9 @@ def _site_codes(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
                     f"min {limits.min:g} is above max {limits.max:g}",
                     "swap them",
                 )
+
+
+def _site_money(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
     known = site.plan.steps_by_code
     for step in site.standard.steps:
         if step not in known:
@@ -166,12 +171,8 @@ def feed_problems(site: Site, text: str) -> list[Problem]:
         for name, column in feed.columns.items():
             if column.references and not _is_there(column.references, site):
                 reason = f"refers to {column.references!r}, which does not exist"
-                found.append(
-                    (["feeds", feed.name, "columns", name], reason, "write feed.column, machine or step")
-                )
-    return [
-        Problem(FEEDS, line_of(text, path), ".".join(map(str, path)), why, mend) for path, why, mend in found
-    ]
+                found.append((["feeds", feed.name, "columns", name], reason, "write feed.column, machine or step"))
+    return [Problem(FEEDS, line_of(text, path), ".".join(map(str, path)), why, mend) for path, why, mend in found]
 
 
 def _is_there(reference: str, site: Site) -> bool:

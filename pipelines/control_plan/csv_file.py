@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.control_plan.errors import PlanError, Problem
 from pipelines.control_plan.plan import Characteristic
+from pipelines.control_plan.row_check import InconsistentRowError
 from pipelines.control_plan.yaml_file import reason_and_mend
 
 FILE = "control_plan.csv"
@@ -33,9 +34,7 @@ def decode(content: bytes, folder: Path, file: str) -> str:
         PlanError: empty, too large, binary, or another encoding; with the line of the first bad byte.
     """
     if not content.strip():
-        raise PlanError(
-            str(folder), [Problem(file, 0, "", "the file is empty", "see infra/sites/demo for one")]
-        )
+        raise PlanError(str(folder), [Problem(file, 0, "", "the file is empty", "see infra/sites/demo for one")])
     if len(content) > MAX_BYTES:
         reason = f"{len(content) / 1e6:.0f} MB is too large for a plan, the limit is {MAX_BYTES / 1e6:.0f} MB"
         raise PlanError(str(folder), [Problem(file, 0, "", reason, "is it the right file?")])
@@ -85,9 +84,7 @@ def _header_problems(header: list[str]) -> Iterator[Problem]:
         return
     for column in COLUMNS:
         if column not in header:
-            yield Problem(
-                FILE, 1, column, "this column is missing", "add it to the header (its cells may be empty)"
-            )
+            yield Problem(FILE, 1, column, "this column is missing", "add it to the header (its cells may be empty)")
     for column in dict.fromkeys(header):
         if column not in COLUMNS:
             yield Problem(FILE, 1, column, "is not a known column", "remove it or correct its spelling")
@@ -106,7 +103,7 @@ def _read_row(header: list[str], cells: list[str], line: int) -> tuple[Character
         row = Characteristic.model_validate(fields)
     except ValidationError as error:
         bad = {problem.field for problem in problems}
-        found = (_row_problem(detail, line) for detail in error.errors(include_url=False))
+        found = (each for detail in error.errors(include_url=False) for each in _row_problems(detail, line))
         return None, problems + [problem for problem in found if problem.field not in bad]
     return (None if problems else row), problems
 
@@ -116,31 +113,24 @@ def _parse_cells(given: dict[str, Any], line: int) -> Iterator[Problem]:
     positions, effects = given.get("positions", ""), given.get("effects", "")
     parts = [_POSITION.match(part) for part in positions.split("*")] if positions else []
     if not all(parts):
-        yield Problem(
-            FILE, line, "positions", f"can't read {positions!r}", "write it like zone:12 or side:2*lane:4"
-        )
+        yield Problem(FILE, line, "positions", f"can't read {positions!r}", "write it like zone:12 or side:2*lane:4")
     given["positions"] = tuple((part[1], int(part[2])) for part in parts if part)
     marks = [_EFFECT.match(part) for part in effects.split()]
     if not all(marks):
-        yield Problem(
-            FILE, line, "effects", f"can't read {effects!r}", "write it like capacity_ah:+ dcir_mohm:-"
-        )
-    given["effects"] = tuple(
-        {"target": mark[1], "sign": 1 if mark[2] == "+" else -1} for mark in marks if mark
-    )
+        yield Problem(FILE, line, "effects", f"can't read {effects!r}", "write it like capacity_ah:+ dcir_mohm:-")
+    given["effects"] = tuple({"target": mark[1], "sign": 1 if mark[2] == "+" else -1} for mark in marks if mark)
 
 
-def _row_problem(detail: Any, line: int) -> Problem:
-    field = ".".join(str(part) for part in detail["loc"])
+def _row_problems(detail: Any, line: int) -> Iterator[Problem]:
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, InconsistentRowError):
+        yield from (Problem(FILE, line, *finding) for finding in error.findings)
+        return
+    field = str(detail["loc"][0])
     reason, mend = reason_and_mend(detail)
-    if not field:  # a finding between fields names the field first
-        field, _, reason = reason.partition(": ")
     if detail["type"] == "string_pattern_mismatch":
-        reason, mend = (
-            f"can't read {detail['input']!r}",
-            _PATTERNS.get(field, "use small letters, digits and _"),
-        )
-    return Problem(FILE, line, field, reason, mend)
+        reason, mend = f"can't read {detail['input']!r}", _PATTERNS.get(field, "use small letters, digits and _")
+    yield Problem(FILE, line, field, reason, mend)
 
 
 _PATTERNS = {

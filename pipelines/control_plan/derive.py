@@ -30,6 +30,8 @@ RuleKind = Literal["not_null", "type", "finite", "range", "allowed", "not_future
 class RowRule:
     """A rule that a row must keep to enter the lake; else it is quarantined with `reason`.
 
+    A value that is missing breaks only `not_null`: a characteristic that wasn't measured is NULL.
+
     Attributes:
         kind: `not_null`, `type` (castable to duckdb_type), `finite`, `range` (low <= value <= high),
             `allowed` (value in allowed) or `not_future` (value <= known_at + high seconds).
@@ -105,9 +107,7 @@ def feed_of(site: Site, feed: str | Feed) -> Feed:
     """
     name = feed if isinstance(feed, str) else feed.name
     if name not in site.feeds:
-        raise CellworksError(
-            "there is no such feed", expected=", ".join(site.feeds), found=name, mend="see feeds.yaml"
-        )
+        raise CellworksError("there is no such feed", expected=", ".join(site.feeds), found=name, mend="see feeds.yaml")
     return site.feeds[name]
 
 
@@ -167,9 +167,7 @@ def _column_rules(name: str, column: FeedColumn) -> Iterator[RowRule]:
         reason = f"{name} is outside {_span(column.min, column.max, column.unit)}"
         yield RowRule("range", name, reason, column.duckdb_type, low=column.min, high=column.max)
     if column.allowed:
-        yield RowRule(
-            "allowed", name, f"{name} is none of {', '.join(column.allowed)}", allowed=column.allowed
-        )
+        yield RowRule("allowed", name, f"{name} is none of {', '.join(column.allowed)}", allowed=column.allowed)
 
 
 def _number_rules(column: str, duckdb_type: str) -> Iterator[RowRule]:
@@ -307,6 +305,8 @@ def columns_known_at(site: Site, entity: str, step: str) -> list[str]:
     if step not in site.plan.steps_by_code:
         raise CellworksError("unknown step", expected=", ".join(site.plan.steps_by_code), found=step)
     order = {each.code: each.order for each in site.plan.steps}
+    if entity != "machine_hour" and site.plan.steps_by_code[step].is_facility:
+        raise CellworksError("nothing enters a facility step", expected="a step of the chain", found=step)
     before = inf if entity == "machine_hour" else order[step]
     return [row.code for row in site.plan.rows if row.entity in LINEAGE[entity] and order[row.step] < before]
 

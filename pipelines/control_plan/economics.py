@@ -150,9 +150,7 @@ def standard_cost_parts(
     """
     premium_cells = standard.cells_per_day * _yield_from_stacking(standard)
     premium_kwh = premium_cells * capacity_kwh
-    orders_usd = sum(
-        rates.maintenance_usd_per_work_order[k] * n for k, n in standard.work_orders_per_day.items()
-    )
+    orders_usd = sum(rates.maintenance_usd_per_work_order[k] * n for k, n in standard.work_orders_per_day.items())
     fixed = {
         "labour": rates.labour_usd_per_operator_h * operators * 24 / premium_kwh,
         "depreciation": rates.depreciation_usd_per_day / premium_kwh,
@@ -165,9 +163,7 @@ def standard_cost_parts(
     for code, step in standard.steps.items():
         step_parts = {part: usd * step.conversion_share for part, usd in fixed.items()}
         step_parts["energy"] = step.energy_kwh_per_kwh * tariff.mean_usd_per_kwh
-        material = (
-            rates.material_usd_per_cell.get(code, 0.0) * (1 - rates.scrap_recovery_ratio) / capacity_kwh
-        )
+        material = rates.material_usd_per_cell.get(code, 0.0) * (1 - rates.scrap_recovery_ratio) / capacity_kwh
         gathered_usd += material + sum(step_parts.values())
         step_parts["scrap"] = gathered_usd * passed * step.loss_ratio / standard.premium_ratio
         passed *= 1 - step.loss_ratio

@@ -19,9 +19,7 @@ class CellworksError(Exception):
         where: file, line, field or object it was found in.
     """
 
-    def __init__(
-        self, what: str, *, expected: str = "", found: str = "", mend: str = "", where: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, expected: str = "", found: str = "", mend: str = "", where: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.expected = expected

@@ -24,7 +24,7 @@ class Unit(Model):
     machine_class: Code
     step: Code
     variant: Literal["", "cathode", "anode"] = ""
-    positions: dict[str, Annotated[int, Field(ge=1)]] = {}
+    positions: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     ideal_rate_per_h: Annotated[float, Field(gt=0)] | None = None
     rate_unit: str = "cell"
     is_in_oee: bool = False

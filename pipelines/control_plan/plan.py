@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import Model
-from pipelines.control_plan.units import unit_problem
+from pipelines.control_plan.row_check import InconsistentRowError, row_findings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,7 @@ class Machine(Model):
     area: str
     line: str
     variant: Literal["", "cathode", "anode"] = ""
-    positions_by_name: dict[str, int] = {}
+    positions_by_name: dict[str, int] = Field(default_factory=dict)
     ideal_rate_per_h: float | None = None
     rate_unit: str = "cell"
     is_in_oee: bool = False
@@ -150,36 +150,9 @@ class Characteristic(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Characteristic:
-        if problem := _row_problem(self):
-            raise ValueError(problem)
+        if findings := list(row_findings(self)):
+            raise InconsistentRowError(findings)
         return self
-
-
-def _row_problem(row: Characteristic) -> str:
-    """What is wrong between the fields of one row; empty when nothing is. The first word names the field."""
-    if bad_unit := unit_problem(row.name, row.unit):
-        return f"unit: {bad_unit[0]}"
-    if row.physical_min >= row.physical_max:
-        return f"physical_min: {row.physical_min:g} is not below physical_max {row.physical_max:g}"
-    if row.lsl is not None and row.usl is not None and row.lsl > row.usl:
-        return f"lsl: {row.lsl:g} is above usl {row.usl:g}"
-    for field in ("nominal", "lsl", "usl"):
-        value = getattr(row, field)
-        if value is not None and not row.physical_min <= value <= row.physical_max:
-            return f"{field}: {value:g} is outside the physical range {row.physical_min:g} to {row.physical_max:g}"
-    if row.nominal is not None and row.lsl is not None and row.nominal < row.lsl:
-        return f"nominal: {row.nominal:g} is below lsl {row.lsl:g}"
-    if row.nominal is not None and row.usl is not None and row.nominal > row.usl:
-        return f"nominal: {row.nominal:g} is above usl {row.usl:g}"
-    if (row.move_max is None) != (row.move_rate_per_h is None):
-        return "move_max: a set-point needs both move_max and move_rate_per_h"
-    if row.is_setpoint and (row.lsl is None or row.usl is None):
-        return "move_max: a set-point needs lsl and usl, which bound its moves"
-    if row.is_setpoint and row.type != "process":
-        return "move_max: only a process characteristic can be a set-point"
-    if row.special_class and row.lsl is None and row.usl is None:
-        return f"class: {row.special_class} needs a specification limit"
-    return ""
 
 
 @dataclass(frozen=True)

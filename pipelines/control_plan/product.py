@@ -63,7 +63,7 @@ class Grade(Model):
     is_premium: bool = False
     is_scrap: bool = False
     max_test_no: int = 9
-    limits: dict[str, Limits] = {}
+    limits: dict[str, Limits] = Field(default_factory=dict)
 
 
 class ActionPolicy(Model):

@@ -125,9 +125,7 @@ class Site(Model):
         """Standard conversion cost still to come at the entry of a step (that step included), US$ per kWh."""
         order = {each.code: each.order for each in self.steps}
         return sum(
-            sum(parts.values())
-            for code, parts in self.standard_cost_by_step.items()
-            if order[step] <= order[code] < 90
+            sum(parts.values()) for code, parts in self.standard_cost_by_step.items() if order[step] <= order[code] < 90
         )
 
 
@@ -184,15 +182,17 @@ def _build(folder: Path, contents: dict[str, bytes], digest: str) -> Site:
         machines=machines_of(areas),
         hash=site_hash({name: contents[name] for name in (PLAN_FILE, FEEDS_FILE)}),
     )
-    problems = sorted(row_problems + check.plan_problems(plan, feeds), key=lambda each: each.line)
+    problems = sorted(
+        row_problems + check.plan_problems(plan, feeds, is_complete=not row_problems), key=lambda each: each.line
+    )
     try:
-        site = Site.model_validate(
-            {**site_data, "folder": folder, "plan": plan, "feeds": feeds, "hash": digest}
-        )
+        site = Site.model_validate({**site_data, "folder": folder, "plan": plan, "feeds": feeds, "hash": digest})
     except ValidationError as error:
         raise PlanError(str(folder), problems_of(error, texts[SITE_FILE], SITE_FILE) + problems) from error
     problems = (
-        check.site_problems(site, texts[SITE_FILE]) + check.feed_problems(site, texts[FEEDS_FILE]) + problems
+        check.site_problems(site, texts[SITE_FILE], is_complete=not row_problems)
+        + check.feed_problems(site, texts[FEEDS_FILE])
+        + problems
     )
     if problems:
         raise PlanError(str(folder), problems)
@@ -202,24 +202,18 @@ def _build(folder: Path, contents: dict[str, bytes], digest: str) -> Site:
 def _feeds(data: dict[str, Any], text: str, problems: list[Problem]) -> dict[str, Feed]:
     given = data.get("feeds")
     if not isinstance(given, dict):
-        problems.append(
-            Problem(FEEDS_FILE, 1, "feeds", "expected feeds by name", "see infra/sites/demo/feeds.yaml")
-        )
+        problems.append(Problem(FEEDS_FILE, 1, "feeds", "expected feeds by name", "see infra/sites/demo/feeds.yaml"))
         return {}
     feeds: dict[str, Feed] = {}
     for name, fields in given.items():
         try:
-            feeds[name] = Feed.model_validate(
-                {**fields, "name": name} if isinstance(fields, dict) else fields
-            )
+            feeds[name] = Feed.model_validate({**fields, "name": name} if isinstance(fields, dict) else fields)
         except ValidationError as error:
             problems += problems_of(error, text, FEEDS_FILE, prefix=("feeds", name))
     return feeds
 
 
-def _part(
-    kind: type[list[Any]], data: dict[str, Any], key: str, text: str, problems: list[Problem]
-) -> list[Any]:
+def _part(kind: type[list[Any]], data: dict[str, Any], key: str, text: str, problems: list[Problem]) -> list[Any]:
     try:
         part: list[Any] = TypeAdapter(kind).validate_python(data.get(key))
     except ValidationError as error:

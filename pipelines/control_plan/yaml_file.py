@@ -23,9 +23,7 @@ class _StrictLoader(_SafeLoader):  # type: ignore[misc]
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
             seen.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
@@ -48,9 +46,7 @@ def parse_yaml(text: str, folder: Path, file: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         kind = "nothing" if data is None else type(data).__name__
         reason = f"expected a mapping of keys to values, found {kind}"
-        raise PlanError(
-            str(folder), [Problem(file, 1, "", reason, "see infra/sites/demo for a complete one")]
-        )
+        raise PlanError(str(folder), [Problem(file, 1, "", reason, "see infra/sites/demo for a complete one")])
     return data
 
 
@@ -76,9 +72,7 @@ def _child(node: Any, part: int | str) -> tuple[int, Any] | None:
     return None
 
 
-def problems_of(
-    error: ValidationError, text: str, file: str, prefix: Sequence[int | str] = ()
-) -> list[Problem]:
+def problems_of(error: ValidationError, text: str, file: str, prefix: Sequence[int | str] = ()) -> list[Problem]:
     """Translate pydantic's errors into file, line, field and reason."""
     return [_problem(detail, text, file, prefix) for detail in error.errors(include_url=False)]
 
