@@ -1,0 +1,79 @@
+"""What the twin keeps between days: counters, and records that are not known yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+
+@dataclass
+class State:
+    """Where the plant stands.
+
+    Attributes:
+        next_day: first production day that isn't simulated, counted from 0.
+        next_cell: running number of the next cell.
+        next_module: number of the next module.
+        module_pool: premium cells that wait for a module.
+        shift_from_cell: first cell that the scenario's shift acts on, None before.
+    """
+
+    seed: int
+    scenario: str
+    scale: float
+    next_day: int = 0
+    next_cell: int = 0
+    next_module: int = 0
+    module_pool: list[str] = field(default_factory=list)
+    shift_from_cell: int | None = None
+
+
+def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, dict[str, pa.Table]]:
+    """The plant's state and its pending records; a new plant when there is none.
+
+    Raises:
+        CellworksError: the plant was begun with another seed, scenario or scale.
+    """
+    file = home.twin_dir / "state.json"
+    if not file.is_file():
+        return State(seed if seed is not None else 1, scenario, scale), {}
+    state = State(**json.loads(file.read_text(encoding="utf-8")))
+    asked = (state.seed if seed is None else seed, scenario, scale)
+    if asked != (state.seed, state.scenario, state.scale):
+        raise CellworksError(
+            "this plant was begun otherwise",
+            expected=f"seed {state.seed}, scenario {state.scenario}, scale {state.scale:g}",
+            found=f"seed {asked[0]}, scenario {scenario}, scale {scale:g}",
+            mend="leave these options away, or set CELLWORKS_HOME to a folder of its own",
+            where=str(file),
+        )
+    folder = _pending_folder(home, state.next_day)
+    return state, {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def save(home: Home, state: State, pending: dict[str, pa.Table]) -> None:
+    """Keep the state: pending records in a folder of the day first, then state.json that points to it."""
+    folder = _pending_folder(home, state.next_day)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for feed, table in pending.items():
+        if table.num_rows:
+            pq.write_table(table, folder / f"{feed}.parquet")
+    file = home.twin_dir / "state.json"
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(asdict(state)), encoding="utf-8")
+    os.replace(part, file)
+    shutil.rmtree(_pending_folder(home, state.next_day - 1), ignore_errors=True)
+
+
+def _pending_folder(home: Home, day: int) -> Path:
+    return home.twin_dir / f"pending_{day:05d}"

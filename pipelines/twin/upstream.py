@@ -1,0 +1,210 @@
+"""Records of lots, batches and rolls that a day's cells were the first to use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.control_plan.derive import characteristics, column_of
+from pipelines.twin.clock import HOUR
+from pipelines.twin.rng import hash_uniform, salt
+from pipelines.twin.table import Array, Floats, Ints, Table, codes, concat
+from pipelines.twin.world import World
+
+ROLL_LENGTH_M = 2000.0
+ELECTRODES = ("cathode", "anode")
+_BATCH_MATERIALS = {
+    "cathode": {"lfp": 2630.0, "carbon": 32.0, "pvdf": 51.0, "nmp": 1810.0},
+    "anode": {"graphite": 1190.0, "carbon": 8.0, "cmc": 16.0, "sbr": 29.0},
+}
+_LOT_KG = {"lfp": 19000.0, "graphite": 9000.0, "electrolyte": 10500.0, "nmp": 14000.0}
+
+
+def lot_id(material: str, numbers: Ints) -> Array:
+    """Identifiers of material lots."""
+    return codes(f"{material}-", numbers, 5)
+
+
+def entity_id(electrode: str, kind: str, numbers: Ints) -> Array:
+    """Identifiers of batches (CB, AB) and mother rolls (CR, AR)."""
+    return codes(f"{electrode[0].upper()}{kind}", numbers, 6)
+
+
+class Upstream:
+    """Everything that came before the stackers, for one day's cells.
+
+    Args:
+        world: the plant.
+        cells: running numbers of the day's cells, ascending.
+        stacked_s: plant seconds at which they are stacked.
+    """
+
+    def __init__(self, world: World, cells: Ints, stacked_s: Floats) -> None:
+        self._world = world
+        self._cells = cells
+        self._stacked_s = stacked_s
+
+    def records(self) -> dict[str, Table]:
+        """Tables by feed; each has event_s and known_s in plant seconds."""
+        found: dict[str, list[Table]] = {}
+        for material in sorted({row.variant for row in self._world.site.plan.rows if row.entity == "material_lot"}):
+            lots, first, at = self._new(f"lot:{material}", "lead.lot_h")
+            found.setdefault("erp__material_lot", []).append(self._lots(material, lots, at))
+            found.setdefault("lims__material_result", []).append(self._lot_results(material, lots, first, at))
+        for electrode in ELECTRODES:
+            self._batches(electrode, found)
+            self._rolls(electrode, found)
+        return {feed: concat(tables) for feed, tables in found.items()}
+
+    def _new(self, level: str, lead: str) -> tuple[Ints, Ints, Floats]:
+        """Entities whose first cell is among the day's: numbers, first cells, and their time."""
+        numbers, first = np.unique(self._world.numbers(level, self._cells), return_index=True)
+        if self._cells[0] > 0:
+            before = self._world.numbers(level, self._cells[:1] - 1)[0]
+            numbers, first = numbers[numbers > before], first[numbers > before]
+        return numbers, self._cells[first], self._stacked_s[first] - self._world.p(lead) * HOUR
+
+    def _lots(self, material: str, lots: Ints, at: Floats) -> Table:
+        return {
+            "material_lot_id": lot_id(material, lots).astype(object),
+            "material_code": np.full(len(lots), material, dtype=object),
+            "supplier_code": np.array([f"{material}_supplier_{n % 3 + 1}" for n in lots], dtype=object),
+            "production_lot_code": np.array([f"P{n // 3:05d}" for n in lots], dtype=object),
+            "received_s": at,
+            "quantity_kg": np.full(len(lots), _LOT_KG.get(material, 900.0)),
+            "event_s": at,
+            "known_s": at + 0.5 * HOUR,
+        }
+
+    def _lot_results(self, material: str, lots: Ints, first: Ints, at: Floats) -> Table:
+        names = {"material_lot_id": lot_id(material, lots).astype(object)}
+        table = self._long("lims__material_result", names, first, lots, at + 4 * HOUR, variant=material)
+        if table:
+            table["material_code"] = np.full(len(table["value"]), material, dtype=object)
+        return table
+
+    def _long(
+        self, feed: str, names: dict[str, Array], first: Ints, numbers: Ints, at: Floats, *, variant: str
+    ) -> Table:
+        """Laboratory results, one row per entity and characteristic."""
+        world, memo = self._world, {}  # type: ignore[var-annotated]
+        tables = []
+        for row in characteristics(world.site, feed):
+            if row.variant != variant or not len(numbers):
+                continue
+            true = world.value(row, world.z(row.code, first, memo))
+            jitter = 1 + 0.5 * hash_uniform(salt(world.seed, f"{row.code}@lab"), numbers)
+            tables.append(
+                {
+                    **names,
+                    "characteristic_code": np.full(len(numbers), row.code, dtype=object),
+                    "sample_no": np.ones(len(numbers), dtype=np.int32),
+                    "value": world.measured(row, true, numbers),
+                    "unit_code": np.full(len(numbers), row.unit, dtype=object),
+                    "event_s": at,
+                    "known_s": at + max(row.delay_s, 600.0) * jitter,
+                }
+            )
+        return concat(tables)
+
+    def _wide(self, feed: str, electrode: str, first: Ints, numbers: Ints) -> Table:
+        world, memo = self._world, {}  # type: ignore[var-annotated]
+        rows = [row for row in characteristics(world.site, feed) if row.variant == electrode]
+        return {
+            column_of(world.site, row): world.measured(row, world.value(row, world.z(row.code, first, memo)), numbers)
+            for row in rows
+        }
+
+    def _machine(self, machine_class: str, electrode: str, numbers: Ints) -> Array:
+        machines = [m.id for m in self._world.site.machines(machine_class) if m.variant in ("", electrode)]
+        return np.array(machines, dtype=object)[numbers % len(machines)]
+
+    def _batches(self, electrode: str, found: dict[str, list[Table]]) -> None:
+        numbers, first, at = self._new(f"{electrode}_batch", "lead.batch_h")
+        ids = entity_id(electrode, "B", numbers).astype(object)
+        active = "lfp" if electrode == "cathode" else "graphite"
+        found.setdefault("mes__slurry_batch", []).append(
+            {
+                "slurry_batch_id": ids,
+                "electrode_code": np.full(len(ids), electrode, dtype=object),
+                "machine_id": self._machine("mixer", electrode, numbers),
+                "active_material_lot_id": lot_id(active, self._world.numbers(f"lot:{active}", first)).astype(object),
+                "started_s": at - 4 * HOUR,
+                **self._wide("mes__slurry_batch", electrode, first, numbers),
+                "event_s": at,
+                "known_s": at + 0.5 * HOUR,
+            }
+        )
+        for material, mass_kg in _BATCH_MATERIALS[electrode].items():
+            lots = self._world.numbers(f"lot:{material}", first)
+            found.setdefault("mes__batch_material", []).append(
+                {
+                    "slurry_batch_id": ids,
+                    "material_lot_id": lot_id(material, lots).astype(object),
+                    "material_code": np.full(len(ids), material, dtype=object),
+                    "mass_kg": np.full(len(ids), mass_kg),
+                    "event_s": at - 4 * HOUR,
+                    "known_s": at - 3.5 * HOUR,
+                }
+            )
+
+    def _rolls(self, electrode: str, found: dict[str, list[Table]]) -> None:
+        world = self._world
+        numbers, first, at = self._new(f"{electrode}_roll", "lead.roll_h")
+        ids = entity_id(electrode, "R", numbers).astype(object)
+        side = np.full(len(ids), electrode, dtype=object)
+        foil = "aluminium_foil" if electrode == "cathode" else "copper_foil"
+        batches = world.numbers(f"{electrode}_batch", first)
+        found.setdefault("mes__mother_roll", []).append(
+            {
+                "mother_roll_id": ids,
+                "electrode_code": side,
+                "slurry_batch_id": entity_id(electrode, "B", batches).astype(object),
+                "foil_lot_id": lot_id(foil, world.numbers(f"lot:{foil}", first)).astype(object),
+                "machine_id": self._machine("coater", electrode, numbers),
+                "started_s": at - 0.5 * HOUR,
+                "length_m": np.full(len(ids), ROLL_LENGTH_M),
+                **self._wide("mes__mother_roll", electrode, first, numbers),
+                "event_s": at,
+                "known_s": at + 120.0,
+            }
+        )
+        names = {"mother_roll_id": ids, "electrode_code": side}
+        found.setdefault("lims__roll_result", []).append(
+            self._long("lims__roll_result", names, first, numbers, at + 0.5 * HOUR, variant=electrode)
+        )
+        calendered = at + (world.p("lead.roll_h") - world.p("lead.calender_h")) * HOUR
+        found.setdefault("mes__calendering", []).append(
+            {
+                **names,
+                "machine_id": self._machine("calender", electrode, numbers),
+                **self._wide("mes__calendering", electrode, first, numbers),
+                "event_s": calendered,
+                "known_s": calendered + 60.0,
+            }
+        )
+        self._lanes(electrode, ids, numbers, first, at, found)
+
+    def _lanes(
+        self, electrode: str, ids: Array, numbers: Ints, first: Ints, at: Floats, found: dict[str, list[Table]]
+    ) -> None:
+        slit = at + (self._world.p("lead.roll_h") - self._world.p("lead.daughter_h")) * HOUR
+        for lane in (0, 1):
+            cells = first + (first % 2 != lane)
+            lanes = numbers * 2 + lane
+            found.setdefault("mes__daughter_roll", []).append(
+                {
+                    "daughter_roll_id": np.array([f"{each}-{lane + 1}" for each in ids], dtype=object),
+                    "mother_roll_id": ids,
+                    "electrode_code": np.full(len(ids), electrode, dtype=object),
+                    "machine_id": self._machine("slitter", electrode, numbers),
+                    "notcher_id": self._machine("notcher", electrode, lanes),
+                    "knife_id": np.array([f"K{electrode[0]}{n // 140:04d}" for n in lanes], dtype=object),
+                    "lane_no": np.full(len(ids), lane + 1, dtype=np.int32),
+                    "from_m": np.zeros(len(ids)),
+                    "to_m": np.full(len(ids), ROLL_LENGTH_M),
+                    "is_flipped": lanes % 4 == 1,
+                    **self._wide("mes__daughter_roll", electrode, cells, lanes),
+                    "event_s": slit,
+                    "known_s": slit + 60.0,
+                }
+            )
