@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def write_file(folder: Path, feed: Feed, name: str, table: pa.Table) -> Path:
         pa_csv.write_csv(table, buffer, pa_csv.WriteOptions(quoting_style="needed"))
         content = buffer.getvalue()
         part.write_bytes(_gzip(content) if form == "csv.gz" else content)
-    os.replace(part, path)
+    part.replace(path)
     return path
 
 

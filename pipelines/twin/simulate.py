@@ -21,7 +21,7 @@ from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Failures
 from pipelines.twin.line import run_day
 from pipelines.twin.rng import Module, stream
-from pipelines.twin.table import Table
+from pipelines.twin.table import Array, Floats, Ints, Table
 from pipelines.twin.telemetry import minute_values
 from pipelines.twin.upstream import Upstream
 from pipelines.twin.world import World
@@ -130,7 +130,7 @@ class _Day:
         first = self._day - int(world.p("equipment.history_days")) if self._day == 0 else self._day
         states = {**line.states, "event_s": line.states["start_s"], "known_s": line.states["end_s"]}
         states["ended_s"] = states["end_s"]
-        states["reason_code"] = np.where(states["reason_code"] == "", None, states["reason_code"].astype(object))
+        states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
         orders = self._failures.orders(self._clock, first, self._day)
         health = self._failures.health(self._clock, first, self._day)
         energy = meters(world, self._clock, self._day, line.stacked_s, outdoor)
@@ -183,7 +183,7 @@ class _Day:
             ),
         }
 
-    def _packed(self, feed: str, key: str, ids: np.ndarray, numbers: np.ndarray, at: np.ndarray) -> Table:  # type: ignore[type-arg]
+    def _packed(self, feed: str, key: str, ids: Array, numbers: Ints, at: Floats) -> Table:
         world = self._world
         values = {
             row.code: world.measured(row, world.value(row, world.z(row.code, numbers, {})), numbers)

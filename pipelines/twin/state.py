@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -71,7 +70,7 @@ def save(home: Home, state: State, pending: dict[str, pa.Table]) -> None:
     file = home.twin_dir / "state.json"
     part = file.with_suffix(".part")
     part.write_text(json.dumps(asdict(state)), encoding="utf-8")
-    os.replace(part, file)
+    part.replace(file)
     shutil.rmtree(_pending_folder(home, state.next_day - 1), ignore_errors=True)
 
 

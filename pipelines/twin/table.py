@@ -26,10 +26,11 @@ def take(table: Mapping[str, Array], rows: Array) -> Table:
 
 
 def concat(tables: Iterable[Mapping[str, Array]]) -> Table:
-    """Tables one below the other; those without rows are left out. All must have the same columns."""
-    full = [table for table in tables if length(table)]
+    """Tables one below the other, all with the same columns; the empty first one when none has rows."""
+    given = list(tables)
+    full = [table for table in given if length(table)]
     if not full:
-        return {}
+        return dict(given[0]) if given else {}
     return {name: np.concatenate([table[name] for table in full]) for name in full[0]}
 
 

@@ -81,10 +81,8 @@ class World:
         if level.startswith("lot:") and level[4:] in _PART_MATERIALS:
             return cells // self.per("plan.cells_per_part_lot")
         rolls = cells // self.per("plan.cells_per_roll")
-        if level.endswith("_lane"):
-            return rolls * 2 + (cells % 2)
-        if level.endswith("_roll"):
-            return rolls
+        if level.endswith(("_lane", "_roll")):
+            return rolls * 2 + (cells % 2) if level.endswith("_lane") else rolls
         if level in ("lot:copper_foil", "lot:aluminium_foil"):
             return rolls // self.per("plan.rolls_per_foil_lot")
         batches = rolls // self.per("plan.rolls_per_batch")
