@@ -1,0 +1,123 @@
+{#-
+    by_day: a table that is rebuilt day by day.
+
+    The first time, and when the model or the plan changed, the whole table is made; later only rebuild_days() are
+    deleted and inserted. Rows and the note of the build commit together, so a killed run leaves neither or both.
+    config: days (macro giving the query of the days; staging models leave it out), feed, partitioned (bool),
+    one_by_one (bool: insert a day at a time, for what is too long for one go).
+-#}
+{% materialization by_day, adapter='duckdb' %}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set days = rebuild_days() -%}
+    {%- if existing is not none and not existing.is_table -%}{%- do adapter.drop_relation(existing) -%}{%- endif -%}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- if days is none -%}
+        {%- do create_empty(target, sql) -%}
+        {%- call statement('main') -%} {{ insert_rows(target, sql) }} {%- endcall -%}
+    {%- elif days | length > 0 -%}
+        {%- call statement('delete') -%}
+            delete from {{ target }} where {{ in_days('production_day', days) }}
+        {%- endcall -%}
+        {%- call statement('main') -%} {{ insert_rows(target, sql) }} {%- endcall -%}
+    {%- else -%}
+        {%- call statement('main') -%} select 0 as unchanged {%- endcall -%}
+    {%- endif -%}
+    {%- if days is none or days | length > 0 -%}{%- do log_build(days) -%}{%- endif -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
+
+{#-
+    series_by_day: a by_day table for millions of rows a day.
+
+    Each day is inserted on its own. Only where a key occurs twice within the day is anything compared and sorted;
+    a clean day, delivered sorted, is copied as it is.
+-#}
+{% materialization series_by_day, adapter='duckdb' %}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- set days = rebuild_days() -%}
+    {%- set feed = config.get('feed') -%}
+    {%- set raw = source('raw', feed) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- if days is none -%}
+        {%- do create_empty(target, sql) -%}
+        {%- set todo = run_query("select distinct production_day::varchar from " ~ raw ~ " order by 1").columns[0].values() -%}
+    {%- else -%}
+        {%- set todo = days -%}
+        {%- if days | length > 0 -%}
+            {%- call statement('delete') -%}
+                delete from {{ target }} where {{ in_days('production_day', days) }}
+            {%- endcall -%}
+        {%- endif -%}
+    {%- endif -%}
+    {%- for day in todo -%}
+        {%- call statement('day') -%} {{ insert_series_day(target, sql, feed, raw, day) }} {%- endcall -%}
+    {%- endfor -%}
+    {%- call statement('main') -%} select {{ todo | length }} as days {%- endcall -%}
+    {%- if days is none or days | length > 0 -%}{%- do log_build(days) -%}{%- endif -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
+
+{% macro insert_series_day(target, sql, feed, raw, day) -%}
+    {%- set keys = quoted(var('plan')['feeds'][feed]['keys']) -%}
+    {%- set doubled -%}
+        select {{ keys }} from {{ raw }} where production_day = date '{{ day }}' group by all having count(*) > 1
+    {%- endset -%}
+    {%- if (run_query("select count(*) from (" ~ doubled ~ ")").rows[0][0] | int) == 0 -%}
+        insert into {{ target }} by name select * from ({{ sql }}) where production_day = date '{{ day }}'
+    {%- else -%}
+        insert into {{ target }} by name
+        with doubled as ({{ doubled }}), rows_of_day as (select * from ({{ sql }}) where production_day = date '{{ day }}')
+        select * from rows_of_day anti join doubled using ({{ keys }})
+        union all
+        select * from (
+            select * from rows_of_day semi join doubled using ({{ keys }})
+            qualify row_number() over (partition by {{ keys }} order by known_at desc, hash(columns(*)) desc) = 1
+        )
+        order by {{ keys }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- lake_view: a view that is only replaced when its own SQL, a macro or the plan changed. -#}
+{% materialization lake_view, adapter='duckdb' %}
+    {%- set target = this.incorporate(type='view') -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- if last_build() is none -%}
+        {%- if config.get('contract').enforced -%}{{ get_assert_columns_equivalent(sql) }}{%- endif -%}
+        {%- call statement('main') -%}
+            create or replace view {{ target }} as ({{ sql }})
+        {%- endcall -%}
+        {%- do log_build(none) -%}
+    {%- else -%}
+        {%- call statement('main') -%} select 0 as unchanged {%- endcall -%}
+    {%- endif -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
+
+{#- The empty table: as the contract says, else as the query gives it. -#}
+{% macro create_empty(target, sql) -%}
+    {%- if config.get('contract').enforced -%}
+        {%- call statement('create') -%}
+            {{ get_assert_columns_equivalent(sql) }}
+            create or replace table {{ target }} {{ get_table_columns_and_constraints() }}
+        {%- endcall -%}
+    {%- else -%}
+        {%- call statement('create') -%}
+            create or replace table {{ target }} as select * from ({{ sql }}) limit 0
+        {%- endcall -%}
+    {%- endif -%}
+    {%- if config.get('partitioned', false) -%}
+        {%- call statement('partition') -%} alter table {{ target }} set partitioned by (production_day) {%- endcall -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro insert_rows(target, sql) -%}
+    insert into {{ target }} by name select * from ({{ sql }})
+{%- endmacro %}

@@ -1,0 +1,110 @@
+{#-
+    Which production days a model has to build again.
+
+    ops.affected_day (written by ingestion, in the transaction of the rows) says which days of a feed were touched.
+    Each model writes the days that it rebuilt into ops.model_day, in the transaction of its own rows, under a build
+    number; a model further down rebuilds the days that follow from those with a higher number than its own.
+-#}
+
+{#- What is known of this model's last build, or none: then everything is built. -#}
+{% macro last_build() -%}
+    {%- if not execute or flags.FULL_REFRESH -%}{{ return(none) }}{%- endif -%}
+    {%- set rows = run_query(
+        "select build_no, up_to_batch_id, fingerprint from lake.ops.model_build where model = '" ~ this.identifier ~ "'"
+    ).rows -%}
+    {%- if rows | length == 0 or rows[0][2] != fingerprint() -%}{{ return(none) }}{%- endif -%}
+    {%- if load_cached_relation(this) is none -%}{{ return(none) }}{%- endif -%}
+    {{ return({'build_no': rows[0][0] | int, 'up_to_batch_id': rows[0][1] | int}) }}
+{%- endmacro %}
+
+{#- Changes when the model's own SQL, a macro or the part of the plan that it reads changes. -#}
+{% macro fingerprint() -%}
+    {{ return(var('fingerprints', {}).get(this.identifier, 'unknown')) }}
+{%- endmacro %}
+
+{#-
+    Days to rebuild as a list of ISO dates; none stands for all of them. A model passes the macro of its config's
+    `days`, so that dbt sees at parse time which models the macro reads.
+-#}
+{% macro rebuild_days(days_macro=none) -%}
+    {%- if not execute and days_macro is not none -%}{%- do context[days_macro](0) -%}{%- endif -%}
+    {%- set built = last_build() -%}
+    {%- if built is none -%}{{ return(none) }}{%- endif -%}
+    {%- set name = config.get('days') -%}
+    {%- if name is none -%}
+        {%- set query = feed_days(config.get('feed'), built.up_to_batch_id) -%}
+    {%- else -%}
+        {%- set query = context[name](built.build_no) -%}
+    {%- endif -%}
+    {{ return(run_query("select production_day::varchar from (" ~ query ~ ") order by 1").columns[0].values() | list) }}
+{%- endmacro %}
+
+{#-
+    Days of a feed since a batch: those that ingestion touched, and those that hold an older record of the same
+    keys, because a correction may move a record to another production day.
+-#}
+{% macro feed_days(feed, batch_id) -%}
+    {%- set raw = source('raw', feed) -%}
+    {%- set plan = var('plan')['feeds'][feed] -%}
+    {%- set affected -%}
+        select production_day from lake.ops.affected_day where feed = '{{ feed }}' and batch_id > {{ batch_id }}
+    {%- endset -%}
+    {%- if plan.shape == 'series' or 'event_at' in plan['keys'] -%}
+        select distinct production_day from ({{ affected }})
+    {%- else -%}
+        select distinct production_day from {{ raw }}
+        where ({{ quoted(plan['keys']) }}) in (
+            select ({{ quoted(plan['keys']) }}) from {{ raw }} where production_day in ({{ affected }})
+        )
+        union select production_day from ({{ affected }})
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Days that a model further up rebuilt since this one's build. -#}
+{% macro days_since(model_name, build_no) -%}
+    (select production_day from lake.ops.model_day where model = '{{ model_name }}' and build_no > {{ build_no }})
+{%- endmacro %}
+
+{#- For models whose days are those of the models they read, one to one. -#}
+{% macro same_days(build_no) -%}
+    select distinct production_day from lake.ops.model_day
+    where build_no > {{ build_no }} and model in ({{ literals(config.get('days_of')) }})
+{%- endmacro %}
+
+{#- `column in (days)`, or true when all days are built. -#}
+{% macro in_days(column, days) -%}
+    {%- if days is none -%} true
+    {%- elif days | length == 0 -%} false
+    {%- else -%} {{ column }} in (
+        {%- for day in days -%} date '{{ day }}'{%- if not loop.last -%}, {% endif -%}{%- endfor -%}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Writes down what was built, in the transaction that built it. -#}
+{% macro log_build(days) -%}
+    {%- set name = this.identifier -%}
+    {%- set build_no = (run_query("select coalesce(max(build_no), 0) + 1 from lake.ops.model_build").rows[0][0]) | int -%}
+    {%- if days is none -%}
+        {%- call statement('forget_days') -%} delete from lake.ops.model_day where model = '{{ name }}' {%- endcall -%}
+        {%- if config.get('materialized') != 'lake_view' -%}
+            {%- call statement('log_days') -%}
+                insert into lake.ops.model_day
+                select '{{ name }}', production_day, {{ build_no }} from {{ this }} group by all
+            {%- endcall -%}
+        {%- endif -%}
+    {%- elif days | length > 0 -%}
+        {%- call statement('forget_days') -%}
+            delete from lake.ops.model_day where model = '{{ name }}' and {{ in_days('production_day', days) }}
+        {%- endcall -%}
+        {%- call statement('log_days') -%}
+            insert into lake.ops.model_day values
+            {% for day in days -%} ('{{ name }}', date '{{ day }}', {{ build_no }}){{ ',' if not loop.last }} {% endfor %}
+        {%- endcall -%}
+    {%- endif -%}
+    {%- call statement('forget_build') -%} delete from lake.ops.model_build where model = '{{ name }}' {%- endcall -%}
+    {%- call statement('log_build') -%}
+        insert into lake.ops.model_build
+        select '{{ name }}', {{ build_no }}, (select coalesce(max(batch_id), 0) from lake.ops.affected_day), '{{ fingerprint() }}'
+    {%- endcall -%}
+{%- endmacro %}

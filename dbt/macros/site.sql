@@ -1,0 +1,125 @@
+{#- Steps of the site with their order. -#}
+{% macro step_orders() -%}
+    select * from (values
+        {%- for step in var('plan').steps %}
+        ('{{ step.code }}', {{ step.order }}){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as steps (step_code, step_order)
+{%- endmacro %}
+
+{% macro step_order(code) -%}
+    {{ (var('plan').steps | selectattr('code', 'equalto', code) | first).order }}
+{%- endmacro %}
+
+{#- A number of US$ (or anything else) by step code, as a CASE over a column; 0 where the step has none. -#}
+{% macro by_step(column, amounts) -%}
+    case {{ column }}
+        {%- for code, amount in amounts.items() %}
+        when '{{ code }}' then {{ amount }}::double
+        {%- endfor %}
+        else 0.0::double
+    end
+{%- endmacro %}
+
+{#- Local wall-clock time of a UTC moment. -#}
+{% macro local_time(moment) -%}
+    timezone('{{ var('plan').time_zone }}', timezone('UTC', {{ moment }}))
+{%- endmacro %}
+
+{#- Production day of a UTC moment: the local date, where the day starts at the site's day_starts_at. -#}
+{% macro production_day(moment) -%}
+    cast({{ local_time(moment) }} - interval {{ var('plan').day_start_s }} second as date)
+{%- endmacro %}
+
+{#- Code of the shift that a UTC moment falls into; before the first one of a day it is still the last one. -#}
+{% macro shift_code(moment) -%}
+    {%- set shifts = var('plan').shifts | sort(attribute='start_s', reverse=true) -%}
+    {%- set seconds -%} date_part('epoch', cast({{ local_time(moment) }} as time)) {%- endset -%}
+    case
+        {%- for shift in shifts %}
+        when {{ seconds }} >= {{ shift.start_s }} then '{{ shift.code }}'
+        {%- endfor %}
+        when {{ moment }} is not null then '{{ shifts[0].code }}'
+    end
+{%- endmacro %}
+
+{#-
+    Integral of the tariff from 1970-01-01 local time to a UTC moment, in US$/kWh times hours. The mean price of a
+    stretch of time is the difference of two of them over its hours.
+-#}
+{% macro tariff_integral(moment) -%}
+    {%- set periods = var('plan').cost.tariff -%}
+    {%- set ns = namespace(day=0.0) -%}
+    {%- for period in periods -%}
+        {%- set until = 24 if loop.last else periods[loop.index].from_hour -%}
+        {%- set ns.day = ns.day + period.usd_per_kwh * (until - period.from_hour) -%}
+    {%- endfor -%}
+    (
+        floor(epoch({{ local_time(moment) }}) / 86400) * {{ ns.day }}
+        {%- for period in periods %}
+        {%- set until = 24 if loop.last else periods[loop.index].from_hour %}
+        + {{ period.usd_per_kwh }} * greatest(0, least(
+            (epoch({{ local_time(moment) }}) % 86400) / 3600 - {{ period.from_hour }}, {{ until - period.from_hour }}
+        ))
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- Mean price between two UTC moments in US$/kWh; the price at the later one where they are the same. -#}
+{% macro mean_tariff(from_moment, to_moment) -%}
+    case
+        when epoch({{ to_moment }}) - epoch({{ from_moment }}) >= 60
+            then ({{ tariff_integral(to_moment) }} - {{ tariff_integral(from_moment) }})
+                / ((epoch({{ to_moment }}) - epoch({{ from_moment }})) / 3600)
+        else {{ tariff_at(to_moment) }}
+    end
+{%- endmacro %}
+
+{#- Price in US$/kWh at a UTC moment. -#}
+{% macro tariff_at(moment) -%}
+    case
+        {%- for period in var('plan').cost.tariff | sort(attribute='from_hour', reverse=true) %}
+        when date_part('hour', {{ local_time(moment) }}) >= {{ period.from_hour }} then {{ period.usd_per_kwh }}::double
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+{#- First scrap record of each entity of a type. -#}
+{% macro first_scrap(entity_type) -%}
+    select entity_id, min_by(step_code, event_at) as step_code
+    from {{ ref('stg_mes__scrap') }}
+    where entity_type_code = '{{ entity_type }}'
+    group by entity_id
+{%- endmacro %}
+
+{#- Machines of the site. -#}
+{% macro machine_dimension() -%}
+    select * from (values
+        {%- for machine in var('plan').machines %}
+        ('{{ machine.machine_id }}', '{{ machine.machine_class }}', '{{ machine.step }}', '{{ machine.line }}'){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as machines (machine_id, machine_class, step_code, line_code)
+{%- endmacro %}
+
+{#- Machines that count into OEE, with their ideal rate. -#}
+{% macro oee_machines() -%}
+    select * from (values
+        {%- for machine in var('plan').oee %}
+        ('{{ machine.machine_id }}', '{{ machine.step }}', '{{ machine.rate_unit }}', {{ machine.ideal_rate_per_h }}::double){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as oee (machine_id, step_code, rate_unit, ideal_rate_per_h)
+{%- endmacro %}
+
+{#- The line's bottleneck: of the steps that make whole cells, the first one with the lowest ideal rate. -#}
+{% macro bottleneck_step() -%}
+    {%- set ns = namespace(step=none, rate=none) -%}
+    {%- for step in var('plan').steps -%}
+        {%- set rates = var('plan').oee | selectattr('step', 'equalto', step.code) | selectattr('rate_unit', 'equalto', 'cell')
+            | map(attribute='ideal_rate_per_h') | list -%}
+        {%- if rates and (ns.rate is none or rates | sum < ns.rate) -%}
+            {%- set ns.step = step.code -%}
+            {%- set ns.rate = rates | sum -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(ns.step) }}
+{%- endmacro %}

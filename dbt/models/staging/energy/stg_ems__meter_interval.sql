@@ -1,0 +1,3 @@
+{{ config(feed='ems__meter_interval') }}
+
+{{ stage('ems__meter_interval') }}

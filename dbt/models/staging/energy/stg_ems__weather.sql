@@ -1,0 +1,3 @@
+{{ config(feed='ems__weather') }}
+
+{{ stage('ems__weather') }}

@@ -1,0 +1,3 @@
+{{ config(feed='cmms__work_order') }}
+
+{{ stage('cmms__work_order') }}

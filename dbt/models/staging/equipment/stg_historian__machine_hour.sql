@@ -1,0 +1,3 @@
+{{ config(feed='historian__machine_hour') }}
+
+{{ stage('historian__machine_hour') }}

@@ -1,0 +1,3 @@
+{{ config(feed='scada__machine_state') }}
+
+{{ stage('scada__machine_state') }}

@@ -1,0 +1,3 @@
+{{ config(feed='lims__material_result') }}
+
+{{ stage('lims__material_result') }}

@@ -1,0 +1,3 @@
+{{ config(feed='lims__roll_result') }}
+
+{{ stage('lims__roll_result') }}

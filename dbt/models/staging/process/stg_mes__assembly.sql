@@ -1,0 +1,3 @@
+{{ config(feed='mes__assembly') }}
+
+{{ stage('mes__assembly') }}

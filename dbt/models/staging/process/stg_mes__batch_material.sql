@@ -1,0 +1,3 @@
+{{ config(feed='mes__batch_material') }}
+
+{{ stage('mes__batch_material') }}

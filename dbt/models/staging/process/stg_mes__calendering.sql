@@ -1,0 +1,3 @@
+{{ config(feed='mes__calendering') }}
+
+{{ stage('mes__calendering') }}

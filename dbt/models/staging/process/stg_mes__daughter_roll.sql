@@ -1,0 +1,3 @@
+{{ config(feed='mes__daughter_roll') }}
+
+{{ stage('mes__daughter_roll') }}

@@ -1,0 +1,3 @@
+{{ config(feed='mes__filling') }}
+
+{{ stage('mes__filling') }}

@@ -1,0 +1,3 @@
+{{ config(feed='mes__mother_roll') }}
+
+{{ stage('mes__mother_roll') }}

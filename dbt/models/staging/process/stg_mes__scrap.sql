@@ -1,0 +1,3 @@
+{{ config(feed='mes__scrap') }}
+
+{{ stage('mes__scrap') }}

@@ -1,0 +1,3 @@
+{{ config(feed='mes__slurry_batch') }}
+
+{{ stage('mes__slurry_batch') }}

@@ -1,0 +1,3 @@
+{{ config(feed='mes__stacking') }}
+
+{{ stage('mes__stacking') }}

@@ -1,0 +1,3 @@
+{{ config(feed='mes__module') }}
+
+{{ stage('mes__module') }}

@@ -1,0 +1,3 @@
+{{ config(feed='tester__ageing') }}
+
+{{ stage('tester__ageing') }}

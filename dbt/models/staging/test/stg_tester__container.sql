@@ -1,0 +1,3 @@
+{{ config(feed='tester__container') }}
+
+{{ stage('tester__container') }}

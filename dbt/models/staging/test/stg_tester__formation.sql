@@ -1,0 +1,3 @@
+{{ config(feed='tester__formation') }}
+
+{{ stage('tester__formation') }}

@@ -1,0 +1,3 @@
+{{ config(feed='tester__grading') }}
+
+{{ stage('tester__grading') }}

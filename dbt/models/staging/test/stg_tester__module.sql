@@ -1,0 +1,3 @@
+{{ config(feed='tester__module') }}
+
+{{ stage('tester__module') }}

@@ -1,0 +1,216 @@
+"""What the dbt project needs to know of a site, as plain data: `vars: plan` of the project that runs."""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Any
+
+from pipelines.control_plan.derive import characteristics, column_of, raw_schema
+from pipelines.control_plan.plan import ELECTRODES, Characteristic
+from pipelines.control_plan.site import Site
+
+# What an electrode roll is made by, in the order of the steps; each cell has a cathode and an anode of it.
+ELECTRODE_FEEDS = ("mes__slurry_batch", "mes__mother_roll", "mes__calendering", "mes__daughter_roll")
+ROLL_RESULT = "lims__roll_result"
+MATERIAL_RESULT = "lims__material_result"
+CELL_FEEDS = (
+    "mes__stacking",
+    "mes__assembly",
+    "mes__filling",
+    "tester__formation",
+    "tester__ageing",
+    "tester__grading",
+)
+# Units that a laboratory may report in beside the plan's own: (given, plan's) -> factor.
+UNIT_FACTORS = {
+    ("mg", "g"): 1e-3,
+    ("kg", "g"): 1e3,
+    ("g", "kg"): 1e-3,
+    ("um", "mm"): 1e-3,
+    ("mm", "um"): 1e3,
+    ("nm", "um"): 1e-3,
+    ("%", "ppm"): 1e4,
+    ("ppm", "%"): 1e-4,
+    ("ppb", "ppm"): 1e-3,
+    ("ppm", "ppb"): 1e3,
+    ("Pa.s", "mPa.s"): 1e3,
+    ("mg/m2", "g/m2"): 1e-3,
+    ("kg/m3", "g/cm3"): 1e-3,
+    ("kPa", "MPa"): 1e-3,
+    ("MPa", "kPa"): 1e3,
+    ("mohm", "uohm"): 1e3,
+    ("uohm", "mohm"): 1e-3,
+}
+
+
+def plan_data(site: Site) -> dict[str, Any]:
+    """All that the SQL derives from the site; only str, numbers, booleans, lists and dicts."""
+    return {
+        "product_code": site.product.code,
+        "machines": [
+            {"machine_id": m.id, "machine_class": m.machine_class, "step": m.step, "line": m.line}
+            for m in site.machines()
+        ],
+        "stackers": [{"machine_id": m.id, "line": m.line} for m in site.machines() if m.step == "stacking"],
+        "time_zone": site.time_zone,
+        "day_start_s": _seconds(site.day_starts_at),
+        "shifts": [{"code": shift.code, "start_s": _seconds(shift.starts_at)} for shift in site.shifts],
+        "feeds": {name: feed_data(site, name) for name in site.feeds},
+        "steps": [
+            {"code": step.code, "order": step.order, "is_facility": step.is_facility} for step in site.plan.steps
+        ],
+        "materials": list(site.feeds["erp__material_lot"].columns["material_code"].allowed),
+        "codes": {name: codes_of(site, name) for name in (ROLL_RESULT, MATERIAL_RESULT)},
+        "electrode": {feed: names_of(site, feed) for feed in (*ELECTRODE_FEEDS, ROLL_RESULT)},
+        "cell": cell_characteristics(site),
+        "machine_hour": names_of(site, "historian__machine_hour"),
+        "module": names_of(site, "tester__module"),
+        "container": names_of(site, "tester__container"),
+        "oee": oee_data(site),
+        "cost": cost_data(site),
+        "grades": {
+            "premium": [grade.code for grade in site.grades if grade.is_premium],
+            "scrap": [grade.code for grade in site.grades if grade.is_scrap],
+        },
+    }
+
+
+def _seconds(moment: time) -> int:
+    return moment.hour * 3600 + moment.minute * 60 + moment.second
+
+
+def feed_data(site: Site, name: str) -> dict[str, Any]:
+    """Shape, keys, typed columns and, for a long feed, the units a characteristic may come in."""
+    feed = site.feeds[name]
+    columns = [{"name": column, "type": kind} for column, kind in raw_schema(site, name).items()]
+    units = [row for each in characteristics(site, name) for row in _units(each)] if feed.is_long else []
+    return {"shape": feed.shape, "keys": list(feed.keys), "columns": columns, "units": units}
+
+
+def _units(row: Characteristic) -> list[dict[str, Any]]:
+    others = [(given, factor) for (given, unit), factor in UNIT_FACTORS.items() if unit == row.unit]
+    return [
+        {"code": row.code, "given": given, "unit": row.unit, "factor": factor}
+        for given, factor in [(row.unit, 1.0), *others]
+    ]
+
+
+def names_of(site: Site, feed: str) -> list[str]:
+    """Names of a feed's characteristics without the variant, each once, in the order of the plan."""
+    return list(dict.fromkeys(row.name for row in characteristics(site, feed)))
+
+
+def codes_of(site: Site, feed: str) -> list[dict[str, str]]:
+    """Code, variant and name of each characteristic of a feed."""
+    return [{"code": row.code, "variant": row.variant, "name": row.name} for row in characteristics(site, feed)]
+
+
+def cell_characteristics(site: Site) -> list[dict[str, Any]]:
+    """Every characteristic that a cell carries or inherits: where the value and its known-at moment come from.
+
+    Returns:
+        One entry per column of marts.cell: code; alias and column of the joined relation it is read from;
+        known_at, the column of marts.cell that says when it was known; step and its order.
+    """
+    order = {step.code: step.order for step in site.plan.steps}
+    entries = [
+        {"step": row.step, "order": order[row.step], **entry}
+        for row in site.plan.rows
+        for entry in _cell_entries(site, row)
+    ]
+    seen: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        seen.setdefault(entry["code"], entry)
+    return list(seen.values())
+
+
+def _cell_entries(site: Site, row: Characteristic) -> list[dict[str, Any]]:
+    if row.feed in CELL_FEEDS:
+        known_at = f"{row.feed}_known_at"
+        return [{"code": row.code, "alias": row.feed, "column": column_of(site, row), "known_at": known_at}]
+    if row.feed == MATERIAL_RESULT and row.variant:
+        known_at = f"{row.variant}_{row.feed}_known_at"
+        return [{"code": row.code, "alias": f"lot_{row.variant}", "column": row.code, "known_at": known_at}]
+    if row.feed not in (*ELECTRODE_FEEDS, ROLL_RESULT):
+        return []
+    variants = (row.variant,) if row.variant in ELECTRODES else ELECTRODES
+    return [_electrode_entry(row, variant) for variant in variants]
+
+
+def _electrode_entry(row: Characteristic, variant: str) -> dict[str, Any]:
+    code = f"{variant}_{row.name}"
+    known_at = f"{code}_known_at" if row.feed == ROLL_RESULT else f"{variant}_{row.feed}_known_at"
+    return {"code": code, "alias": f"{variant}_roll", "column": row.name, "known_at": known_at}
+
+
+def oee_data(site: Site) -> list[dict[str, Any]]:
+    """Machines that count into OEE: id, step, ideal rate per hour and its unit."""
+    return [
+        {
+            "machine_id": machine.id,
+            "machine_class": machine.machine_class,
+            "step": machine.step,
+            "ideal_rate_per_h": machine.ideal_rate_per_h,
+            "rate_unit": machine.rate_unit,
+        }
+        for machine in site.machines()
+        if machine.is_in_oee and machine.ideal_rate_per_h
+    ]
+
+
+def cost_data(site: Site) -> dict[str, Any]:
+    """Cost rates, tariff and the standard of the steps that a cell still has before it at formation entry."""
+    rates, capacity_kwh = site.cost_rates, site.product.nominal_energy_kwh
+    parts = site.standard_cost_by_step
+    gathered, so_far = {}, 0.0
+    for code, step in parts.items():
+        material = rates.material_usd_per_cell.get(code, 0.0) * (1 - rates.scrap_recovery_ratio)
+        so_far += material + capacity_kwh * sum(usd for part, usd in step.items() if part != "scrap")
+        gathered[code] = round(so_far, 6)
+    material, lost_material = 0.0, {}
+    for step in site.plan.steps:
+        material += rates.material_usd_per_cell.get(step.code, 0.0) * (1 - rates.scrap_recovery_ratio)
+        lost_material[step.code] = round(material, 6)
+    daily_usd = (
+        rates.labour_usd_per_operator_h * site.operators_per_shift * 24
+        + rates.depreciation_usd_per_day
+        + rates.maintenance_usd_per_day
+        + rates.overhead_usd_per_day
+    )
+    return {
+        "nominal_energy_kwh": capacity_kwh,
+        "daily_usd": daily_usd,
+        "consumables_usd_per_cell": rates.consumables_usd_per_cell,
+        "work_order_usd": dict(rates.maintenance_usd_per_work_order),
+        "demand_usd_per_kw_month": site.tariff.demand_usd_per_kw_month,
+        "retest_usd_per_cell": rates.retest_usd_per_cell,
+        "b_grade_value_ratio": rates.b_grade_value_ratio,
+        "tariff": [{"from_hour": p.from_hour, "usd_per_kwh": p.usd_per_kwh} for p in site.tariff.periods],
+        "gathered_usd_per_cell": gathered,
+        "lost_material_usd_per_cell": lost_material,
+        "activity_usd_per_cell": _activities(site, daily_usd),
+        "energy_kwh_per_cell": {
+            code: round(step.energy_kwh_per_kwh * capacity_kwh, 6) for code, step in site.standard.steps.items()
+        },
+        "hours_drivers": _drivers(site, "h"),
+        "charge_drivers": _drivers(site, "Ah"),
+        "standard_to_come_usd_per_kwh": round(site.standard_cost_to_come_usd_per_kwh("formation"), 6),
+    }
+
+
+def _activities(site: Site, daily_usd: float) -> dict[str, float]:
+    """Standard cost of a step's people, machines and consumables, in US$ per cell that passes it."""
+    standard, rates = site.standard, site.cost_rates
+    per_cell = daily_usd / standard.cells_per_day + rates.consumables_usd_per_cell
+    return {code: round(per_cell * step.conversion_share, 6) for code, step in standard.steps.items()}
+
+
+def _drivers(site: Site, unit: str) -> dict[str, dict[str, Any]]:
+    """Per step from formation on, the cell's characteristic in `unit` that drives its cost, and its nominal."""
+    order = {step.code: step.order for step in site.plan.steps}
+    rows = [
+        row
+        for row in site.plan.rows
+        if row.feed in CELL_FEEDS and row.unit == unit and row.nominal and order[row.step] >= order["formation"]
+    ]
+    return {row.step: {"code": row.code, "nominal": row.nominal} for row in reversed(rows)}

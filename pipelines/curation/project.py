@@ -1,0 +1,130 @@
+"""The dbt project as it runs: a copy of `dbt/` in the instance's folder, completed for the site.
+
+The copy holds the site's plan as a variable, its sources and contracts, so that a new site needs no SQL. Files are only
+written when they differ: dbt's partial parse and a manifest in memory then stay good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.control_plan.site import Site
+from pipelines.curation.contracts import PROJECT, plan_data_of, schema_files, write
+from pipelines.lake.connection import ALIAS, EXTENSIONS, extension_file, memory_limit, threads
+from pipelines.lake.home import Home
+
+# Macros that a staging model is made with; a change of any other leaves staging as it is.
+STAGING_MACROS = ("names.sql", "rebuild_days.sql", "materializations.sql", "staging.sql")
+_SOURCES = ("models/**/*.sql", "models/exposures.yml", "macros/*.sql", "tests/**/*.sql")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project ready to run.
+
+    Attributes:
+        folder: where it lies.
+        hash: changes with any of its files, the plan included.
+        domains: `domain` of each model by its name.
+    """
+
+    folder: Path
+    hash: str
+
+
+def prepare(home: Home, site: Site) -> Project:
+    """Write the project and profile of an instance, as far as they are not there already.
+
+    Args:
+        home: the instance.
+        site: the site whose plan completes the project.
+    """
+    files = {
+        path.relative_to(PROJECT): path.read_text(encoding="utf-8")
+        for pattern in _SOURCES
+        for path in sorted(PROJECT.glob(pattern))
+    }
+    files |= schema_files(site)
+    files[Path("dbt_project.yml")] = _project_file(site, files)
+    folder = home.dbt_dir / "project"
+    write(folder, files)
+    _remove_strays(folder, files)
+    write(home.dbt_dir, {Path("profiles.yml"): _profile(home)})
+    return Project(folder, _hash(*(f"{path}\n{content}" for path, content in sorted(files.items()))))
+
+
+def _remove_strays(folder: Path, files: dict[Path, str]) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder) not in files:
+            path.unlink()
+
+
+def _hash(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)}\n{part}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _project_file(site: Site, files: dict[Path, str]) -> str:
+    project: dict[str, Any] = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
+    plan = plan_data_of(site)
+    project["vars"] = {"cellworks": {"plan": plan, "fingerprints": _fingerprints(plan, files)}}
+    # JSON is YAML, and is read and written many times faster.
+    return json.dumps(project, indent=1)
+
+
+def _fingerprints(plan: dict[str, Any], files: dict[Path, str]) -> dict[str, str]:
+    """By model, a hash of what its rows depend on beside the data: its SQL, its macros, its part of the plan."""
+    macros = {path.name: content for path, content in sorted(files.items()) if path.parts[0] == "macros"}
+    staging_macros = _hash(*(macros[name] for name in STAGING_MACROS))
+    all_macros, whole_plan = _hash(*macros.values()), json.dumps(plan, sort_keys=True)
+    found = {}
+    for path, content in files.items():
+        if path.suffix != ".sql" or path.parts[0] != "models":
+            continue
+        if path.parts[1] == "staging":
+            feed = json.dumps(plan["feeds"][path.stem.removeprefix("stg_")], sort_keys=True)
+            found[path.stem] = _hash(content, staging_macros, feed)
+        else:
+            found[path.stem] = _hash(content, all_macros, whole_plan, files.get(path.with_suffix(".yml"), ""))
+    return found
+
+
+def _profile(home: Home) -> str:
+    """Profile of dbt-duckdb: a DuckDB in memory with the lake attached, one thread (a SQLite catalogue's limit)."""
+    lake = {
+        "path": f"ducklake:sqlite:{home.catalogue}",
+        "alias": ALIAS,
+        "is_ducklake": True,
+        "options": {
+            "data_path": f"{home.data_dir}{os.sep}",
+            "override_data_path": True,
+            "meta_journal_mode": "WAL",
+            "meta_busy_timeout": 30_000,
+        },
+    }
+    output = {
+        "type": "duckdb",
+        "path": ":memory:",
+        "database": ALIAS,
+        "schema": "staging",
+        "threads": 1,
+        "extensions": [str(extension_file(name)) for name in EXTENSIONS],
+        "config_options": {"extension_directory": str(home.extension_dir), "autoinstall_known_extensions": False},
+        "settings": {
+            "threads": threads(),
+            "memory_limit": memory_limit(),
+            "temp_directory": str(home.lake_dir / "tmp"),
+            "TimeZone": "UTC",
+        },
+        "attach": [lake],
+    }
+    return yaml.safe_dump({"cellworks": {"target": "lake", "outputs": {"lake": output}}}, sort_keys=False)

@@ -1,0 +1,166 @@
+"""Curation of one layer of one domain: staging from raw, or intermediate and marts from staging."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.feeds import DOMAINS
+from pipelines.control_plan.site import Site
+from pipelines.curation import tables
+from pipelines.curation.invoke import call, manifest
+from pipelines.curation.project import Project, prepare
+from pipelines.curation.report import CurateReport, Layer, ModelResult, TestResult
+from pipelines.lake.connection import writer
+from pipelines.lake.home import Home
+from pipelines.lake.lock import writer_lock
+from pipelines.lake.sql import quote_relation
+
+FOLDERS: dict[Layer, tuple[str, ...]] = {"staging": ("staging",), "marts": ("intermediate", "marts")}
+LAYER_DOMAINS: dict[Layer, tuple[str, ...]] = {"staging": DOMAINS, "marts": (*DOMAINS, "kpi")}
+
+
+def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = False) -> CurateReport:
+    """Build what new records touch in one layer of one domain, and test it.
+
+    Marts read staging of their own domain and of those before it; so the order is all of staging, then the marts
+    in the order of `LAYER_DOMAINS`. Where nothing is new, dbt is not called.
+
+    Args:
+        home: the instance; its lake must have been bootstrapped.
+        site: the site.
+        layer: staging, or marts (with what lies between).
+        domain: one of `LAYER_DOMAINS[layer]`.
+        full: build all days again, whatever is new.
+
+    Returns:
+        What was built and tested; a failed model or test is a report with status `failed`, no exception.
+
+    Raises:
+        CellworksError: no such layer or domain, another writer holds the lake, or dbt could not run.
+    """
+    _check(layer, domain)
+    start = time.perf_counter()
+    with writer_lock(home, f"curate {layer} {domain}"):
+        project = prepare(home, site)
+        with writer(home, why=f"curate {layer} {domain}") as con:
+            tables.ensure(con, site)
+            if not full and tables.is_unchanged(con, layer, domain, project.hash):
+                return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
+        parsed = manifest(home, project)
+        models = _selected(parsed, layer, domain)
+        inputs = _inputs(parsed, models, layer)
+        result = call(home, project, _build_arguments(layer, domain, full=full), manifest=parsed)
+        with writer(home, why=f"curate {layer} {domain}") as con:
+            built, tests = _results(con, result.result)
+            is_passed = bool(result.success)
+            tables.record(con, layer, domain, project.hash, is_passed=is_passed, inputs=inputs)
+    status = "built" if is_passed else "failed"
+    return CurateReport(layer, domain, status, built, tests, time.perf_counter() - start)
+
+
+def _check(layer: str, domain: str) -> None:
+    if layer not in FOLDERS:
+        raise CellworksError("there is no such layer", expected="staging or marts", found=layer)
+    if domain not in LAYER_DOMAINS[layer]:
+        raise CellworksError(
+            f"there is no such domain in {layer}", expected=", ".join(LAYER_DOMAINS[layer]), found=domain
+        )
+
+
+def _build_arguments(layer: Layer, domain: str, *, full: bool) -> list[str]:
+    selected = [f"tag:domain:{domain},path:models/{folder}" for folder in FOLDERS[layer]]
+    arguments = ["build", "--select", *selected, "--indirect-selection", "buildable", "--no-write-json"]
+    return [*arguments, "--full-refresh"] if full else arguments
+
+
+def _selected(parsed: Any, layer: Layer, domain: str) -> dict[str, Any]:
+    """Models of a layer of a domain by their dbt id."""
+    return {
+        unique_id: node
+        for unique_id, node in parsed.nodes.items()
+        if node.resource_type == "model" and node.fqn[1] in FOLDERS[layer] and f"domain:{domain}" in node.tags
+    }
+
+
+def _inputs(parsed: Any, models: dict[str, Any], layer: Layer) -> list[str]:
+    """Feeds (staging) or tables of other layers and domains (marts) that the models read, views looked through."""
+    found: set[str] = set()
+    todo, seen = list(models), set(models)
+    while todo:
+        for parent_id in parsed.nodes[todo.pop()].depends_on.nodes:
+            if parent_id in parsed.sources:
+                if layer == "staging":
+                    found.add(parsed.sources[parent_id].name)
+                continue
+            if parent_id not in models:
+                found.add(parsed.nodes[parent_id].name)
+            if parent_id not in seen and parsed.nodes[parent_id].fqn[1] == "intermediate":
+                todo.append(parent_id)
+            seen.add(parent_id)
+    return sorted(found)
+
+
+def _results(con: Any, results: Iterable[Any]) -> tuple[tuple[ModelResult, ...], tuple[TestResult, ...]]:
+    models, tests = [], []
+    for result in results:
+        node, status = result.node, str(result.status)
+        message = "" if status in ("success", "pass") else str(result.message or "")
+        if node.resource_type == "test":
+            about = node.attached_node.split(".")[-1] if node.attached_node else ""
+            failures = int(result.failures or 0)
+            tests.append(TestResult(node.name, about, status, failures, result.execution_time, message))
+        else:
+            relation = f"{node.schema}.{node.alias}"
+            is_table = status == "success" and node.config.materialized != "lake_view"
+            rows = _count(con, relation) if is_table else None
+            models.append(ModelResult(node.name, relation, rows, result.execution_time, status, message))
+    return tuple(models), tuple(tests)
+
+
+def _count(con: Any, relation: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {quote_relation(f'lake.{relation}')}").fetchone()
+    return int(row[0])
+
+
+def parse(home: Home, site: Site) -> Path:
+    """Parse the project of a site.
+
+    Returns:
+        Path of manifest.json, which names every model, its columns and what it reads.
+
+    Raises:
+        CellworksError: the project has an error.
+    """
+    home.ensure()
+    project = prepare(home, site)
+    path, stamp = home.dbt_dir / "target" / "manifest.json", home.dbt_dir / "target" / "project_hash"
+    if not (path.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == project.hash):
+        manifest(home, project)
+    return path
+
+
+def docs(home: Home, site: Site) -> Path:
+    """Generate the documentation of the curated tables; one page that loads nothing from elsewhere.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        CellworksError: the project has an error.
+    """
+    with writer_lock(home, "dbt docs"):
+        project = prepare(home, site)
+        arguments = ["docs", "generate", "--static", "--no-compile"]
+        call(home, project, arguments, manifest=manifest(home, project))
+    return _page(home, project)
+
+
+def _page(home: Home, project: Project) -> Path:
+    path = home.dbt_dir / "target" / "static_index.html"
+    if not path.is_file():
+        raise CellworksError("dbt wrote no documentation", expected=str(path), where=str(project.folder))
+    return path

@@ -1,0 +1,111 @@
+"""Tables of curation in the lake's `ops`: what was built when, and what dbt reads beside the raw feeds."""
+
+from __future__ import annotations
+
+from duckdb import DuckDBPyConnection
+
+from pipelines.control_plan.site import Site
+from pipelines.lake.connection import transaction
+from pipelines.lake.sql import quote_identifier
+
+TABLES: dict[str, dict[str, str]] = {
+    # One row per model: number of its newest build, and what it had seen.
+    "model_build": {
+        "model": "VARCHAR NOT NULL",
+        "build_no": "BIGINT NOT NULL",
+        "up_to_batch_id": "BIGINT NOT NULL",
+        "fingerprint": "VARCHAR NOT NULL",
+    },
+    # One row per model and production day: the build that wrote the day last.
+    "model_day": {"model": "VARCHAR NOT NULL", "production_day": "DATE NOT NULL", "build_no": "BIGINT NOT NULL"},
+    # One row per layer and domain: what its newest run had seen, and whether all tests passed.
+    "curation": {
+        "layer": "VARCHAR NOT NULL",
+        "domain": "VARCHAR NOT NULL",
+        "project_hash": "VARCHAR NOT NULL",
+        "is_passed": "BOOLEAN NOT NULL",
+        "build_no": "BIGINT NOT NULL",
+        "up_to_batch_id": "BIGINT NOT NULL",
+        "inputs": "VARCHAR[]",
+    },
+    # The plan's control points, which telemetry refers to by number.
+    "control_point_plan": {"plan_hash": "VARCHAR NOT NULL"},
+}
+
+
+def ensure(con: DuckDBPyConnection, site: Site) -> None:
+    """Create the tables that are missing and bring the control points up to the plan; no snapshot when all is there.
+
+    Args:
+        con: a writing connection outside a transaction.
+        site: the site whose control points telemetry refers to.
+    """
+    rows = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops'"
+    ).fetchall()
+    there = {str(name) for (name,) in rows}
+    missing = {name: columns for name, columns in TABLES.items() if name not in there}
+    plan_hash = site.plan.hash
+    is_current = "control_point" in there and "control_point_plan" not in missing and _plan_hash(con) == plan_hash
+    if not missing and is_current:
+        return
+    with transaction(con):
+        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+        for name, columns in missing.items():
+            body = ", ".join(f"{quote_identifier(column)} {kind}" for column, kind in columns.items())
+            con.execute(f"CREATE TABLE lake.ops.{quote_identifier(name)} ({body})")
+        if not is_current:
+            _write_control_points(con, site)
+
+
+def _plan_hash(con: DuckDBPyConnection) -> str | None:
+    row = con.execute("SELECT max(plan_hash) FROM lake.ops.control_point_plan").fetchone()
+    return row[0] if row else None
+
+
+def _write_control_points(con: DuckDBPyConnection, site: Site) -> None:
+    points = site.plan.control_points()
+    con.register("control_points_of_plan", points)
+    try:
+        con.execute("CREATE OR REPLACE TABLE lake.ops.control_point AS SELECT * FROM control_points_of_plan")
+        con.execute("DELETE FROM lake.ops.control_point_plan")
+        con.execute("INSERT INTO lake.ops.control_point_plan VALUES (?)", [site.plan.hash])
+    finally:
+        con.unregister("control_points_of_plan")
+
+
+def is_unchanged(con: DuckDBPyConnection, layer: str, domain: str, project_hash: str) -> bool:
+    """Whether nothing has come since the layer's last passed run that any of its models would read."""
+    newer = (
+        "SELECT 1 FROM lake.ops.affected_day WHERE list_contains(c.inputs, feed) AND batch_id > c.up_to_batch_id"
+        if layer == "staging"
+        else "SELECT 1 FROM lake.ops.model_day WHERE list_contains(c.inputs, model) AND build_no > c.build_no"
+    )
+    row = con.execute(
+        "SELECT count(*) FROM lake.ops.curation c WHERE layer = ? AND domain = ? AND project_hash = ? AND is_passed "
+        f"AND NOT EXISTS ({newer})",
+        [layer, domain, project_hash],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def record(
+    con: DuckDBPyConnection, layer: str, domain: str, project_hash: str, *, is_passed: bool, inputs: list[str]
+) -> None:
+    """Write down that the layer of a domain was run on all there is now.
+
+    Args:
+        con: a writing connection outside a transaction.
+        layer: staging or marts.
+        domain: the domain.
+        project_hash: version of project and plan that ran.
+        is_passed: whether all models were built and all tests passed; if not, the next run calls dbt again.
+        inputs: feeds (staging) or models (marts) that the layer reads.
+    """
+    with transaction(con):
+        con.execute("DELETE FROM lake.ops.curation WHERE layer = ? AND domain = ?", [layer, domain])
+        con.execute(
+            "INSERT INTO lake.ops.curation SELECT ?, ?, ?, ?, (SELECT coalesce(max(build_no), 0) FROM "
+            "lake.ops.model_build), (SELECT coalesce(max(batch_id), 0) FROM lake.ops.affected_day), ?",
+            [layer, domain, project_hash, is_passed, inputs],
+        )
