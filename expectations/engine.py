@@ -1,0 +1,220 @@
+"""The warm engine: Great Expectations over one private DuckDB in memory, the lake attached to it for each run.
+
+Suites see views: the batch of a table is a view over its rows (of the affected days alone, where a run says so), so
+that the library's SQL stays as it is and cross-table rules still read the whole lake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from expectations.checks import Check
+from expectations.report import LAYERS
+from pipelines.lake.connection import attach_statements, retrying, threads
+from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_identifier, quote_literal, quote_relation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
+    from great_expectations.core.batch_definition import BatchDefinition
+
+_MEMORY_LIMIT = "320MB"  # what does not fit goes to disk; a process with the library loaded then stays below 500 MB
+PROFILES = "profiles"
+_QUIET = ("great_expectations", "great_expectations.expectations.core.expect_column_values_to_be_of_type")
+
+
+class Engine:
+    """One per process, by `warm_engine`; `attached` lends it to one run at a time.
+
+    Attributes:
+        startup_seconds: what importing and starting cost.
+    """
+
+    def __init__(self) -> None:
+        started = time.perf_counter()
+        # No usage reporting; read when the library is imported.
+        os.environ["GX_ANALYTICS_ENABLED"] = "false"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import great_expectations as gx
+
+            from expectations import kinds  # noqa: F401 - registers our own types
+        for name in _QUIET:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._con = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "threads": threads()})
+        for schema in (*LAYERS, PROFILES):
+            self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        self.context = gx.get_context(mode="ephemeral")
+        self.context.variables.progress_bars = {"globally": False}
+        # The library opens two pools; its connections are cursors of ours, so that all meet one database.
+        self._source: Any = self.context.data_sources.add_sql(
+            "lake", connection_string="duckdb://", kwargs={"creator": self._connect}
+        )
+        for engine in (self._source.get_engine(), self._source.get_execution_engine().engine):
+            _buffer_rows(engine)
+        self._lock = threading.Lock()
+        self.startup_seconds = time.perf_counter() - started
+
+    def _connect(self) -> Any:
+        from duckdb_sqlalchemy import ConnectionWrapper
+
+        return ConnectionWrapper(self._con.cursor())
+
+    @contextlib.contextmanager
+    def attached(self, home: Home, snapshot: int | None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Attach an instance's lake, read only and as of a snapshot, for the length of the block.
+
+        The lake is left afterwards: a warm engine holds no file of an instance open between runs.
+        """
+        statements = [
+            statement
+            for statement in attach_statements(home, read_only=True, snapshot=snapshot)
+            if not statement.startswith("USE ")  # batches are views of this database, not the lake's tables
+        ]
+        with self._lock:
+            temporary = home.lake_dir / "tmp"
+            with contextlib.suppress(duckdb.Error):  # DuckDB refuses to move a directory that it has written to
+                self._con.execute(f"SET temp_directory = {quote_literal(temporary)}")
+            try:
+                retrying(lambda: [self._con.execute(statement) for statement in statements])
+                yield self._con
+            finally:
+                self._con.execute("DETACH DATABASE IF EXISTS lake")
+
+    @contextlib.contextmanager
+    def batch(self, schema: str, name: str, sql: str, *, stored: bool = False) -> Iterator[str]:
+        """A view (or a table, when it should be computed once) that a suite is run on.
+
+        Yields:
+            `schema.name`, quoted.
+        """
+        relation = quote_relation(f"{schema}.{name}")
+        kind = "TABLE" if stored else "VIEW"
+        self._con.execute(f"CREATE OR REPLACE {kind} {relation} AS {sql}")
+        try:
+            yield relation
+        finally:
+            self._con.execute(f"DROP {kind} {relation}")
+
+    @contextlib.contextmanager
+    def lent(self, name: str, rows: pa.Table) -> Iterator[None]:
+        """Lend an Arrow table to the block, as `name.name`."""
+        quoted = quote_identifier(name)
+        self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
+        self._con.register("lent_rows", rows)
+        self._con.execute(f"CREATE OR REPLACE TABLE {quoted}.{quoted} AS SELECT * FROM lent_rows")
+        self._con.unregister("lent_rows")
+        try:
+            yield
+        finally:
+            self._con.execute(f"DROP TABLE {quoted}.{quoted}")
+
+    def validate(
+        self, schema: str, name: str, checks: Sequence[Check], result_format: str
+    ) -> ExpectationSuiteValidationResult:
+        """Run checks on a batch; each result carries the number of its check in `meta`."""
+        batch = self.definition(schema, name).get_batch()
+        return batch.validate(self.suite(f"{schema}.{name}", checks), result_format=result_format)
+
+    def definition(self, schema: str, name: str) -> BatchDefinition:
+        """The library's batch definition of a view; made once, and the view must be there then."""
+        key = f"{schema}.{name}"
+        if key not in self._source.get_asset_names():
+            asset = self._source.add_table_asset(key, table_name=name, schema_name=schema)
+            asset.add_batch_definition_whole_table("whole")
+        definition: BatchDefinition = self._source.get_asset(key).get_batch_definition("whole")
+        return definition
+
+    def suite(self, name: str, checks: Sequence[Check]) -> ExpectationSuite:
+        """Checks as a suite of the library."""
+        import great_expectations as gx
+
+        made = [_expectation(check, number) for number, check in enumerate(checks)]
+        return gx.ExpectationSuite(name=name, expectations=made)
+
+
+@cache
+def warm_engine() -> Engine:
+    """The engine of this process; the first call imports the library (about 2.3 s)."""
+    return Engine()
+
+
+def is_warm() -> bool:
+    """Whether the library has been paid for already."""
+    return warm_engine.cache_info().currsize > 0
+
+
+def columns_of_lake(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """`schema.table` -> column -> DuckDB type, of everything in the attached lake."""
+    found: dict[str, dict[str, str]] = {}
+    rows = con.execute(
+        "SELECT schema_name || '.' || table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = 'lake' ORDER BY ALL"
+    ).fetchall()
+    for relation, column, data_type in rows:
+        found.setdefault(relation, {})[column] = data_type
+    return found
+
+
+def _buffer_rows(engine: Any) -> None:
+    """Take the rows of a statement at once: a pooled DuckDB connection forgets them when it is given back.
+
+    Without it the library fails with `list index out of range` (great_expectations#11579).
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+
+    def take(_con: Any, cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool) -> None:
+        if context is not None and cursor.description is not None:
+            rows = cursor.fetchall()
+            context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor, initial_buffer=rows)
+
+    event.listen(engine, "after_cursor_execute", take)
+
+
+@cache
+def _expectation_class(type_name: str) -> Callable[..., Any]:
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    made: Callable[..., Any] = get_expectation_impl(type_name)
+    return made
+
+
+def _expectation(check: Check, number: int) -> Any:
+    kwargs: dict[str, Any] = dict(check.kwargs)
+    if check.type in {"expect_rows_to_satisfy", "expect_aggregate_to_be_between"}:
+        kwargs["title"] = check.title
+    return _expectation_class(check.type)(meta={"check": number}, **kwargs)
+
+
+def sample_rows(
+    con: duckdb.DuckDBPyConnection, relation: str, violation: str, limit: int
+) -> tuple[int, tuple[Mapping[str, Any], ...]]:
+    """How many rows of a batch break a check, and some of them in the order of the table."""
+    where = f"FROM {relation} WHERE {violation}"
+    counted = con.execute(f"SELECT count(*) {where}").fetchone()
+    cursor = con.execute(f"SELECT * {where} LIMIT {int(limit)}")
+    names = [column[0] for column in cursor.description or []]
+    rows = tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+    return (int(counted[0]) if counted else 0), rows
+
+
+def select_rows(relation: str, columns: Sequence[str], days: Sequence[str] | None) -> str:
+    """The query behind a batch: a table of the lake, of some production days when `days` says so."""
+    names = ", ".join(quote_identifier(column) for column in columns)
+    sql = f"SELECT {names} FROM {quote_relation(f'lake.{relation}')}"
+    if days is None:
+        return sql
+    listed = ", ".join(f"DATE {quote_literal(day)}" for day in days) or "NULL"
+    return f"{sql} WHERE production_day IN ({listed})"

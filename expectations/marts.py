@@ -1,0 +1,184 @@
+"""Suites of the marts: what dbt's contracts promise, the plan's ranges, the site's codes, order in time, row counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from expectations.checks import (
+    Check,
+    Facts,
+    TableSuite,
+    aggregate,
+    between,
+    exists,
+    in_set,
+    lake,
+    not_null,
+    references,
+    rows_satisfy,
+    unique,
+)
+from expectations.settings import Settings, read_yaml, setting_error
+from expectations.staging import range_check, staging_table
+from pipelines.control_plan.derive import expectation_ranges
+from pipelines.control_plan.site import Site
+from pipelines.lake.sql import quote_identifier, quote_literal
+
+CONTRACTS = Path(__file__).resolve().parents[1] / "dbt" / "contracts" / "marts.yml"
+_RATIOS = ("availability", "performance", "quality", "oee")
+
+
+class Identity(BaseModel):
+    """A rule that every row keeps; where it is NULL, `null_is_good` decides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    rule: str
+    null_is_good: bool = False
+
+
+class Contract(BaseModel):
+    """What dbt's hand-written contract says of a mart, as far as checks follow from it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    domain: str
+    keys: tuple[str, ...]
+    columns: tuple[dict[str, str], ...]
+    references: dict[str, Annotated[str, Field(pattern=r"^\w+\.\w+$")]] = {}
+    identities: tuple[Identity, ...] = ()
+    test_newest_day: bool = False
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Columns written out in the contract and their types; `!` means never null."""
+        return {name: kind for entry in self.columns if "plan" not in entry for name, kind in entry.items()}
+
+
+def contracts() -> dict[str, Contract]:
+    """Contracts of all marts by name.
+
+    Raises:
+        CellworksError: the file is no contract.
+    """
+    return _contracts(CONTRACTS.stat().st_mtime_ns)
+
+
+@cache
+def _contracts(_changed_ns: int) -> dict[str, Contract]:
+    try:
+        return {name: Contract.model_validate(each) for name, each in read_yaml(CONTRACTS).items()}
+    except ValidationError as error:
+        raise setting_error(CONTRACTS, error) from error
+
+
+def mart_suite(site: Site, name: str, settings: Settings, facts: Facts) -> TableSuite:
+    """Checks of one mart."""
+    contract = contracts()[name]
+    present = facts.columns.get(f"marts.{name}", {})
+    types = {column: kind.removesuffix("!").upper() for column, kind in contract.types.items()}
+    checks = [
+        *(exists(column) for column in types),
+        *(not_null(column) for column in dict.fromkeys([*contract.keys, *_required(contract)])),
+        *_grain(name, contract, facts),
+        *(range_check(each) for each in expectation_ranges(site, present)),
+        *_codes(site, present),
+        *_ratios(present),
+        *_identities(site, contract, present),
+        *_references(contract),
+        *_order(site, present),
+        *_row_count(name, settings, facts),
+    ]
+    return TableSuite("marts", name, contract.domain, tuple(checks), types)
+
+
+def _required(contract: Contract) -> list[str]:
+    return [column for column, kind in contract.types.items() if kind.endswith("!")]
+
+
+def _grain(name: str, contract: Contract, facts: Facts) -> Iterator[Check]:
+    is_by_day = contract.test_newest_day or any(key.endswith(("_at", "_day")) for key in contract.keys)
+    whole = f"marts.{name}" if facts.is_windowed(f"marts.{name}") and not is_by_day else ""
+    if contract.test_newest_day and "production_day" in facts.columns.get(f"marts.{name}", {}):
+        # Hundreds of thousands of rows a day: every day is the newest of its night.
+        keys = ", ".join(quote_identifier(key) for key in contract.keys)
+        newest = f"production_day = (SELECT max(production_day) FROM {lake(f'marts.{name}')})"
+        counted = f"count(*) FILTER (WHERE {newest}) - count(DISTINCT ({keys})) FILTER (WHERE {newest})"
+        title = f"{', '.join(contract.keys)} are unique on the newest day"
+        yield aggregate(counted, 0, 0, title=title, column=contract.keys[0], uses=[*contract.keys, "production_day"])
+        return
+    yield unique(contract.keys, whole=whole)
+
+
+def _codes(site: Site, present: Mapping[str, str]) -> Iterator[Check]:
+    machine_columns = {"machine_id", *(f"{machine.machine_class}_id" for machine in site.machines())}
+    grades = [grade.code for grade in site.grades]
+    for column in present:
+        stem = column.removeprefix("cathode_").removeprefix("anode_")
+        if stem in machine_columns:
+            yield in_set(column, list(site.machines_by_id), title=f"{column} is a machine of the site")
+        elif column == "step_code":
+            yield in_set(column, list(site.plan.steps_by_code), title=f"{column} is a step of the site")
+        elif column == "shift_code":
+            yield in_set(column, [shift.code for shift in site.shifts])
+        elif column in ("grade_code", "final_grade_code"):
+            yield in_set(column, grades)
+
+
+def _ratios(present: Mapping[str, str]) -> Iterator[Check]:
+    for column in present:
+        if column in _RATIOS or column.endswith("_ratio"):
+            yield between(column, 0, 1)
+
+
+def _identities(site: Site, contract: Contract, present: Mapping[str, str]) -> Iterator[Check]:
+    numbers = {"nominal_energy_kwh": site.product.nominal_energy_kwh}
+    for identity in contract.identities:
+        rule = identity.rule.format(**numbers)
+        uses = [column for column in present if _mentions(rule, column)]
+        expression = rule if identity.null_is_good else f"coalesce(({rule}), false)"
+        yield rows_satisfy(expression, title=f"{identity.name.replace('_', ' ')} holds", uses=uses)
+
+
+def _mentions(rule: str, column: str) -> bool:
+    words = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in rule).split()
+    return column in words
+
+
+def _references(contract: Contract) -> Iterator[Check]:
+    for column, target in contract.references.items():
+        table, key = target.split(".")
+        # Another domain's marts may be held back by its own checks; staging asks for what arrived.
+        if contracts()[table].domain == contract.domain:
+            yield references(column, f"marts.{table}", key, title=f"{column} is found in {table}.{key}")
+
+
+def _order(site: Site, present: Mapping[str, str]) -> Iterator[Check]:
+    steps = [step.code for step in site.plan.steps if not step.is_facility and f"{step.code}_at" in present]
+    for before, after in pairwise(f"{code}_at" for code in steps):
+        yield rows_satisfy(f"{before} <= {after}", title=f"{before} is not after {after}", column=after, uses=[before])
+
+
+def _row_count(name: str, settings: Settings, facts: Facts) -> Iterator[Check]:
+    feed = settings.same_rows.get(name)
+    if feed is None:
+        return
+    source = f"staging.{staging_table(feed)}"
+    where = ""
+    if facts.days is not None and facts.is_windowed(f"marts.{name}"):
+        where = f" WHERE production_day IN ({', '.join(f'DATE {quote_literal(day)}' for day in facts.days) or 'NULL'})"
+    expression = f"count(*) - (SELECT count(*) FROM {lake(source)}{where})"
+    yield aggregate(expression, 0, 0, title=f"has one row for each row of {source}", needs=[source])
+
+
+def mart_names(domain: str) -> list[str]:
+    """Marts of a domain that have a contract."""
+    return [name for name, contract in contracts().items() if contract.domain == domain]
+

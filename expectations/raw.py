@@ -1,0 +1,128 @@
+"""Suites of the raw layer: what ingestion promises, asked again of what really arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from expectations.checks import (
+    Check,
+    Facts,
+    TableSuite,
+    aggregate,
+    all_of,
+    between,
+    exists,
+    in_set,
+    lake,
+    not_null,
+    number,
+    of_type,
+    rows_satisfy,
+)
+from expectations.settings import FeedSettings, Settings
+from pipelines.control_plan.derive import RowRule, feed_rules, raw_schema
+from pipelines.control_plan.feeds import EVENT_AT, KNOWN_AT, Feed
+from pipelines.control_plan.site import Site
+from pipelines.lake.sql import quote_identifier, quote_literal
+
+_LIBRARY_TYPES = {"VARCHAR": "String", "FLOAT": "REAL"}  # names of the SQLAlchemy types that the library compares
+CONTINUOUS_H = 48.0
+
+
+def raw_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> TableSuite:
+    """Checks of one raw table: columns and types, presence, ranges, codes, clocks, volume and freshness."""
+    types = {**raw_schema(site, feed), "production_day": "DATE"}
+    silence = settings.of_feed(feed.name)
+    checks = [
+        *(check for column, kind in types.items() for check in typed(column, kind)),
+        not_null("production_day"),
+        *rule_checks(feed_rules(site, feed)),
+        *_volume(feed, silence, facts),
+        *_freshness(site, feed, silence, facts),
+    ]
+    return TableSuite("raw", feed.name, feed.domain, tuple(checks), types)
+
+
+def typed(column: str, duckdb_type: str) -> Iterator[Check]:
+    """The column exists, and has its type."""
+    yield exists(column)
+    yield of_type(column, _LIBRARY_TYPES.get(duckdb_type, duckdb_type))
+
+
+def rule_checks(rules: Iterable[RowRule]) -> Iterator[Check]:
+    """Rules that ingestion keeps by quarantine, as checks; types are asked of the table, finite numbers of ranges."""
+    for rule in rules:
+        if rule.kind == "not_null":
+            yield not_null(rule.column)
+        elif rule.kind == "range":
+            yield _range(rule)
+        elif rule.kind == "allowed":
+            yield _allowed(rule)
+        elif rule.kind == "not_future":
+            yield _not_future(rule)
+
+
+def _range(rule: RowRule) -> Check:
+    if rule.when is None:
+        return between(rule.column, rule.low, rule.high)
+    name = quote_identifier(rule.column)
+    bounds = [f"{name} >= {number(rule.low)}"] if rule.low is not None else []
+    bounds += [f"{name} <= {number(rule.high)}"] if rule.high is not None else []
+    return _conditional(rule, " AND ".join(bounds), f"{rule.code or rule.column} is physically possible")
+
+
+def _allowed(rule: RowRule) -> Check:
+    if rule.when is None:
+        return in_set(rule.column, rule.allowed)
+    inside = f"{quote_identifier(rule.column)} IN ({all_of(rule.allowed)})"
+    return _conditional(rule, inside, f"{rule.code or rule.column} comes in {', '.join(rule.allowed)}")
+
+
+def _conditional(rule: RowRule, expression: str, title: str) -> Check:
+    if rule.when is None:
+        return rows_satisfy(expression, title=title, column=rule.column)
+    column, value = rule.when
+    unconcerned = f"{quote_identifier(column)} <> {quote_literal(value)}"
+    return rows_satisfy(f"{unconcerned} OR ({expression})", title=title, column=rule.column, uses=[column])
+
+
+def _not_future(rule: RowRule) -> Check:
+    expression = f"{EVENT_AT} <= {KNOWN_AT} + to_seconds({number(rule.high or 0.0)})"
+    return rows_satisfy(expression, title="nothing is known before it happened", column=EVENT_AT, uses=[KNOWN_AT])
+
+
+def _volume(feed: Feed, silence: FeedSettings, facts: Facts) -> Iterator[Check]:
+    # A feed that may be silent for days may have no row in the days under check.
+    stale_h = silence.stale_after_h
+    if stale_h is not None and stale_h <= CONTINUOUS_H and silence.first_after_h is not None and facts.days is None:
+        yield Check("expect_table_row_count_to_be_between", {"min_value": 1}, f"{feed.name} has rows")
+
+
+def _freshness(site: Site, feed: Feed, silence: FeedSettings, facts: Facts) -> Iterator[Check]:
+    if facts.now is None or silence.stale_after_h is None:
+        return
+    newest = f"(SELECT max({KNOWN_AT}) FROM {lake(f'raw.{feed.name}')})"
+    age_h = f"date_diff('second', {newest}, {_moment(facts.now)}) / 3600.0"
+    since_start_h = (facts.now - _start(site)).total_seconds() / 3600
+    may_be_empty = silence.first_after_h is None or since_start_h <= silence.first_after_h
+    expression = f"coalesce({age_h}, 0.0)" if may_be_empty else age_h
+    yield aggregate(
+        expression,
+        None,
+        silence.stale_after_h,
+        title=f"the newest record is at most {silence.stale_after_h:g} h old",
+        column=KNOWN_AT,
+        uses=[KNOWN_AT],
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f"TIMESTAMP {quote_literal(moment.isoformat(sep=' '))}"
+
+
+def _start(site: Site) -> datetime:
+    """Begin of the site's first production day, in UTC."""
+    local = datetime.combine(site.start_day, site.day_starts_at, tzinfo=site.zone)
+    offset = local.utcoffset() or timedelta(0)
+    return local.replace(tzinfo=None) - offset

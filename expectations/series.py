@@ -1,0 +1,65 @@
+"""Checks of telemetry: millions of rows a day, read once into a table of aggregates per control point and six hours."""
+
+from __future__ import annotations
+
+from expectations.checks import ROWS, Check, Profile, not_null, rows_satisfy
+from expectations.settings import GaugeSettings
+from pipelines.control_plan.feeds import EVENT_AT, Feed
+from pipelines.lake.sql import quote_identifier
+
+POINTS = "control_point"  # the plan's control points, lent to the engine for the run
+_NAME = "points"
+
+
+def series_checks(feed: Feed, settings: GaugeSettings) -> tuple[list[Profile], list[Check]]:
+    """Profile and checks of a feed of the form control_point_no, event_at, value."""
+    return [_profile(settings)], [
+        not_null("control_point_no"),
+        _on("control_point_id IS NOT NULL", "control_point_no", "control_point_no is a control point of the plan"),
+        _on("value_min >= physical_min AND value_max <= physical_max", "value", "values are physically possible"),
+        _on(_inside_band(settings), "value", "values are given in the plan's unit"),
+        _on(_moves(settings), "value", "gauges are not stuck"),
+        _on("repeats = 0", "control_point_no", "control_point_no, event_at are unique on the newest day"),
+        *[not_null(key) for key in feed.keys if key not in ("control_point_no", EVENT_AT)],
+    ]
+
+
+def _profile(settings: GaugeSettings) -> Profile:
+    # Distinct moments are counted on the newest day alone: every day is the newest of its night.
+    newest = f"production_day = (SELECT max(production_day) FROM {ROWS})"
+    sql = f"""
+        SELECT gauge.*, point.control_point_id, point.physical_min, point.physical_max, point.nominal, point.lsl,
+            point.usl, point.unit, point.gauge_sd, point.resolution
+        FROM (
+            SELECT control_point_no, time_bucket(INTERVAL '{settings.group_h} hours', {EVENT_AT}) AS group_at,
+                count(value) AS value_count, min(value) AS value_min, max(value) AS value_max, avg(value) AS value_mean,
+                count(*) FILTER (WHERE {newest}) - count(DISTINCT {EVENT_AT}) FILTER (WHERE {newest}) AS repeats
+            FROM {ROWS} GROUP BY ALL
+        ) AS gauge
+        LEFT JOIN {quote_identifier(POINTS)}.{quote_identifier(POINTS)} AS point USING (control_point_no)
+    """
+    return Profile(_NAME, sql, ("control_point_no", EVENT_AT, "value", "production_day"))
+
+
+def _inside_band(settings: GaugeSettings) -> str:
+    """The mean of six hours of minutes lies around the specification; see `gauges.unit_band` for the bounds."""
+    factor = settings.unit_factor
+    least, most = "least(lsl, nominal, usl)", "greatest(lsl, nominal, usl)"
+    is_judged = f"value_count >= {settings.group_min_count} AND unit <> '1' AND NOT starts_with(unit, 'count')"
+    positive = f"value_mean <= {most} * {factor} AND (lsl IS NULL OR value_mean >= lsl / {factor})"
+    negative = f"value_mean >= {least} * {factor} AND (usl IS NULL OR value_mean <= usl / {factor})"
+    return (
+        f"NOT coalesce({is_judged}, false) OR CASE WHEN {least} > 0 THEN {positive} "
+        f"WHEN {most} < 0 THEN {negative} ELSE true END"
+    )
+
+
+def _moves(settings: GaugeSettings) -> str:
+    shows = (
+        f"resolution > 0 AND gauge_sd >= resolution * {settings.noise_to_resolution} AND NOT starts_with(unit, 'count')"
+    )
+    return f"value_count < {settings.group_min_count} OR value_min < value_max OR NOT coalesce({shows}, false)"
+
+
+def _on(expression: str, column: str, title: str) -> Check:
+    return rows_satisfy(expression, title=title, column=column, on=_NAME)

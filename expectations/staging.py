@@ -1,0 +1,154 @@
+"""Suites of the staging layer: keys, references, genealogy, ranges, clocks and gauges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from expectations.checks import (
+    ROWS,
+    Check,
+    Facts,
+    Profile,
+    TableSuite,
+    between,
+    in_set,
+    not_null,
+    number,
+    references,
+    rows_satisfy,
+    unique,
+)
+from expectations.gauges import gauge_checks
+from expectations.series import series_checks
+from expectations.settings import Settings
+from pipelines.control_plan.derive import ColumnRange, expectation_ranges, raw_schema
+from pipelines.control_plan.feeds import EVENT_AT, KNOWN_AT, Feed
+from pipelines.control_plan.site import Site
+from pipelines.lake.sql import quote_identifier, quote_literal
+
+_ORDERED = (("started_at", EVENT_AT), ("received_at", KNOWN_AT), ("opened_at", "closed_at"), (EVENT_AT, "ended_at"))
+_OVERLAP_M = 0.01  # metre counters are read to a centimetre
+
+
+def staging_table(feed: str) -> str:
+    """Name of a feed's staging table."""
+    return f"stg_{feed}"
+
+
+def staging_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> TableSuite:
+    """Checks of one staging table."""
+    table = staging_table(feed.name)
+    types = raw_schema(site, feed)
+    is_windowed = facts.is_windowed(f"staging.{table}")
+    if feed.shape == "series":
+        profiles, checks = series_checks(feed, settings.gauges)
+        checks += [not_null(EVENT_AT), not_null(KNOWN_AT)]
+    else:
+        profiles, checks = gauge_checks(site, feed, settings.gauges)
+        checks += [not_null(key) for key in feed.keys]
+        # The twin of a row may lie on a day that is not looked at, unless the moment is part of the key.
+        whole = f"staging.{table}" if is_windowed and EVENT_AT not in feed.keys else ""
+        checks += [unique(feed.keys, whole=whole)]
+        checks += [range_check(each) for each in expectation_ranges(site, types, feed=feed.name)]
+    checks += _references(site, feed, settings, facts)
+    checks += _clocks(feed, facts)
+    intervals, overlaps = _intervals(feed)
+    return TableSuite("staging", table, feed.domain, (*checks, *overlaps), types, (*profiles, *intervals))
+
+
+def range_check(each: ColumnRange) -> Check:
+    """Values are physically possible; beyond the specification is for control charts, not for a blocked night."""
+    if each.when is None:
+        return between(each.column, each.low, each.high)
+    column, value = each.when
+    name = quote_identifier(each.column)
+    bounds = [f"{name} >= {number(each.low)}"] if each.low is not None else []
+    bounds += [f"{name} <= {number(each.high)}"] if each.high is not None else []
+    expression = f"{quote_identifier(column)} <> {quote_literal(value)} OR ({' AND '.join(bounds)})"
+    return rows_satisfy(
+        expression, title=f"{each.code or each.column} is physically possible", column=each.column, uses=[column]
+    )
+
+
+def _references(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Iterator[Check]:
+    for name, column in feed.columns.items():
+        if column.references == "machine":
+            yield in_set(name, list(site.machines_by_id), title=f"{name} is a machine of the site")
+        elif column.references == "step":
+            yield in_set(name, list(site.plan.steps_by_code), title=f"{name} is a step of the site")
+        elif column.references:
+            yield from _records(site, feed, name, column.references, settings, facts)
+
+
+def _records(
+    site: Site, feed: Feed, column: str, target: str, settings: Settings, facts: Facts
+) -> Iterator[Check]:
+    other, key = target.split(".")
+    # Another domain's staging may be held back by its own checks; what arrived from it is in raw all the same.
+    is_same = site.feeds[other].domain == feed.domain
+    relation = f"staging.{staging_table(other)}" if is_same else f"raw.{other}"
+    title = f"{column} is found in {other}.{key}"
+    if facts.now is None:
+        yield references(column, relation, key, max_share=settings.reference_share, title=title)
+        return
+    settled = quote_literal((facts.now - timedelta(hours=settings.reference_grace_h)).isoformat(sep=" "))
+    yield references(
+        column,
+        relation,
+        key,
+        max_share=settings.reference_share,
+        when=f"{KNOWN_AT} <= TIMESTAMP {settled}",
+        title=title,
+    )
+    if settings.reference_grace_share < 1:
+        yield references(
+            column,
+            relation,
+            key,
+            max_share=settings.reference_grace_share,
+            title=f"{title}, but for {settings.reference_grace_share:.0%} that wait for it",
+        )
+
+
+def _clocks(feed: Feed, facts: Facts) -> Iterator[Check]:
+    present = {*feed.columns, EVENT_AT, KNOWN_AT}
+    for begin, end in _ORDERED:
+        if begin in present and end in present:
+            yield rows_satisfy(f"{begin} <= {end}", title=f"{begin} is not after {end}", column=begin, uses=[end])
+    if facts.now is not None:
+        now = quote_literal(facts.now.isoformat(sep=" "))
+        yield rows_satisfy(
+            f"{KNOWN_AT} <= TIMESTAMP {now}", title="nothing is known after the plant's clock", column=KNOWN_AT
+        )
+
+
+def _intervals(feed: Feed) -> tuple[list[Profile], list[Check]]:
+    """Metres taken from a roll: each stretch has a length, and no two of a roll overlap."""
+    profiles, checks = [], []
+    for roll in [name for name in feed.columns if name.endswith("_roll_id")]:
+        stem = roll.removesuffix("roll_id")
+        begin, end = f"{stem}from_m", f"{stem}to_m"
+        if stem == "mother_":
+            begin, end = "from_m", "to_m"
+        if begin not in feed.columns or end not in feed.columns:
+            continue
+        checks.append(rows_satisfy(f"{begin} < {end}", title=f"{begin} is before {end}", column=begin, uses=[end]))
+        lane = ", lane_no" if "lane_no" in feed.columns else ""
+        keys = ", ".join(quote_identifier(key) for key in feed.keys)
+        sql = (
+            f"SELECT {keys}, {roll}{lane}, {begin}, {end}, lag({end}) OVER "
+            f"(PARTITION BY {roll}{lane} ORDER BY {begin}, {end}) AS previous_to_m FROM {ROWS}"
+        )
+        uses = tuple(dict.fromkeys((*feed.keys, roll, *(["lane_no"] if lane else []), begin, end)))
+        profiles.append(Profile(f"{stem}intervals", sql, uses))
+        checks.append(
+            rows_satisfy(
+                f"{begin} >= previous_to_m - {_OVERLAP_M}",
+                title=f"stretches of a {roll.removesuffix('_id').replace('_', ' ')} don't overlap",
+                column=begin,
+                on=f"{stem}intervals",
+            )
+        )
+    return profiles, checks
+
