@@ -63,8 +63,7 @@ class Fitted:
         import json
 
         folder.mkdir(parents=True, exist_ok=True)
-        estimator = self.found.estimator
-        names = [estimator.save(booster, folder, f"booster_{n}") for n, booster in enumerate(self.scorer.boosters)]
+        names = [booster.save(folder, f"booster_{n}") for n, booster in enumerate(self.scorer.boosters)]
         self.scorer.bundle["boosters"] = names
         (folder / "bundle.json").write_text(json.dumps(self.scorer.bundle, indent=1, allow_nan=False), encoding="utf-8")
 
@@ -124,8 +123,7 @@ def _outer_quantiles(
         column = np.full(n, np.nan)
         for fold, rows, fit in zip(folds, valid, found.fits, strict=True):
             at_level = found.estimator.fit(replace(problem, quantile=level), fold, found.params, fit.rounds)
-            assert fold.x_valid is not None
-            column[rows] = at_level.booster.predict(fold.x_valid)
+            column[rows] = at_level.booster.predict(np.asarray(fold.x_valid))
         columns.append(column)
     return np.sort(np.column_stack([columns[0], middle, columns[1]]), axis=1)
 
@@ -158,7 +156,7 @@ def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, A
     return out
 
 
-def _record(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, Any]:
+def _record(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, Any]:
     """What the version remembers of its making."""
     split, finish = prepared.split, prepared.order.finish
     return {
@@ -227,7 +225,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "classes": prepared.labels.classes,
         "quantiles": spec.quantiles,
         **_finish(spec, prepared, oof),
-        "record": _record(spec, ctx, prepared, found),
+        "record": _record(ctx, prepared, found),
     }
     scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
     sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.fits, strict=True)]

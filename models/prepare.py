@@ -40,8 +40,7 @@ def prepare(spec: PredictiveSpec, ctx: ModelContext, columns: Sequence[str] | No
         CellworksError: nothing can be learnt from the table, with the reason.
     """
     frame = load_frame(spec, ctx, columns=columns)
-    assert frame.target is not None
-    labels = make_labels(spec, frame.target)
+    labels = make_labels(spec, frame.raw_target())
     order = make_order(frame, labels.y, spec)
     split = make_split(order, labels.y, spec)
     if len(split.development) < 20 or len(split.holdout) == 0:

@@ -175,7 +175,7 @@ def _train(client: Any, experiment: str, run_id: str, spec: PredictiveSpec, ctx:
     log_figures(client, run_id, spec, ctx, prepared, fitted, evaluation)
     log_trials(client, run_id, fitted)
     card = log_pictures(client, run_id, spec, prepared, fitted, evaluation, matter, tags)
-    model_id = log_model(client, experiment, run_id, spec, prepared, fitted, evaluation)
+    model_id = log_model(client, experiment, run_id, spec, prepared, fitted, evaluation, matter)
     tags |= {
         "top_feature": matter.names[0][:200],
         "top_share": f"{matter.shares[0]:.4f}",

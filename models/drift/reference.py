@@ -10,6 +10,9 @@ from models.scoring.runtime import Array
 
 POINTS = 101
 BINS = 10
+BLOCKS = 10
+MIN_ROWS = 100
+WATCHED = 40
 
 
 def number_reference(values: Array) -> dict[str, Any]:
@@ -37,19 +40,74 @@ def category_reference(codes: Array, size: int) -> dict[str, Any]:
     return {"kind": "category", "missing": 1.0 - len(present) / max(len(codes), 1), "shares": shares.tolist()}
 
 
-def make_reference(features: list[dict[str, Any]], x: Array, scores: Array) -> dict[str, Any]:
-    """Reference of every feature on the training rows, and of the scores on the hold-out.
+def shares_of(reference: dict[str, Any], values: Array) -> Array:
+    """Share of each of the reference's bins (or categories) among the present values."""
+    present = values[np.isfinite(values)]
+    if reference["kind"] == "number":
+        edges = np.asarray(reference["edges"])
+        counts = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1)
+    else:
+        counts = np.bincount(present.astype(int), minlength=len(reference["shares"]))
+    return np.asarray(counts / max(len(present), 1))
+
+
+def psi(reference: dict[str, Any], values: Array) -> float:
+    """Population stability index over deciles or categories, missing values as a bin of their own."""
+    missing = 1.0 - float(np.isfinite(values).mean()) if len(values) else 1.0
+    expected = np.append(np.asarray(reference["shares"]) * (1 - reference["missing"]), reference["missing"])
+    found = np.append(shares_of(reference, values) * (1 - missing), missing)
+    # Half a row in each empty bin keeps the logarithm finite.
+    floor = 0.5 / max(len(values), 1)
+    expected, found = np.maximum(expected, floor), np.maximum(found, floor)
+    return float(np.sum((found - expected) * np.log(found / expected)))
+
+
+def ks(reference: dict[str, Any], values: Array) -> float:
+    """Largest distance between the two distribution functions, in [0, 1]; over categories the total variation."""
+    if reference["kind"] == "category":
+        return float(np.abs(shares_of(reference, values) - np.asarray(reference["shares"])).sum() / 2)
+    present = np.sort(values[np.isfinite(values)])
+    points = np.asarray(reference["quantiles"])
+    if len(present) == 0 or len(points) == 0:
+        return 0.0
+    both = np.concatenate([points, present])
+    expected = np.searchsorted(points, both, side="right") / len(points)
+    found = np.searchsorted(present, both, side="right") / len(present)
+    return float(np.abs(expected - found).max())
+
+
+def _noise(reference: dict[str, Any], column: Array) -> dict[str, float]:
+    """What stretches of the training rows themselves show against the whole: lots differ without any drift."""
+    if len(column) < BLOCKS * MIN_ROWS:
+        return {"psi": 0.0, "ks": 0.0}
+    parts = np.array_split(column, BLOCKS)
+    return {"psi": max(psi(reference, part) for part in parts), "ks": max(ks(reference, part) for part in parts)}
+
+
+def make_reference(
+    features: list[dict[str, Any]], x: Array, scores: Array, shares: dict[str, float], *, in_order: bool
+) -> dict[str, Any]:
+    """Reference of the features on the training rows, and of the scores on the hold-out.
 
     Args:
         features: the contract.
-        x: training matrix.
+        x: training matrix, in the order of time when `in_order`.
         scores: hold-out predictions (`value`).
+        shares: share of mean |SHAP| by feature; the `WATCHED` strongest are kept.
+        in_order: whether neighbouring rows are neighbours in time.
     """
     inputs = {}
-    for place, feature in enumerate(features):
-        column = x[:, place]
-        is_number = feature["kind"] == "number"
-        inputs[feature["name"]] = (
-            number_reference(column) if is_number else category_reference(column, len(feature["book"]))
-        )
-    return {"inputs": inputs, "score": number_reference(np.asarray(scores, dtype=np.float64))}
+    places = {feature["name"]: place for place, feature in enumerate(features)}
+    for name in sorted(shares, key=lambda each: -shares[each])[:WATCHED]:
+        feature, column = features[places[name]], x[:, places[name]]
+        if feature["kind"] == "number":
+            reference = number_reference(column)
+        else:
+            reference = category_reference(column, len(feature["book"]))
+        reference["share"] = shares[name]
+        reference["noise"] = _noise(reference, column) if in_order else {"psi": 0.0, "ks": 0.0}
+        inputs[name] = reference
+    score = number_reference(np.asarray(scores, dtype=np.float64))
+    ordered = np.asarray(scores, dtype=np.float64)
+    score["noise"] = _noise(score, ordered) if in_order else {"psi": 0.0, "ks": 0.0}
+    return {"inputs": inputs, "score": score}

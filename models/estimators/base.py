@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,9 +81,6 @@ class Estimator(Protocol):
         watch: Watch | None = None,
     ) -> Fit:
         """Fit; with validation rows and `stop_after` stop early and keep the best round."""
-
-    def save(self, booster: Booster, folder: Path, stem: str) -> str:
-        """Write the booster in its native format; returns the file's name."""
 
 
 def loss(task: Task, y: Array, predicted: Array, quantile: float = 0.5) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 
 from models.estimators.base import REPORT_EVERY, Fit, Fold, Problem, Watch
-from models.scoring.runtime import Booster, LightGBMBooster
+from models.scoring.runtime import LightGBMBooster
 
 _OBJECTIVES = {"regression": "regression", "quantile": "quantile", "binary": "binary", "multiclass": "multiclass"}
 _METRICS = {"regression": "rmse", "quantile": "quantile", "binary": "binary_logloss", "multiclass": "multi_logloss"}
@@ -106,10 +105,3 @@ class LightGBM:
         )
         best = native.best_iteration if watching and native.best_iteration > 0 else rounds
         return Fit(LightGBMBooster(native, problem.n_threads), best, curve)
-
-    def save(self, booster: Booster, folder: Path, stem: str) -> str:
-        """See `Estimator`."""
-        assert isinstance(booster, LightGBMBooster)
-        name = f"{stem}.txt"
-        booster.native.save_model(str(folder / name))
-        return name

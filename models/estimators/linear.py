@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.estimators.base import Fit, Fold, Problem, Watch, loss
-from models.scoring.runtime import Array, Booster, LinearBooster
+from models.scoring.runtime import Array, LinearBooster
 
 MAX_ROWS = 20_000
 MAX_CELLS = 5_000_000
@@ -57,9 +55,9 @@ class Linear:
         problem: Problem,
         fold: Fold,
         params: dict[str, Any],
-        rounds: int,
-        stop_after: int = 0,
-        watch: Watch | None = None,
+        rounds: int,  # noqa: ARG002 - same call for all
+        stop_after: int = 0,  # noqa: ARG002
+        watch: Watch | None = None,  # noqa: ARG002
     ) -> Fit:
         """See `Estimator`; `rounds`, `stop_after` and `watch` do not apply."""
         if self.library not in fold.cache:
@@ -73,13 +71,6 @@ class Linear:
         if fold.x_valid is not None and fold.y_valid is not None:
             curve = [loss(problem.task, fold.y_valid, booster.predict(fold.x_valid), problem.quantile)]
         return Fit(booster, 1, curve)
-
-    def save(self, booster: Booster, folder: Path, stem: str) -> str:
-        """See `Estimator`."""
-        assert isinstance(booster, LinearBooster)
-        name = f"{stem}.json"
-        (folder / name).write_text(json.dumps(booster.terms), encoding="utf-8")
-        return name
 
 
 def _solve(problem: Problem, design: Array, y: Array, strength: float) -> dict[str, Any]:

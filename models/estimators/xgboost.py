@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import xgboost as xgb
 
 from models.estimators.base import REPORT_EVERY, Fit, Fold, Problem, Watch
-from models.scoring.runtime import Booster, XGBoostBooster
+from models.scoring.runtime import XGBoostBooster
 
 _OBJECTIVES = {
     "regression": "reg:squarederror",
@@ -128,10 +127,3 @@ class XGBoost:
         best = int(native.best_iteration) + 1
         # A slice, so that predicting uses the best round only, as LightGBM does by itself.
         return Fit(XGBoostBooster(native[:best], problem.n_threads), best, record.curve)
-
-    def save(self, booster: Booster, folder: Path, stem: str) -> str:
-        """See `Estimator`."""
-        assert isinstance(booster, XGBoostBooster)
-        name = f"{stem}.ubj"
-        booster.native.save_model(str(folder / name))
-        return name

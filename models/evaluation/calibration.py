@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def _isotonic(raw: Array, y: Array) -> dict[str, Any]:
     order = np.argsort(raw, kind="stable")
     fitted = isotonic_regression(y[order])
     edges = np.asarray(fitted.blocks)
-    middles = np.asarray([raw[order][a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    middles = np.asarray([raw[order][a:b].mean() for a, b in pairwise(edges)])
     sizes = np.diff(edges)
     levels = fitted.x[edges[:-1]]
     # One event more or less in each block: no block of pure events may claim certainty.
@@ -97,7 +98,7 @@ def calibration_error(p: Array, y: Array) -> float:
 
 
 def calibration_noise(p: Array, seed: int = 0, draws: int = 200) -> float:
-    """The error's 95 % quantile if these probabilities were exactly right: what chance alone gives on this many rows."""
+    """The error's 95 % quantile if these probabilities were exactly right: what chance alone gives."""
     bins = _bins(p)
     rng = np.random.default_rng(seed)
     out = []

@@ -26,10 +26,8 @@ def fit_interval(task: Task, predicted: Array, y: Array, groups: Array, coverage
     Returns:
         `below` and `above` in the target's unit; `coverage` and `groups` for the record.
     """
-    if task == "quantile":
-        score = np.maximum(predicted[:, 0] - y, y - predicted[:, 2])
-    else:
-        score = np.abs(y - predicted)
+    is_quantile = task == "quantile"
+    score = np.maximum(predicted[:, 0] - y, y - predicted[:, 2]) if is_quantile else np.abs(y - predicted)
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     weight = 1.0 / sizes[codes]
     order = np.argsort(score, kind="stable")

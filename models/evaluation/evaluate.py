@@ -76,7 +76,9 @@ def answer(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer, rows: Array
     seconds = time.perf_counter() - begun
     predicted = raw
     if spec.task == "binary":
-        predicted = finished["probability"]
+        # The event may have changed sides since (the rarer class is not always the same one).
+        same = scorer.bundle["classes"] == prepared.labels.classes
+        predicted = finished["probability"] if same else 1 - finished["probability"]
     elif spec.task == "multiclass":
         predicted = _align(
             calibrate(raw, scorer.bundle["calibration"]), scorer.bundle["classes"], prepared.labels.classes

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.evaluation.bootstrap import Interval, metric_interval
 from models.scoring.runtime import Array
-from models.spec import PredictiveSpec
+from models.spec import Costs, PredictiveSpec
 
 HIGHER_IS_BETTER = {
     "roc_auc",
@@ -51,8 +51,7 @@ def decision_cost(spec: PredictiveSpec, classes: list[str], y: Array, decided: A
 
 def cost_matrix(spec: PredictiveSpec, classes: list[str]) -> Array:
     """Costs as (actual, decided); classes that the YAML does not price cost 0 when right and 1 when wrong."""
-    assert spec.costs is not None
-    costs = spec.costs
+    costs = spec.costs or Costs()
     if costs.matrix is None:
         return np.asarray(
             [[costs.true_negative, costs.false_positive], [costs.false_negative, costs.true_positive]], dtype=np.float64

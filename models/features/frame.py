@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,10 @@ from pipelines.lake.sql import quote_identifier
 Array = npt.NDArray[Any]
 _TARGET, _KNOWN, _TIME, _GROUP, _BASE = "__target", "__known_at", "__time", "__group", "__baseline"
 _KEY = "__key_"
+
+
+class EmptyTableError(CellworksError):
+    """There is not one row to read."""
 
 
 @dataclass
@@ -53,6 +57,16 @@ class Frame:
     def n_rows(self) -> int:
         """Rows."""
         return int(self.table.num_rows)
+
+    def raw_target(self) -> pa.ChunkedArray:
+        """The raw labels.
+
+        Raises:
+            ValueError: the frame was read without them.
+        """
+        if self.target is None:
+            raise ValueError("this frame was read without its target")
+        return self.target
 
     def take(self, rows: Array) -> Frame:
         """The frame of some rows (indices or a boolean mask)."""
@@ -194,7 +208,7 @@ def _check_keys(table: pa.Table, spec: PredictiveSpec) -> None:
 def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selection: Selection) -> Frame:
     """Part the query's result into the frame's fields."""
     if table.num_rows == 0:
-        raise CellworksError(
+        raise EmptyTableError(
             f"the table '{spec.table}' has no rows",
             expected="at least 50 labelled rows",
             found="0 rows",
@@ -225,7 +239,7 @@ def load_frame(
     with_target: bool = True,
     columns: Sequence[str] | None = None,
     where: str = "",
-    parameters: Sequence[object] = (),
+    relations: Mapping[str, pa.Table] | None = None,
 ) -> Frame:
     """Read a solution's rows.
 
@@ -235,7 +249,7 @@ def load_frame(
         with_target: join the labels, the group and the baseline as well; scoring does not.
         columns: exactly these feature columns, a learnt contract's; None: what the YAML selects.
         where: SQL condition over `t0` (the feature table), made of quoted names only.
-        parameters: values of the condition.
+        relations: Arrow tables that the condition may read, by name.
 
     Returns:
         The frame, ordered by time and keys.
@@ -244,6 +258,8 @@ def load_frame(
         CellworksError: a table or column is missing, a feature leaks, or keys are not unique.
     """
     with open_tables(ctx, spec.table) as tables:
+        for name, relation in (relations or {}).items():
+            tables.con.register(name, relation)
         source = _sources(tables, spec, with_target)
         available = source.columns[spec.table]
         selection = (
@@ -253,5 +269,5 @@ def load_frame(
         )
         query, order, bound = _query(tables, source, spec, ctx, selection, with_target)
         condition = f" WHERE {where}" if where else ""
-        table = tables.arrow(f"{query}{condition} ORDER BY {order}", [*bound, *parameters])
+        table = tables.arrow(f"{query}{condition} ORDER BY {order}", bound)
     return _assemble(table, spec, ctx, selection)

@@ -103,17 +103,14 @@ def _reason_out(name: str, duckdb_type: str, spec: PredictiveSpec, roles: dict[s
     """Why a column is no feature; None when it is one."""
     if name in roles:
         return roles[name]
-    if name.startswith("_"):
-        return "bookkeeping column"
-    if not any(fnmatchcase(name, pattern) for pattern in spec.features.select):
-        return "not selected"
-    if any(fnmatchcase(name, pattern) for pattern in spec.features.exclude):
-        return "excluded in the YAML"
-    if name in late:
-        return f"not known at step '{spec.acts_at}'"
-    if kind_of(duckdb_type) is None:
-        return f"type {duckdb_type} is no feature"
-    return None
+    reasons = {
+        "bookkeeping column": name.startswith("_"),
+        "not selected": not any(fnmatchcase(name, pattern) for pattern in spec.features.select),
+        "excluded in the YAML": any(fnmatchcase(name, pattern) for pattern in spec.features.exclude),
+        f"not known at step '{spec.acts_at}'": name in late,
+        f"type {duckdb_type} is no feature": kind_of(duckdb_type) is None,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def select_features(spec: PredictiveSpec, ctx: ModelContext, columns: dict[str, str]) -> Selection:

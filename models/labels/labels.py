@@ -133,6 +133,24 @@ def make_labels(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
     return labels
 
 
+def labels_like(spec: PredictiveSpec, column: pa.ChunkedArray, classes: list[str]) -> Array:
+    """Labels by the class numbers of a model made before; NaN where unknown or of a class it does not know.
+
+    Args:
+        spec: the task.
+        column: raw target.
+        classes: the model's classes; not used for numbers.
+    """
+    if not spec.is_classification:
+        return _numeric(spec, column).y
+    y, found = _class_numbers(column)
+    places = np.asarray([classes.index(name) if name in classes else np.nan for name in found] or [np.nan])
+    out = np.full(len(y), np.nan)
+    has = ~np.isnan(y)
+    out[has] = places[y[has].astype(int)]
+    return out
+
+
 def check_labels(spec: PredictiveSpec, labels: Labels, n_rows: int) -> None:
     """Refuse labels that nothing can be learnt from; see `make_labels`."""
     known = labels.y[labels.known]

@@ -55,9 +55,18 @@ def model_card(
         "",
         f"- owner: {spec.owner or 'not named'}; entity: {spec.entity}; acts at: {spec.acts_at or 'any time'}",
         f"- target: `{spec.target.column}` {spec.target.unit} ({spec.task}), action: {spec.action.kind}",
-        f"- library: {bundle['library']}, {fitted.found.rounds} rounds, best of {len(fitted.found.trials)} trials ({record['mode']})",
-        f"- trained on {len(split.development)} rows until {record['trained_until'] or 'the draw'}; judged on {len(split.holdout)} later rows",
-        f"- calibration: {bundle['calibration']['kind']}; threshold: {bundle['threshold']:.4g}; interval: {bundle['interval']}",
+        (
+            f"- library: {bundle['library']}, {fitted.found.rounds} rounds, "
+            f"best of {len(fitted.found.trials)} trials ({record['mode']})"
+        ),
+        (
+            f"- trained on {len(split.development)} rows until {record['trained_until'] or 'the draw'}; "
+            f"judged on {len(split.holdout)} later rows"
+        ),
+        (
+            f"- calibration: {bundle['calibration']['kind']}; threshold: {bundle['threshold']:.4g}; "
+            f"interval: {bundle['interval']}"
+        ),
         *(f"- {key}: {value}" for key, value in stamps.items()),
         "",
         "## Figures on the hold-out",
@@ -70,7 +79,8 @@ def model_card(
         "",
         "## Limits",
         "",
-        "Not for entities, recipes or ranges that the training rows do not hold. Contributions say what the model used, not causes.",
+        "Not for entities, recipes or ranges that the training rows do not hold.",
+        "Contributions say what the model used, not causes.",
         *(f"- {note}" for note in fitted.notes),
         "",
     ]

@@ -149,11 +149,18 @@ def input_example(prepared: Prepared, bundle: dict[str, Any], rows: int = 3) -> 
     return pa.table(columns).to_pandas()
 
 
-def write_bundle(folder: Path, fitted: Fitted, evaluation: Evaluation) -> None:
+def write_bundle(
+    folder: Path, prepared: Prepared, fitted: Fitted, evaluation: Evaluation, importance: Importance
+) -> None:
     """The folder that travels: boosters, contract, drift reference, trials, and the runtime's own source."""
     fitted.save(folder)
+    shares = dict(zip(importance.names, importance.shares, strict=True))
     reference = make_reference(
-        fitted.scorer.bundle["features"], fitted.x_development, evaluation.outputs.finished["value"]
+        fitted.scorer.bundle["features"],
+        fitted.x_development,
+        evaluation.outputs.finished["value"],
+        shares,
+        in_order=prepared.frame.time is not None,
     )
     (folder / "reference.json").write_text(json.dumps(reference), encoding="utf-8")
     (folder / "trials.json").write_text(json.dumps([trial.as_row() for trial in fitted.found.trials]), encoding="utf-8")
@@ -196,6 +203,7 @@ def log_model(
     prepared: Prepared,
     fitted: Fitted,
     evaluation: Evaluation,
+    importance: Importance,
 ) -> str:
     """Log the model in the run; returns the logged model's id."""
     from mlflow.entities import LoggedModelOutput
@@ -209,7 +217,7 @@ def log_model(
     )
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        write_bundle(place / "bundle", fitted, evaluation)
+        write_bundle(place / "bundle", prepared, fitted, evaluation, importance)
         folder = _save_pyfunc(place, place / "bundle", prepared, fitted.scorer.bundle, run_id, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")

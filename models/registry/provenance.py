@@ -48,7 +48,7 @@ def _locked() -> dict[str, str]:
 
 @cache
 def pip_requirements(library: str) -> list[str]:
-    """What a model of a library needs, with the lock's versions; computed once, for inferring them costs 2 s a model."""
+    """What a model of a library needs, with the lock's versions; inferring them would cost 2 s a model."""
     names = [*_NEEDED, library] if library != "linear" else list(_NEEDED)
     if library == "xgboost":
         names.append("scipy")

@@ -17,12 +17,14 @@ def is_published(ctx: ModelContext, domain: str | None) -> bool:
         return False
     with reader(ctx.home) as con:
         known = con.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'published'"
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' "
+            "AND schema_name = 'ops' AND table_name = 'published'"
         ).fetchone()
         if known is None:
             return False
         row = con.execute(
-            "SELECT count(*) FROM lake.ops.published WHERE snapshot_id = ? AND (CAST(? AS VARCHAR) IS NULL OR domain = ?)",
+            "SELECT count(*) FROM lake.ops.published WHERE snapshot_id = ? "
+            "AND (CAST(? AS VARCHAR) IS NULL OR domain = ?)",
             [ctx.snapshot, domain, domain],
         ).fetchone()
     return bool(row and row[0])
@@ -34,7 +36,7 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
     if ctx.snapshot is None or file_suffix(spec.table) is not None:
         yield
         return
-    from pipelines.lake.maintenance import pin, unpin
+    from pipelines.lake.maintenance import pin
 
     with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
         pin(con, ctx.snapshot, f"training set of {spec.name}", holder)
@@ -42,5 +44,5 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
         yield
     except BaseException:
         with writer(ctx.home, why=f"let go of snapshot {ctx.snapshot}") as con:
-            unpin(con, holder)
+            con.execute("DELETE FROM lake.ops.pin WHERE holder = ?", [holder])
         raise

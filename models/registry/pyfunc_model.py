@@ -23,8 +23,8 @@ class CellworksModel(PythonModel):  # type: ignore[misc] # the library has no ty
         """Load the bundle and its own copy of the runtime."""
         folder = Path(context.artifacts["bundle"])
         spec = importlib.util.spec_from_file_location("cellworks_model_runtime", folder / "runtime.py")
-        assert spec is not None
-        assert spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise ImportError(f"no runtime in {folder}")
         runtime = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(runtime)
         self.scorer = runtime.Scorer.load(folder)

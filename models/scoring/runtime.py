@@ -33,6 +33,9 @@ class Booster(Protocol):
     def contributions(self, x: Array) -> Array:
         """Rows to additive contributions on the margin scale: (n, features) or (n, classes, features)."""
 
+    def save(self, folder: Path, stem: str) -> str:
+        """Write the native format; returns the file's name."""
+
 
 class LightGBMBooster:
     """A LightGBM model in its text format."""
@@ -59,6 +62,11 @@ class LightGBMBooster:
         if out.shape[1] == width:
             return out[:, :-1]
         return out.reshape(len(x), -1, width)[:, :, :-1]
+
+    def save(self, folder: Path, stem: str) -> str:
+        """See `Booster`."""
+        self.native.save_model(str(folder / f"{stem}.txt"))
+        return f"{stem}.txt"
 
 
 class XGBoostBooster:
@@ -87,6 +95,11 @@ class XGBoostBooster:
         data = xgboost.DMatrix(x, feature_types=self.native.feature_types, nthread=self.n_threads)
         out = np.asarray(self.native.predict(data, pred_contribs=True, validate_features=False))
         return out[..., :-1]
+
+    def save(self, folder: Path, stem: str) -> str:
+        """See `Booster`."""
+        self.native.save_model(str(folder / f"{stem}.ubj"))
+        return f"{stem}.ubj"
 
 
 class LinearBooster:
@@ -132,6 +145,11 @@ class LinearBooster:
             for term, column in enumerate(self._column):
                 out[:, output, column] += parts[:, term]
         return out[:, 0] if len(self._coefficients) == 1 else out
+
+    def save(self, folder: Path, stem: str) -> str:
+        """See `Booster`."""
+        (folder / f"{stem}.json").write_text(json.dumps(self.terms), encoding="utf-8")
+        return f"{stem}.json"
 
 
 LOADERS: dict[str, Callable[[Path, int], Booster]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ class Order:
     start: Array | None
     draw: Array
     stratum: Array
+
+    def moments(self) -> tuple[Array, Array]:
+        """Finish and start of a table with time.
+
+        Raises:
+            ValueError: the table has no time.
+        """
+        if self.finish is None or self.start is None:
+            raise ValueError("no time to cut by")
+        return self.finish, self.start
 
 
 @dataclass(frozen=True)
@@ -134,11 +145,11 @@ def _time_cut(moment: Array, ratio: float) -> np.datetime64:
 
 
 def _try_time(order: Order, rows: Array, ratio: float, is_grouped: bool) -> tuple[Array, Array, Cut]:
-    assert order.finish is not None and order.start is not None
-    moment = order.start if is_grouped else order.finish
+    finish, start = order.moments()
+    moment = start if is_grouped else finish
     after = _time_cut(moment[rows], ratio)
     holdout = rows[moment[rows] > after]
-    development = rows[(moment[rows] <= after) & (order.finish[rows] <= after)]
+    development = rows[(moment[rows] <= after) & (finish[rows] <= after)]
     return development, holdout, Cut("time", str(after), is_grouped)
 
 
@@ -180,13 +191,13 @@ def make_split(order: Order, y: Array, spec: PredictiveSpec) -> Split:
 
 def _time_folds(order: Order, rows: Array, folds: int, is_grouped: bool) -> list[tuple[Array, Array]]:
     """Growing windows: trained on what finished before a moment, validated on the groups that start after it."""
-    assert order.finish is not None and order.start is not None
-    moment = (order.start if is_grouped else order.finish)[rows]
+    finish, start = order.moments()
+    moment = (start if is_grouped else finish)[rows]
     step = 0.6 / folds
     edges = [_time_cut(moment, 1 - (0.4 + step * place)) for place in range(folds)] + [moment.max()]
     out = []
-    for before, until in zip(edges[:-1], edges[1:], strict=True):
-        train = rows[(moment <= before) & (order.finish[rows] <= before)]
+    for before, until in pairwise(edges):
+        train = rows[(moment <= before) & (finish[rows] <= before)]
         valid = rows[(moment > before) & (moment <= until)]
         out.append((train, valid))
     return out

@@ -1,0 +1,218 @@
+"""Watching a champion: drift of inputs and scores at once, live skill as the labels arrive."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.context import ModelContext
+from models.drift.live import LiveDay, live_skill
+from models.drift.reference import MIN_ROWS, ks, psi
+from models.features.frame import load_frame
+from models.registry.client import open_client
+from models.registry.versions import Version, champion
+from models.scoring.runtime import Array, Scorer
+from models.scoring.table import has_table, relation
+from models.spec import PredictiveSpec
+from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.sql import quote_identifier
+
+PSI_LIMIT = 0.25
+KS_LIMIT = 0.15
+_SHARE_THAT_MATTERS = 0.02
+_NEWEST = 2000
+
+_TABLES = {
+    "live_skill": """CREATE TABLE IF NOT EXISTS lake.ops.live_skill (
+        solution VARCHAR NOT NULL, model_version INTEGER NOT NULL, production_day DATE NOT NULL,
+        metric VARCHAR NOT NULL, value DOUBLE, low DOUBLE, high DOUBLE, rows BIGINT NOT NULL, measured_at TIMESTAMP NOT NULL)""",
+    "drift": """CREATE TABLE IF NOT EXISTS lake.ops.drift (
+        solution VARCHAR NOT NULL, model_version INTEGER NOT NULL, predicted_at TIMESTAMP NOT NULL,
+        kind VARCHAR NOT NULL, name VARCHAR NOT NULL, psi DOUBLE NOT NULL, ks DOUBLE NOT NULL, psi_limit DOUBLE NOT NULL,
+        ks_limit DOUBLE NOT NULL, is_drifted BOOLEAN NOT NULL, rows BIGINT NOT NULL, measured_at TIMESTAMP NOT NULL)""",
+}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Drift of one input, or of the score: it counts when both figures pass their limits."""
+
+    kind: str
+    name: str
+    psi: float
+    ks: float
+    psi_limit: float
+    ks_limit: float
+    rows: int
+
+    @property
+    def is_drifted(self) -> bool:
+        """Whether both figures pass their limits."""
+        return self.psi > self.psi_limit and self.ks > self.ks_limit
+
+
+@dataclass(frozen=True)
+class MonitorReport:
+    """What monitoring saw.
+
+    Attributes:
+        name: `<stage>.<slug>`.
+        version: The champion's number; None without one.
+        days: Live figures per day and metric, newest last.
+        drift: Every watched input and the score.
+        skill_lost: The newest days' live skill is below the hold-out's interval; None while no label has arrived.
+        sentence: In words.
+        skipped: Why nothing was watched; empty otherwise.
+    """
+
+    name: str
+    version: str | None
+    days: list[LiveDay] = field(default_factory=list)
+    drift: list[Drift] = field(default_factory=list)
+    skill_lost: bool | None = None
+    sentence: str = ""
+    skipped: str = ""
+
+    @property
+    def drifted_inputs(self) -> list[Drift]:
+        """Inputs that drifted, strongest first."""
+        found = [each for each in self.drift if each.kind == "input" and each.is_drifted]
+        return sorted(found, key=lambda each: -each.psi)
+
+    @property
+    def score_drifted(self) -> bool:
+        """Whether the predictions drifted."""
+        return any(each.is_drifted for each in self.drift if each.kind == "score")
+
+    @property
+    def needs_retraining(self) -> bool:
+        """Whether the retraining sensor should act."""
+        return bool(self.skill_lost) or self.score_drifted or bool(self.drifted_inputs)
+
+
+def _measure(kind: str, name: str, reference: dict[str, Any], values: Array) -> Drift:
+    noise = reference.get("noise", {"psi": 0.0, "ks": 0.0})
+    limits = max(PSI_LIMIT, 1.5 * noise["psi"]), max(KS_LIMIT, 1.25 * noise["ks"])
+    return Drift(kind, name, psi(reference, values), ks(reference, values), *limits, rows=len(values))
+
+
+def _newest_rows(spec: PredictiveSpec, ctx: ModelContext, version: int) -> pa.Table | None:
+    """The newest scored entities of a version: the last batch, filled up with earlier ones to a fair number."""
+    with reader(ctx.home) as con:
+        if not has_table(con, "solutions", spec.slug):
+            return None
+        keys = ", ".join(quote_identifier(key) for key in spec.keys)
+        return con.execute(
+            f"SELECT {keys}, value FROM {relation(spec.slug)} WHERE model_version = ? "
+            f"ORDER BY event_at DESC NULLS LAST, scored_at DESC, hash({keys}) LIMIT {_NEWEST}",
+            [version],
+        ).to_arrow_table()
+
+
+def measure_drift(spec: PredictiveSpec, ctx: ModelContext, version: Version, scorer: Scorer) -> list[Drift]:
+    """PSI and KS of the newest scored entities against training; empty below 100 entities."""
+    newest = _newest_rows(spec, ctx, int(version.number))
+    if newest is None or newest.num_rows < MIN_ROWS:
+        return []
+    reference = json.loads((version.bundle / "reference.json").read_text(encoding="utf-8"))
+    columns = [feature["name"] for feature in scorer.bundle["features"]]
+    pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
+    frame = load_frame(
+        spec.model_copy(update={"slices": []}),
+        ctx,
+        with_target=False,
+        columns=columns,
+        where=f"EXISTS (SELECT 1 FROM __newest AS d WHERE {pairs})",
+        relations={"__newest": newest},
+    )
+    x = scorer.matrix(frame.table)
+    out = [
+        _measure("input", name, each, x[:, columns.index(name)])
+        for name, each in reference["inputs"].items()
+        if each["share"] >= _SHARE_THAT_MATTERS
+    ]
+    return [*out, _measure("score", "value", reference["score"], np.asarray(newest.column("value").to_numpy()))]
+
+
+def _lost(days: list[LiveDay], tags: dict[str, float]) -> tuple[bool | None, str]:
+    """Whether the live figure over all labels since promotion is worse than the hold-out's interval."""
+    whole = [day for day in days if day.production_day is None and day.metric in tags]
+    if not whole:
+        return None, "no label has arrived yet for what was predicted"
+    day = whole[0]
+    edge = tags[day.metric]
+    higher = day.higher_is_better
+    is_lost = day.high < edge if higher else day.low > edge
+    word = "is lost" if is_lost else "holds"
+    promised = f"the hold-out promised {'at least' if higher else 'at most'} {edge:.4g}"
+    return is_lost, f"live {day.metric} {day.value:.4g} ({day.low:.4g} to {day.high:.4g}) {word}: {promised}"
+
+
+def _promised(client: Any, version: Version) -> dict[str, float]:
+    """The hold-out's worst end of the interval by metric, as the training run logged it."""
+    metrics = client.get_run(version.run_id).data.metrics
+    out = {}
+    for name in ("roc_auc", "brier", "rmse", "mae", "accuracy"):
+        end = f"{name}_low" if name in ("roc_auc", "accuracy") else f"{name}_high"
+        if end in metrics:
+            out[name] = float(metrics[end])
+    return out
+
+
+def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
+    """Measure drift and live skill of the champion and write `ops.drift` and `ops.live_skill`.
+
+    Args:
+        spec: the solution.
+        ctx: snapshot, moment and registry.
+
+    Returns:
+        What was seen; a repeated call over the same rows writes the same rows again in place of the old ones.
+    """
+    client = open_client(ctx)
+    reigning = champion(ctx.home, spec.name, client=client)
+    if reigning is None:
+        return MonitorReport(spec.name, None, skipped="there is no champion yet")
+    if not ctx.home.catalogue.is_file():
+        return MonitorReport(spec.name, reigning.version.number, skipped="nothing was scored yet")
+    version = reigning.version
+    scorer = version.scorer(ctx.n_threads)
+    drift = measure_drift(spec, ctx, version, scorer)
+    days = live_skill(spec, ctx, int(version.number), scorer.bundle)
+    lost, sentence = _lost(days, _promised(client, version))
+    _write(ctx, spec, int(version.number), drift, days)
+    return MonitorReport(spec.name, version.number, days, drift, lost, sentence)
+
+
+def _write(ctx: ModelContext, spec: PredictiveSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
+    """Replace this version's rows of the same days and of the same batch."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    at = ctx.as_of or now
+    own_days = [day for day in days if day.production_day is not None]
+    if not drift and not own_days:
+        return
+    skill = [
+        [spec.solution, version, d.production_day, d.metric, d.value, d.low, d.high, d.rows, now] for d in own_days
+    ]
+    moved = [
+        [spec.solution, version, at, d.kind, d.name, d.psi, d.ks, d.psi_limit, d.ks_limit, d.is_drifted, d.rows, now]
+        for d in drift
+    ]
+    with writer(ctx.home, why=f"monitoring of {spec.solution}") as con:
+        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+        for statement in _TABLES.values():
+            con.execute(statement)
+        with transaction(con):
+            con.execute(
+                "DELETE FROM lake.ops.live_skill WHERE solution = ? AND model_version = ?", [spec.solution, version]
+            )
+            con.execute("DELETE FROM lake.ops.drift WHERE solution = ? AND predicted_at = ?", [spec.solution, at])
+            for table, rows in (("live_skill", skill), ("drift", moved)):
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    con.executemany(f"INSERT INTO lake.ops.{table} VALUES ({marks})", rows)

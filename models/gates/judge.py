@@ -1,0 +1,192 @@
+"""Judging a challenger: all gates on rows that neither it nor the champion has seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from models.context import ModelContext
+from models.evaluation.bootstrap import paired_mean
+from models.evaluation.evaluate import Evaluation, Outputs, answer, evaluate
+from models.evaluation.metrics import row_loss
+from models.gates.checks import (
+    baseline_gate,
+    calibration_gate,
+    champion_gate,
+    holdout_gate,
+    inputs_gate,
+    judging_loss,
+    leak_gate,
+    slice_gate,
+    speed_gate,
+)
+from models.gates.verdict import Gate, Status, Verdict
+from models.prepare import Prepared, prepare
+from models.registry.client import open_client
+from models.registry.versions import Version, champion, get_version, tag_verdict
+from models.scoring.runtime import Array, Scorer
+from models.spec import PredictiveSpec
+from models.splits.splits import Cut, Split
+from models.train import TrainingResult
+from pipelines.control_plan.errors import CellworksError
+
+
+def _cut(scorer: Scorer) -> Cut:
+    """The rule by which a version's hold-out was cut."""
+    return Cut(**scorer.bundle["record"]["cut"])
+
+
+def _columns(*scorers: Scorer) -> list[str]:
+    """Features of several contracts."""
+    return list(dict.fromkeys(f["name"] for scorer in scorers for f in scorer.bundle["features"]))
+
+
+def _ground(
+    spec: PredictiveSpec, ctx: ModelContext, trained: TrainingResult | None, own: Scorer, other: Scorer | None
+) -> tuple[Prepared, str | None]:
+    """Rows with every column that the versions need, and why the champion cannot be scored on them."""
+    needed = _columns(own, other) if other else _columns(own)
+    if trained is not None and set(needed) <= set(trained.prepared.frame.table.column_names):
+        return trained.prepared, None
+    try:
+        return prepare(spec, ctx, columns=needed), None
+    except CellworksError as error:
+        if other is None:
+            raise
+        ground = trained.prepared if trained is not None else prepare(spec, ctx, columns=_columns(own))
+        return ground, error.what
+
+
+def _later_rows(prepared: Prepared, *scorers: Scorer) -> Array:
+    """Labelled rows that finished after every version's cut-off."""
+    known = prepared.labels.known
+    for scorer in scorers:
+        known = known & _cut(scorer).holds_out(prepared.order)
+    return np.flatnonzero(known)
+
+
+def _compare(
+    spec: PredictiveSpec, prepared: Prepared, outputs: Outputs, other: Outputs, number: str
+) -> tuple[Gate, bool, Array]:
+    """The gate against the champion, the claim, and the champion's loss per row."""
+    classes = prepared.labels.classes
+    groups = prepared.order.group[outputs.rows]
+    gain = paired_mean(
+        judging_loss(spec, classes, outputs), judging_loss(spec, classes, other), groups, spec.search.seed
+    )
+    gate, is_better = champion_gate(gain, spec.gates, number)
+    return gate, is_better, row_loss(spec, other.y, other.predicted)
+
+
+def _gates(
+    spec: PredictiveSpec, prepared: Prepared, evaluation: Evaluation, tags: dict[str, str], versus: tuple[Gate, Array]
+) -> list[Gate]:
+    """All gates but the size of the hold-out."""
+    outputs = evaluation.outputs
+    groups = prepared.order.group[outputs.rows]
+    against, reference = versus
+    slices = {
+        name: np.asarray(column.to_pylist(), dtype=object).astype(str)[outputs.rows]
+        for name, column in prepared.frame.slices.items()
+    }
+    own = row_loss(spec, outputs.y, outputs.predicted)
+    return [
+        baseline_gate(spec, prepared.labels.classes, evaluation, groups),
+        against,
+        slice_gate(spec, own, reference, groups, slices),
+        calibration_gate(spec, outputs, evaluation.metrics),
+        speed_gate(spec, outputs),
+        inputs_gate(tags),
+        leak_gate(spec, evaluation.metrics, tags),
+    ]
+
+
+def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | str) -> Verdict:
+    """Judge a version and write the sealed verdict on it.
+
+    Args:
+        spec: the solution with its gates.
+        ctx: snapshot, moment and registry.
+        challenger: what `train` returned, or a version's number (read again at the context's snapshot).
+
+    Returns:
+        The verdict with every gate's figures; also logged in MLflow as `verdict.json` of the version's run.
+
+    Raises:
+        CellworksError: no such version, or it is the champion itself.
+    """
+    client = open_client(ctx)
+    trained = challenger if isinstance(challenger, TrainingResult) else None
+    version = trained.registered if trained else get_version(client, spec.name, str(challenger))
+    own = trained.fitted.scorer if trained else version.scorer(ctx.n_threads)
+    reigning = champion(ctx.home, spec.name, client=client)
+    if reigning is not None and reigning.version.number == version.number:
+        raise CellworksError(
+            f"version {version.number} of {spec.name} is the champion itself", mend="judge a challenger"
+        )
+    other = reigning.version.scorer(ctx.n_threads) if reigning else None
+    prepared, unscorable = _ground(spec, ctx, trained, own, other)
+    if unscorable is not None:
+        other = None
+    rows = _later_rows(prepared, own, other) if other else _later_rows(prepared, own)
+    number = reigning.version.number if reigning else None
+    enough = holdout_gate(spec, prepared.labels.y[rows], prepared.order.group[rows], prepared.has_group)
+    if not enough.passed:
+        verdict = Verdict(spec.name, version.number, "insufficient", [enough], number, False, len(rows))
+    else:
+        verdict = _full(spec, prepared, version, (own, other), rows, (enough, number, unscorable))
+    _write(client, ctx, version, verdict)
+    return verdict
+
+
+def _full(
+    spec: PredictiveSpec,
+    prepared: Prepared,
+    version: Version,
+    scorers: tuple[Scorer, Scorer | None],
+    rows: Array,
+    known: tuple[Gate, str | None, str | None],
+) -> Verdict:
+    """Every gate on a hold-out that is large enough."""
+    own, other = scorers
+    enough, number, unscorable = known
+    unseen = np.isin(np.flatnonzero(prepared.labels.known), rows, invert=True)
+    development = np.flatnonzero(prepared.labels.known)[unseen]
+    ground = Prepared(prepared.frame, prepared.labels, prepared.order, Split(development, rows, _cut(own), []))
+    evaluation = evaluate(spec, ground, own, rows)
+    is_better = False
+    if other is not None:
+        against, is_better, reference = _compare(
+            spec, ground, evaluation.outputs, answer(spec, ground, other, rows), str(number)
+        )
+    else:
+        why = (
+            f"champion {number} cannot be scored any more ({unscorable})" if unscorable else "there is no champion yet"
+        )
+        against = Gate("not_worse", True, f"{why}: the baselines decide")
+        reference = row_loss(spec, evaluation.outputs.y, evaluation.baselines[evaluation.best_baseline])
+    gates = [enough, *_gates(spec, ground, evaluation, version.tags, (against, reference))]
+    status: Status = "passed" if all(gate.passed for gate in gates) else "failed"
+    return Verdict(spec.name, version.number, status, gates, number, is_better, len(rows))
+
+
+def _plain(value: Any) -> Any:
+    """Figures as JSON: numpy scalars to numbers, what is not finite to text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value
+
+
+def _write(client: Any, ctx: ModelContext, version: Version, verdict: Verdict) -> None:
+    """The verdict into MLflow: sealed tags on the version, figures as an artifact, gates as metrics of the run."""
+    client.log_dict(version.run_id, _plain(verdict.as_json()), f"verdict_{version.number}.json")
+    for gate in verdict.gates:
+        client.log_metric(version.run_id, f"gate_{gate.name}", float(gate.passed))
+    tag_verdict(client, ctx.home, version, verdict.status, verdict.sentence)

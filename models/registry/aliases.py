@@ -1,0 +1,224 @@
+"""Moving aliases: promotion, shadow, rollback. Each is an intent, the moves and a done, so a kill loses nothing."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from models.context import ModelContext
+from models.gates.verdict import Verdict
+from models.registry.audit import Move, open_moves, write_phase
+from models.registry.client import open_at, open_client
+from models.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    SHADOW,
+    aliases,
+    clearance,
+    get_version,
+    registered_name,
+)
+from models.spec import PredictiveSpec
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+from pipelines.lake.lock import writer_lock
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of a judged version: its alias (`champion`, `shadow`, `challenger`) and one sentence."""
+
+    name: str
+    version: str
+    alias: str
+    moved: bool
+    sentence: str
+
+
+def _moment(at: datetime | None) -> str:
+    return (at or datetime.now(UTC).replace(tzinfo=None)).isoformat(timespec="microseconds")
+
+
+def _apply(client: Any, move: Move) -> None:
+    """Set the aliases as the move wants them; applying it twice changes nothing more."""
+    now = aliases(client, move.model)
+    for alias, number in move.after.items():
+        if number is None and alias in now:
+            client.delete_registered_model_alias(move.model, alias)
+        elif number is not None and now.get(alias) != number:
+            client.set_registered_model_alias(move.model, alias, number)
+    crowned = move.after.get(CHAMPION)
+    if crowned is not None:
+        client.set_model_version_tag(move.model, crowned, "champion_since", _moment(None))
+
+
+def _carry_out(client: Any, home: Home, move: Move) -> None:
+    """Intent row, moves, done row, under the writer lock so that no two moves cross."""
+    with writer_lock(home, f"{move.kind} of {move.model}"):
+        write_phase(home, move, "intent")
+        _apply(client, move)
+        write_phase(home, move, "done")
+
+
+def _new_move(client: Any, kind: str, name: str, after: dict[str, str | None], who: str, why: str) -> Move:
+    return Move(uuid.uuid4().hex, kind, name, aliases(client, name), after, who, why)
+
+
+def recover(home: Home, *, uri: str | None = None) -> list[str]:
+    """Finish the moves that were killed half way; undo those whose target is no longer cleared.
+
+    Args:
+        home: the instance.
+        uri: MLflow address; default the home's.
+
+    Returns:
+        One sentence per move.
+    """
+    moves = open_moves(home)
+    if not moves:
+        return []
+    client = open_at(uri or str(home.mlflow_uri))
+    return [_recover_one(client, home, move) for move in moves]
+
+
+def _recover_one(client: Any, home: Home, move: Move) -> str:
+    target = move.after.get(CHAMPION) or move.after.get(SHADOW)
+    with writer_lock(home, f"recover {move.kind} of {move.model}"):
+        if target is None or _is_cleared(client, home, move.model, target):
+            _apply(client, move)
+            write_phase(home, move, "done")
+            return f"finished {move.kind} of {move.model} to version {target}"
+        gone: dict[str, str | None] = dict.fromkeys(move.after, None)
+        back = Move(move.move_id, move.kind, move.model, move.before, gone | dict(move.before), move.who, move.why)
+        _apply(client, back)
+        write_phase(home, move, "undone")
+    return f"undid {move.kind} of {move.model}: version {target} is not cleared"
+
+
+def _is_cleared(client: Any, home: Home, name: str, number: str) -> bool:
+    try:
+        return clearance(home, get_version(client, name, number)) is not None
+    except CellworksError:
+        return False
+
+
+def _require_clearance(client: Any, home: Home, name: str, number: str) -> None:
+    if not _is_cleared(client, home, name, number):
+        raise CellworksError(
+            f"version {number} of {name} may not act",
+            expected="a passing verdict or a signed override",
+            found="neither",
+            mend="judge it, or sign with `cellworks models override`",
+        )
+
+
+def promote(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
+    """Give a judged version the alias it has earned.
+
+    A first version that passed becomes champion at once; a later one goes into the shadow for the site's
+    `shadow_nights` (or becomes champion where that is 0). A version in the shadow is not displaced by the next.
+
+    Args:
+        spec: the solution.
+        ctx: instance, site and moment.
+        verdict: what `judge` said.
+        who: who promotes; default the context's actor.
+
+    Returns:
+        What was moved and why. A failed verdict moves nothing.
+    """
+    client = open_client(ctx)
+    number, name = verdict.version, spec.name
+    if not verdict.passed:
+        return Promotion(name, number, CHALLENGER, False, verdict.sentence)
+    _require_clearance(client, ctx.home, name, number)
+    now = aliases(client, name)
+    nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
+    actor = who or ctx.actor
+    if CHAMPION not in now or nights == 0:
+        return _crown(client, ctx, name, number, actor, verdict.sentence)
+    if SHADOW in now and now[SHADOW] != number:
+        waiting = f"{verdict.sentence}; version {now[SHADOW]} is already in the shadow"
+        return Promotion(name, number, CHALLENGER, False, waiting)
+    client.set_model_version_tag(name, number, "shadow_since", _moment(ctx.as_of))
+    _carry_out(client, ctx.home, _new_move(client, "shadow", name, {SHADOW: number}, actor, verdict.sentence))
+    return Promotion(name, number, SHADOW, True, f"{verdict.sentence}; {nights} nights in the shadow first")
+
+
+def _crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why: str) -> Promotion:
+    """Make a version champion; the old one becomes previous."""
+    now = aliases(client, name)
+    after: dict[str, str | None] = {CHAMPION: number}
+    # An alias that someone moved to a version without clearance is no champion to come back to.
+    if CHAMPION in now and now[CHAMPION] != number and _is_cleared(client, ctx.home, name, now[CHAMPION]):
+        after = {PREVIOUS: now[CHAMPION], CHAMPION: number}
+    after |= {alias: None for alias in (SHADOW, CHALLENGER) if now.get(alias) == number}
+    _carry_out(client, ctx.home, _new_move(client, "promote", name, after, who, why))
+    return Promotion(name, number, CHAMPION, True, why)
+
+
+def shadow_due(spec: PredictiveSpec, ctx: ModelContext) -> str | None:
+    """The version whose nights in the shadow are over; judge it again, then `graduate` it. None when there is none."""
+    client = open_client(ctx)
+    number = aliases(client, spec.name).get(SHADOW)
+    if number is None:
+        return None
+    since = get_version(client, spec.name, number).tags.get("shadow_since")
+    nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
+    now = ctx.as_of or datetime.now(UTC).replace(tzinfo=None)
+    is_over = since is None or now - datetime.fromisoformat(since) >= timedelta(days=nights)
+    return number if is_over else None
+
+
+def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
+    """Out of the shadow: champion when the new verdict on later rows passed, else out."""
+    client = open_client(ctx)
+    actor = who or ctx.actor
+    if verdict.passed:
+        _require_clearance(client, ctx.home, spec.name, verdict.version)
+        return _crown(
+            client, ctx, spec.name, verdict.version, actor, f"after its nights in the shadow: {verdict.sentence}"
+        )
+    if verdict.status == "insufficient":
+        return Promotion(spec.name, verdict.version, SHADOW, False, f"stays in the shadow: {verdict.sentence}")
+    _carry_out(client, ctx.home, _new_move(client, "shadow", spec.name, {SHADOW: None}, actor, verdict.sentence))
+    return Promotion(spec.name, verdict.version, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
+
+
+def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = None) -> Promotion:
+    """Move champion back to previous.
+
+    Args:
+        home: the instance.
+        slug: the solution's slug, `<stage>/<slug>` or `<stage>.<slug>`.
+        who: who does it.
+        why: the reason.
+        uri: MLflow address; default the home's.
+
+    Returns:
+        The version that reigns again.
+
+    Raises:
+        CellworksError: no such model, no previous version, or the previous one is not cleared.
+    """
+    recover(home, uri=uri)
+    client = open_at(uri or str(home.mlflow_uri))
+    wanted = slug.replace("/", ".")
+    name = wanted if "." in wanted else registered_name(client, wanted)
+    now = aliases(client, name) if name else {}
+    if name is None or PREVIOUS not in now:
+        raise CellworksError(
+            f"there is nothing to roll {slug} back to",
+            expected="a model with the alias 'previous'",
+            found=", ".join(f"{alias}: {number}" for alias, number in sorted(now.items())) or "no such model",
+            mend="see `cellworks models`",
+        )
+    _require_clearance(client, home, name, now[PREVIOUS])
+    after: dict[str, str | None] = {CHAMPION: now[PREVIOUS], PREVIOUS: now.get(CHAMPION)}
+    _carry_out(client, home, _new_move(client, "rollback", name, after, who, why))
+    return Promotion(
+        name, now[PREVIOUS], CHAMPION, True, f"rolled back from version {now.get(CHAMPION)} by {who}: {why}"
+    )

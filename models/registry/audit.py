@@ -1,0 +1,85 @@
+"""The audit of alias moves: append-only rows in the lake, an intent before and a done after."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from duckdb import DuckDBPyConnection
+
+from pipelines.lake.connection import reader, writer
+from pipelines.lake.home import Home
+
+_TABLE = "lake.ops.alias_audit"
+_DDL = f"""CREATE TABLE IF NOT EXISTS {_TABLE} (
+    move_id VARCHAR NOT NULL, phase VARCHAR NOT NULL, kind VARCHAR NOT NULL, model VARCHAR NOT NULL,
+    from_version VARCHAR, to_version VARCHAR, before VARCHAR NOT NULL, after VARCHAR NOT NULL,
+    who VARCHAR NOT NULL, why VARCHAR NOT NULL, written_at TIMESTAMP NOT NULL)"""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of aliases.
+
+    Attributes:
+        move_id: Its name.
+        kind: `promote`, `shadow` or `rollback`.
+        model: Registered model.
+        before: Aliases as they were (alias to version).
+        after: Aliases as they shall be; None takes an alias away.
+        who: Who moves.
+        why: The reason.
+    """
+
+    move_id: str
+    kind: str
+    model: str
+    before: dict[str, str]
+    after: dict[str, str | None]
+    who: str
+    why: str
+
+
+def ensure_table(con: DuckDBPyConnection) -> None:
+    """Create the audit table when it is not there."""
+    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+    con.execute(_DDL)
+
+
+def write_phase(home: Home, move: Move, phase: str) -> None:
+    """Append a phase: `intent`, `done` or `undone`."""
+    row = [
+        move.move_id,
+        phase,
+        move.kind,
+        move.model,
+        move.before.get("champion"),
+        move.after.get("champion", move.before.get("champion")),
+        json.dumps(move.before, sort_keys=True),
+        json.dumps(move.after, sort_keys=True),
+        move.who,
+        move.why,
+        datetime.now(UTC).replace(tzinfo=None),
+    ]
+    with writer(home, why=f"{move.kind} of {move.model}: {phase}") as con:
+        ensure_table(con)
+        con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def open_moves(home: Home) -> list[Move]:
+    """Moves with an intent and no end, oldest first."""
+    if not home.catalogue.is_file():
+        return []
+    with reader(home) as con:
+        known = con.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' "
+            "AND table_name = 'alias_audit'"
+        ).fetchone()
+        if known is None:
+            return []
+        rows = con.execute(
+            f"SELECT move_id, kind, model, before, after, who, why FROM {_TABLE} WHERE phase = 'intent' "
+            f"AND move_id NOT IN (SELECT move_id FROM {_TABLE} WHERE phase <> 'intent') ORDER BY written_at, move_id"
+        ).fetchall()
+    return [Move(r[0], r[1], r[2], json.loads(r[3]), json.loads(r[4]), r[5], r[6]) for r in rows]

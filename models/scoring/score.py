@@ -1,0 +1,206 @@
+"""Scoring: the champion's predictions for entities it has not scored yet, with reasons, into the lake."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from models.context import ModelContext
+from models.features.frame import EmptyTableError, Frame, load_frame
+from models.registry.alarms import raise_alarm
+from models.registry.client import open_client
+from models.registry.versions import Champion, champion
+from models.scoring.runtime import Array, Scorer
+from models.scoring.table import ensure_table, relation, scored_keys
+from models.spec import PredictiveSpec
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import plant_now
+from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.sql import quote_identifier
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What a scoring did.
+
+    Attributes:
+        name: `<stage>.<slug>`.
+        version: Version that scored; None when there is no champion.
+        rows: Entities scored now.
+        flagged: Of these, those that act.
+        explained: Of these, those with reasons.
+        predicted_at: The plant's now of these predictions (UTC, naive).
+        seconds: Wall seconds by phase and `total`.
+        alarm: Why the alias was not followed; None when it was.
+        skipped: Why nothing was scored; empty otherwise.
+    """
+
+    name: str
+    version: str | None
+    rows: int = 0
+    flagged: int = 0
+    explained: int = 0
+    predicted_at: datetime | None = None
+    seconds: dict[str, float] | None = None
+    alarm: str | None = None
+    skipped: str = ""
+
+
+def flagged(spec: PredictiveSpec, finished: dict[str, Array], classes: list[str]) -> Array:
+    """Rows that call for the action: the event, a listed class, or a value beyond `action.above` or `below`."""
+    if spec.task == "binary":
+        return np.asarray(finished["class"] == classes[1])
+    if spec.task == "multiclass":
+        return np.isin(finished["class"].astype(str), spec.action.classes)
+    out = np.zeros(len(finished["value"]), dtype=bool)
+    if spec.action.above is not None:
+        out |= finished["value"] > spec.action.above
+    if spec.action.below is not None:
+        out |= finished["value"] < spec.action.below
+    return out
+
+
+def _explained(spec: PredictiveSpec, acting: Array) -> Array:
+    """Row numbers that get reasons."""
+    how = spec.explain
+    if how.rows == "none" or how.top_k == 0:
+        return np.zeros(0, dtype=int)
+    if how.rows == "all":
+        return np.arange(len(acting))
+    chosen = acting.copy() if how.rows == "acting" else np.zeros(len(acting), dtype=bool)
+    count = min(how.sample_rows, len(acting))
+    chosen[np.random.default_rng(spec.search.seed).choice(len(acting), count, replace=False)] = True
+    return np.flatnonzero(chosen)
+
+
+def _now(ctx: ModelContext) -> datetime:
+    """The plant's now; the wall clock where no plant has delivered anything (a table of the user's own)."""
+    if ctx.as_of is not None:
+        return ctx.as_of
+    if ctx.home.catalogue.is_file():
+        with reader(ctx.home) as con:
+            try:
+                return plant_now(con)
+            except (CellworksError, duckdb.CatalogException):
+                return datetime.now(UTC).replace(tzinfo=None)
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: int) -> Frame | None:
+    """Rows that this version has not scored; None when there are none."""
+    done = scored_keys(ctx.home, spec, version)
+    where, relations = "", {}
+    if done is not None and done.num_rows:
+        pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
+        where = f"NOT EXISTS (SELECT 1 FROM __done AS d WHERE {pairs})"
+        relations = {"__done": done}
+    columns = [feature["name"] for feature in scorer.bundle["features"]]
+    bare = spec.model_copy(update={"slices": []})
+    try:
+        return load_frame(bare, ctx, with_target=False, columns=columns, where=where, relations=relations)
+    except EmptyTableError:
+        return None
+
+
+def _column(values: Array | None, kind: pa.DataType, count: int) -> pa.Array:
+    return pa.nulls(count, kind) if values is None else pa.array(values, kind)
+
+
+def rows_table(
+    spec: PredictiveSpec, frame: Frame, scorer: Scorer, now: datetime, stamp: tuple[int, int | None]
+) -> tuple[pa.Table, dict[str, float]]:
+    """Predictions of a frame as rows of the solution's table, and the seconds they took by phase."""
+    seconds: dict[str, float] = {}
+    begun = time.perf_counter()
+    x = scorer.matrix(frame.table)
+    seconds["features"] = time.perf_counter() - begun
+    finished = scorer.finish(scorer.raw(x))
+    seconds["predict"] = time.perf_counter() - begun - seconds["features"]
+    acting = flagged(spec, finished, scorer.bundle["classes"])
+    chosen = _explained(spec, acting)
+    reasons: list[str | None] = [None] * frame.n_rows
+    begun = time.perf_counter()
+    for row, text in zip(
+        chosen.tolist(), scorer.reasons(x[chosen], spec.explain.top_k) if len(chosen) else [], strict=True
+    ):
+        reasons[row] = text
+    seconds["explain"] = time.perf_counter() - begun
+    count = frame.n_rows
+    moment = pa.timestamp("us")
+    columns: dict[str, Any] = {key: frame.table.column(f"__key_{key}") for key in spec.keys}
+    columns |= {
+        "event_at": _column(frame.time, moment, count),
+        **{name: _column(finished.get(name), pa.float64(), count) for name in ("value", "low", "high", "probability")},
+        "class": _column(finished.get("class"), pa.string(), count),
+        "is_flagged": pa.array(acting),
+        "reasons": pa.array(reasons, pa.string()),
+        "model_version": pa.array(np.full(count, stamp[0]), pa.int32()),
+        "lake_snapshot": pa.nulls(count, pa.int64())
+        if stamp[1] is None
+        else pa.array(np.full(count, stamp[1]), pa.int64()),
+        "predicted_at": pa.repeat(pa.scalar(now, moment), count),
+        "known_at": pa.repeat(pa.scalar(now, moment), count),
+        "scored_at": pa.repeat(pa.scalar(datetime.now(UTC).replace(tzinfo=None), moment), count),
+    }
+    return pa.table(columns), seconds
+
+
+def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
+    """Score every entity that the champion has not scored yet; a new champion scores all of them.
+
+    Args:
+        spec: the solution.
+        ctx: snapshot, moment and registry.
+
+    Returns:
+        What was written to `solutions.<slug>`. Without a champion nothing is, and `skipped` says so.
+
+    Raises:
+        CellworksError: MLflow does not answer, or the table lost a column that the model needs.
+    """
+    client = open_client(ctx)
+    reigning = champion(ctx.home, spec.name, client=client)
+    if reigning is None:
+        return ScoreReport(spec.name, None, skipped="there is no champion yet")
+    if reigning.alarm:
+        raise_alarm(ctx.home, spec.solution, reigning.alarm)
+    return _score(spec, ctx, reigning)
+
+
+def _score(spec: PredictiveSpec, ctx: ModelContext, reigning: Champion) -> ScoreReport:
+    begun = time.perf_counter()
+    number = reigning.version.number
+    scorer = reigning.version.scorer(ctx.n_threads)
+    frame = _new_rows(spec, ctx, scorer, int(number))
+    read_s = time.perf_counter() - begun
+    if frame is None:
+        return ScoreReport(spec.name, number, alarm=reigning.alarm, skipped="no entity that it has not scored")
+    now = _now(ctx)
+    rows, seconds = rows_table(spec, frame, scorer, now, (int(number), ctx.snapshot))
+    writing = time.perf_counter()
+    with writer(ctx.home, why=f"predictions of {spec.solution}") as con:
+        ensure_table(con, spec, frame.table)
+        con.register("__new", rows)
+        names = ", ".join(quote_identifier(name) for name in rows.column_names)
+        with transaction(con):
+            con.execute(f"INSERT INTO {relation(spec.slug)} ({names}) SELECT {names} FROM __new")
+    ended = time.perf_counter()
+    seconds = {"read": read_s, **seconds, "write": ended - writing, "total": ended - begun}
+    explained = rows.num_rows - rows.column("reasons").null_count
+    acting = int(np.count_nonzero(rows.column("is_flagged").to_numpy()))
+    return ScoreReport(
+        spec.name,
+        number,
+        rows=rows.num_rows,
+        flagged=acting,
+        explained=explained,
+        predicted_at=now,
+        seconds={name: round(value, 4) for name, value in seconds.items()},
+        alarm=reigning.alarm,
+    )
