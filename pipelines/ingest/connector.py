@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from duckdb import DuckDBPyConnection
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+Format = Literal["csv", "parquet", "jsonl", "rows"]
 
-Format = Literal["csv", "parquet", "jsonl", "arrow"]
+
+@dataclass(frozen=True)
+class TextRow:
+    """One record as text: a JSON object, and where it was found.
+
+    Attributes:
+        position: line or cursor value, 1 and up.
+        text: the JSON object, or whatever stood there instead.
+        problem: why it is no record at all, empty when it may be one.
+    """
+
+    position: int
+    text: str
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,12 +32,14 @@ class Delivery:
     """Something that has not been taken in yet: a file in one content, or a stretch of a table.
 
     Attributes:
-        source: where it comes from, relative to the drop folder, or `database.table`.
-        fingerprint: hash of the content, or the cursor's end; (source, fingerprint) is taken in once.
-        path: file to read, None for `arrow`.
-        table: rows of a database, None for files.
+        source: where it comes from, `feed/file` in the drop folder or `database.table`.
+        fingerprint: hash of the content, or the stretch; (source, fingerprint) is taken in once.
+        path: file to read, None for `rows`.
+        rows: opens the rows of a database afresh, None for files.
         cursor_value: where the next read begins, None for files.
+        columns: column names found in a CSV or Parquet file, in its order.
         problem: why it can't be read at all, empty when it can.
+        note: what is odd but did not keep it out.
     """
 
     feed: str
@@ -34,14 +49,45 @@ class Delivery:
     size_bytes: int = 0
     mtime_ns: int = 0
     path: Path | None = None
-    table: pa.Table | None = None
+    rows: Callable[[], Iterator[TextRow]] | None = None
     cursor_value: str | None = None
+    columns: tuple[str, ...] = ()
     problem: str = ""
+    note: str = ""
+
+    @property
+    def file(self) -> Path:
+        """The file of a file delivery.
+
+        Raises:
+            ValueError: it is no file.
+        """
+        if self.path is None:
+            raise ValueError(f"{self.source} is not a file")
+        return self.path
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the one that was fingerprinted; True for what is no file."""
+        if self.path is None:
+            return True
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return False
+        return (stat.st_size, stat.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+@dataclass
+class Pending:
+    """What a connector has: deliveries, oldest first, and remarks for the person who reads the report."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Connector(Protocol):
     """A source of deliveries."""
 
-    def pending(self, con: DuckDBPyConnection) -> list[Delivery]:
-        """Deliveries not taken in yet, oldest first; `con` sees the offsets in `ops.ingest_offset`."""
+    def pending(self, con: DuckDBPyConnection) -> Pending:
+        """Deliveries not taken in yet; `con` sees the offsets in `ops.ingest_offset`."""
         ...

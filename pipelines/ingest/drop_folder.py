@@ -2,54 +2,87 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
-import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.control_plan.derive import raw_schema
+from pipelines.control_plan.derive import feed_rules, raw_schema
 from pipelines.control_plan.site import Site
-from pipelines.ingest.connector import Delivery, Format
+from pipelines.ingest.connector import Delivery, Format, Pending
+from pipelines.ingest.header import FileProblemError, csv_header, parquet_columns
 
-_FORMATS: dict[str, Format] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
+_FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl",
+}
+PART = ".part"
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _CHUNK = 1 << 20
+_GLOB = frozenset("*?[]{}")
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked when it ends in `.gz`."""
+    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
 
 class DropFolder:
-    """Files in a folder per feed. A file still being written ends in `.part` and is left alone."""
+    """Files in a folder per feed. A file still being written ends in `.part` and is left alone.
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    Args:
+        site: its feeds name the folders.
+        folder: the drop folder; need not exist yet.
+        leave: sources to pass over this time (a file that changed while it was read).
+    """
+
+    def __init__(self, site: Site, folder: Path, leave: frozenset[str] = frozenset()) -> None:
         self._site = site
         self._folder = folder
+        self._leave = leave
 
-    def pending(self, con: DuckDBPyConnection) -> list[Delivery]:
+    def pending(self, con: DuckDBPyConnection) -> Pending:
         """Files that are new, or hold something new under an old name.
 
-        A file of known size and modification time isn't opened; a touched one is hashed.
+        A file whose size and modification time are those of its last delivery isn't opened; any other is hashed.
         """
-        rows = con.execute("SELECT source, size_bytes, mtime_ns, fingerprint FROM lake.ops.ingest_offset").fetchall()
-        stats = {(source, size, mtime) for source, size, mtime, _ in rows}
-        contents = {(source, fingerprint) for source, _, _, fingerprint in rows}
-        found = []
+        known = {
+            str(source): (size, mtime, fingerprint)
+            for source, size, mtime, fingerprint in con.execute(
+                "SELECT source, size_bytes, mtime_ns, fingerprint FROM lake.ops.ingest_offset "
+                "WHERE mtime_ns IS NOT NULL "
+                "QUALIFY row_number() OVER (PARTITION BY source ORDER BY batch_id DESC, ingested_at DESC) = 1"
+            ).fetchall()
+        }
+        found = Pending(notes=self._strangers())
         for feed, path, form in self._files():
-            stat = path.stat()
             source = f"{feed}/{path.name}"
-            if (source, stat.st_size, stat.st_mtime_ns) in stats:
+            if source in self._leave:
                 continue
-            with path.open("rb") as file:
-                fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-            if (source, fingerprint) in contents:
-                continue
-            delivery = Delivery(feed, source, form, fingerprint, stat.st_size, stat.st_mtime_ns, path)
-            found.append(replace(delivery, problem=self._problem(delivery)))
+            delivery = self._delivery(feed, path, form, known.get(source))
+            if delivery is not None:
+                found.deliveries.append(delivery)
+                found.notes += [f"{source}: {delivery.note}"] if delivery.note else []
         return found
+
+    def _strangers(self) -> list[str]:
+        """Folders that no feed is named after: most likely a typing mistake."""
+        if not self._folder.is_dir():
+            return []
+        names = sorted(each.name for each in self._folder.iterdir() if each.is_dir())
+        return [
+            f"{name}/: there is no such feed; its files are left alone"
+            for name in names
+            if name not in self._site.feeds
+        ]
 
     def _files(self) -> Iterator[tuple[str, Path, Format]]:
         for feed in self._site.feeds.values():
@@ -58,79 +91,73 @@ class DropFolder:
                 continue
             for path in sorted(folder.iterdir()):
                 form = next((f for ending, f in _FORMATS.items() if path.name.endswith(ending)), None)
+                # A link could lead out of the drop folder.
                 if form is not None and path.is_file() and not path.is_symlink():
                     yield feed.name, path, form
 
-    def _problem(self, delivery: Delivery) -> str:
-        """What keeps a file from being read at all; empty when nothing does."""
-        if delivery.path is None or delivery.size_bytes == 0:
-            return "the file is empty"
-        expected = set(raw_schema(self._site, delivery.feed))
+    def _delivery(self, feed: str, path: Path, form: Format, last: tuple[int, int, str] | None) -> Delivery | None:
+        """The file as a delivery; None when its last delivery held the same."""
+        try:
+            stat = path.stat()
+            if last is not None and last[:2] == (stat.st_size, stat.st_mtime_ns):
+                return None
+            with path.open("rb") as file:
+                fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None  # taken away since the folder was listed
+        if last is not None and last[2] == fingerprint:
+            return None
+        delivery = Delivery(feed, f"{feed}/{path.name}", form, fingerprint, stat.st_size, stat.st_mtime_ns, path)
+        try:
+            return self._opened(delivery)
+        except FileProblemError as problem:
+            return replace(delivery, problem=str(problem))
+
+    def _opened(self, delivery: Delivery) -> Delivery:
+        """The delivery with the columns found.
+
+        Raises:
+            FileProblemError: the file can't be read at all.
+        """
+        path = delivery.file
+        if delivery.size_bytes == 0:
+            raise FileProblemError("the file is empty")
+        if _GLOB & set(path.name):
+            raise FileProblemError("the file's name holds one of * ? [ ] { }; rename it")
         if delivery.format == "parquet":
-            return _parquet_problem(delivery.path, expected)
-        problem = csv_problem(delivery.path, expected) if delivery.format == "csv" else ""
-        return problem or _text_problem(delivery.path)
+            return self._with_columns(delivery, parquet_columns(path))
+        _check_lines(path)
+        return delivery if delivery.format == "jsonl" else self._with_columns(delivery, csv_header(path, open_bytes))
+
+    def _with_columns(self, delivery: Delivery, found: tuple[str, ...]) -> Delivery:
+        expected = raw_schema(self._site, delivery.feed)
+        needed = {rule.column for rule in feed_rules(self._site, delivery.feed) if rule.kind == "not_null"}
+        if lost := sorted(needed - set(found)):
+            other = next((d for d in (";", "\t", "|") if len(found) == 1 and d in found[0]), None)
+            hint = f"; it seems to be separated by {other!r}, expected a comma" if other else ""
+            raise FileProblemError(f"columns {', '.join(lost[:5])} are missing{hint}")
+        if len(set(found)) != len(found):
+            raise FileProblemError("a column appears twice in the header")
+        notes = []
+        if absent := [name for name in expected if name not in found]:
+            notes.append(f"without {', '.join(absent[:5])}: taken as not measured")
+        if unknown := [name for name in found if name not in expected]:
+            notes.append(f"columns {', '.join(unknown[:5])} are not in the control plan and were left out")
+        return replace(delivery, columns=found, note="; ".join(notes))
 
 
-def csv_header(path: Path) -> list[str]:
-    """Column names of a CSV file (plain or gzip).
-
-    Raises:
-        ValueError: no header can be read; the text says why.
-    """
-    try:
-        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-            first = file.readline(MAX_LINE_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"the gzip file is broken: {error}") from error
-    if not first.endswith(b"\n"):
-        raise ValueError("the header has no line end: truncated, or a line that is too long")
-    try:
-        text = first.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError("the file is not UTF-8") from error
-    if "\x00" in text:
-        raise ValueError("the file is not UTF-8 text (NUL bytes: UTF-16?)")
-    return next(csv.reader(io.StringIO(text)))
-
-
-def csv_problem(path: Path, expected: set[str]) -> str:
-    """Why a CSV file can't be read with the columns that the control plan derives."""
-    try:
-        header = csv_header(path)
-    except ValueError as error:
-        return str(error)
-    missing = expected - set(header)
-    if missing:
-        other = next((d for d in (";", "\t", "|") if len(header) == 1 and d in header[0]), None)
-        hint = f"; it seems to be separated by {other!r}, expected a comma" if other else ""
-        return f"columns {', '.join(sorted(missing)[:5])} are missing{hint}"
-    if len(set(header)) != len(header):
-        return "a column appears twice in the header"
-    return ""
-
-
-def _text_problem(path: Path) -> str:
-    """A broken gzip stream, or a line so long that DuckDB's reader would leave it out without a word."""
+def _check_lines(path: Path) -> None:
+    """Refuse a broken gzip stream, and a line so long that DuckDB's reader would leave it out without a word."""
     longest = run = 0
     try:
-        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
+        with open_bytes(path) as file:
             while chunk := file.read(_CHUNK):
                 first = chunk.find(b"\n")
-                run = run + len(chunk) if first < 0 else len(chunk) - chunk.rfind(b"\n")
-                longest = max(longest, run)
+                longest = max(longest, run + (len(chunk) if first < 0 else first))
+                run = run + len(chunk) if first < 0 else len(chunk) - chunk.rfind(b"\n") - 1
+                # A line wholly inside a chunk is shorter than the chunk, so it needs no look.
+                if longest > MAX_LINE_BYTES:
+                    raise FileProblemError(f"a line is longer than {MAX_LINE_BYTES >> 20} MiB")
     except (OSError, EOFError, zlib.error) as error:
-        return f"the gzip file is broken: {error}"
-    return "" if longest <= MAX_LINE_BYTES else f"a line is longer than {MAX_LINE_BYTES >> 20} MiB"
-
-
-def _parquet_problem(path: Path, expected: set[str]) -> str:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names = set(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        return f"the Parquet file is broken: {str(error).splitlines()[0]}"
-    missing = expected - names
-    return f"columns {', '.join(sorted(missing)[:5])} are missing" if missing else ""
+        what = "gzip file" if path.name.endswith(".gz") else "file"
+        raise FileProblemError(f"the {what} is broken: {error}") from error

@@ -25,12 +25,14 @@ class IngestReport:
         snapshot: lake snapshot that holds it, None likewise.
         feeds: report by feed; feeds without deliveries are absent.
         affected_days: production days touched, by feed.
+        notes: what was odd: unknown columns, folders that are no feed, files still being written.
     """
 
     batch_id: int | None = None
     snapshot: int | None = None
     feeds: dict[str, FeedReport] = field(default_factory=dict)
     affected_days: dict[str, list[date]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def feed(self, name: str) -> FeedReport:
         """Report of one feed; all zero when nothing came."""

@@ -1,0 +1,189 @@
+"""CSV files: read typed by DuckDB in one statement per header, judged, and bad rows found again in the text."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from pipelines.control_plan.site import Site
+from pipelines.ingest.connector import Delivery
+from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
+from pipelines.ingest.part import Part, Rejected, UnreadableError
+from pipelines.ingest.rules import Rules
+from pipelines.ingest.staging import (
+    files_sql,
+    first_line,
+    is_about_the_machine,
+    judge,
+    source_sql,
+    temporary_name,
+)
+from pipelines.lake.sql import quote_identifier, quote_literal
+
+_MAX_TEXT = 4000
+
+
+@dataclass(frozen=True)
+class _BadLine:
+    """A line that the reader refused: its number among the file's records (header 1), text and reason."""
+
+    record: int
+    text: str
+    reason: str
+
+
+def stage_csv(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: list[Delivery]) -> Part:
+    """Read CSV files of one header into a temporary table and judge each row.
+
+    Args:
+        con: a connection outside a transaction.
+        site: the site.
+        rules: rules of the feed.
+        deliveries: files with the same columns in the same order.
+
+    Raises:
+        UnreadableError: one file can't be read (only when there is but one).
+        duckdb.Error: one of several files can't be read; read them one by one.
+    """
+    part = Part(rules.feed, deliveries)
+    staged, errors, scans = temporary_name("rows"), temporary_name("errors"), temporary_name("scans")
+    try:
+        con.execute(_staged_sql(rules, deliveries, staged, errors, scans))
+    except duckdb.Error as error:
+        if len(deliveries) > 1 or is_about_the_machine(error):
+            raise
+        raise UnreadableError(deliveries[0], f"the file can't be read: {first_line(error)}") from error
+    part.tables += [staged, errors, scans]
+    judge(con, site, rules, part, staged)
+    refused = _refused(con, rules.feed, errors, scans)
+    for source, lines in refused.items():
+        part.count(source).bad += len(lines)
+    for delivery in deliveries:
+        if part.count(delivery.source).bad:
+            part.rejected += _find_again(con, staged, delivery, refused.get(delivery.source, {}))
+    return part
+
+
+def _staged_sql(rules: Rules, deliveries: list[Delivery], staged: str, errors: str, scans: str) -> str:
+    header = deliveries[0].columns
+    types = ", ".join(f"{quote_literal(name)}: {quote_literal(rules.schema.get(name, 'VARCHAR'))}" for name in header)
+    columns = ", ".join(
+        quote_identifier(name) if name in header else f"CAST(NULL AS {kind}) AS {quote_identifier(name)}"
+        for name, kind in rules.schema.items()
+    )
+    return f"""
+        CREATE TEMP TABLE {staged} AS
+        WITH typed AS (
+            SELECT {columns}, {source_sql(rules.feed)} AS _source FROM read_csv({files_sql(deliveries)},
+                columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+                nullstr = '', filename = true, store_rejects = true, rejects_table = '{errors}',
+                rejects_scan = '{scans}', rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
+        )
+        SELECT typed.*, CASE WHEN {rules.is_bad} THEN {rules.reason} END AS _reason FROM {rules.joined("typed")}
+        """
+
+
+def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dict[str, dict[int, _BadLine]]:
+    """Lines that were no rows of these columns, by source and record number."""
+    found: dict[str, dict[int, _BadLine]] = {}
+    for source, record, text, reason in con.execute(
+        f"SELECT {quote_literal(feed + '/')} || parse_filename(s.file_path), e.line, "
+        f"any_value(left(e.csv_line, {_MAX_TEXT})), string_agg(e.error_message, '; ' ORDER BY e.column_idx) FROM {errors} AS e "
+        f"JOIN {scans} AS s USING (scan_id, file_id) GROUP BY s.file_path, e.line"
+    ).fetchall():
+        line = _BadLine(int(record), str(text or "").strip("\r\n"), str(reason))
+        found.setdefault(str(source), {})[line.record] = line
+    return found
+
+
+def _find_again(
+    con: DuckDBPyConnection, staged: str, delivery: Delivery, refused: dict[int, _BadLine]
+) -> list[Rejected]:
+    """The bad rows of one file with line number and raw text.
+
+    DuckDB keeps the order of a file's rows, so the n-th row of the table is the n-th record that was not refused.
+    """
+    bad = {
+        int(ordinal): str(reason)
+        for ordinal, reason in con.execute(
+            f"SELECT ordinal, _reason FROM (SELECT row_number() OVER (ORDER BY rowid) AS ordinal, _reason "
+            f"FROM {staged} WHERE _source = ?) WHERE _reason IS NOT NULL",
+            [delivery.source],
+        ).fetchall()
+    }
+    row = con.execute(f"SELECT count(*) FROM {staged} WHERE _source = ?", [delivery.source]).fetchone()
+    header = ",".join(_quoted(name) for name in delivery.columns)
+    try:
+        located = _locate(delivery, bad, refused, rows=int(row[0]) if row else 0)
+    except (csv.Error, OSError, EOFError, zlib.error, ValueError):
+        located = None
+    if located is None:  # quotes that this reader and DuckDB's understand differently
+        return _approximate(con, staged, delivery, bad, refused, header)
+    return [Rejected(delivery.source, line, reason, text, "csv", header) for line, reason, text in located]
+
+
+def _locate(
+    delivery: Delivery, bad: dict[int, str], refused: dict[int, _BadLine], rows: int
+) -> list[tuple[int, str, str]] | None:
+    """Line number, reason and text of the bad records; None when the records don't add up."""
+    found = []
+    ordinal = 0
+    for record, (line, text, is_blank) in enumerate(_records(delivery), 1):
+        if record in refused:
+            found.append((line, refused[record].reason, text))
+        elif record > 1 and not is_blank:
+            ordinal += 1
+            if ordinal in bad:
+                found.append((line, bad[ordinal], text))
+    return found if ordinal == rows and len(found) == len(bad) + len(refused) else None
+
+
+def _records(delivery: Delivery) -> Iterator[tuple[int, str, bool]]:
+    """Records of a CSV file: first line's number, raw text, and whether it is a blank line."""
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        with open_bytes(delivery.file) as file:
+            for line in file:
+                text = line.decode("utf-8", errors="replace")
+                taken.append(text)
+                yield text
+
+    reader = csv.reader(lines())
+    before = 0
+    for fields in reader:
+        yield before + 1, "".join(taken).rstrip("\r\n")[:_MAX_TEXT], not fields
+        before = reader.line_num
+        taken.clear()
+
+
+def _approximate(
+    con: DuckDBPyConnection,
+    staged: str,
+    delivery: Delivery,
+    bad: dict[int, str],
+    refused: dict[int, _BadLine],
+    header: str,
+) -> list[Rejected]:
+    """The bad rows without their own text: the values as they were read, the place left open."""
+    source = delivery.source
+    found = [Rejected(source, each.record, each.reason, each.text, "csv", header) for each in refused.values()]
+    rows = con.execute(
+        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _reason) FROM {staged} "
+        "WHERE _source = ? AND _reason IS NOT NULL ORDER BY rowid) AS t",
+        [source],
+    ).fetchall()
+    texts = (str(text) for (text,) in rows)
+    return found + [
+        Rejected(source, None, reason, text, "json")
+        for (_, reason), text in zip(sorted(bad.items()), texts, strict=True)
+    ]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(sign in name for sign in ',"\n\r') else name

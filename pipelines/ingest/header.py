@@ -1,0 +1,61 @@
+"""What a file says about its columns, read without reading the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+_HEADER_BYTES = 1 << 20
+
+
+class FileProblemError(Exception):
+    """A file that can't be read at all; the text says why and goes into quarantine."""
+
+
+def csv_header(path: Path, open_bytes: Callable[[Path], IO[bytes]]) -> tuple[str, ...]:
+    """Column names of a CSV file.
+
+    Args:
+        path: the file.
+        open_bytes: opens it, unpacking what is packed.
+
+    Raises:
+        FileProblemError: no header can be read.
+    """
+    try:
+        with open_bytes(path) as file:
+            first = file.readline(_HEADER_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileProblemError(f"the gzip file is broken: {error}") from error
+    # NUL first: UTF-16 without a mark decodes as UTF-8.
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in first:
+        raise FileProblemError("the file is not UTF-8 text (UTF-16?)")
+    if not first.endswith(b"\n"):
+        raise FileProblemError("the header has no line end: truncated, or a line that is too long")
+    try:
+        text = first.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileProblemError("the file is not UTF-8") from error
+    try:
+        return tuple(next(csv.reader(io.StringIO(text), strict=True), ()))
+    except csv.Error as error:
+        raise FileProblemError(f"the header can't be read: {error}") from error
+
+
+def parquet_columns(path: Path) -> tuple[str, ...]:
+    """Column names of a Parquet file, from its footer.
+
+    Raises:
+        FileProblemError: the footer is broken or missing (a truncated file).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return tuple(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise FileProblemError(f"the Parquet file is broken: {str(error).splitlines()[0]}") from error

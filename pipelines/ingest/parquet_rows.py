@@ -1,0 +1,154 @@
+"""Parquet files: judged by aggregates, then inserted from the files or, when long and faultless, adopted whole.
+
+An adopted file joins the lake as it is (DuckLake's `add_data_files`), its bookkeeping columns coming from the
+folder it lies in: exact, in the same transaction, and several times faster than writing 30 M rows again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from pipelines.control_plan.site import Site
+from pipelines.ingest.connector import Delivery
+from pipelines.ingest.part import Adoption, Part, UnreadableError
+from pipelines.ingest.production_day import production_day_sql, single_day
+from pipelines.ingest.rules import Rules, casts
+from pipelines.ingest.staging import files_sql, first_line, is_about_the_machine, source_sql
+from pipelines.lake.home import Home
+from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
+
+ADOPT_ROWS = 200_000
+_MAX_NAME_BYTES = 200
+
+
+def stage_parquet(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: list[Delivery]) -> Part:
+    """Judge Parquet files of one schema without keeping their rows.
+
+    Args:
+        con: a connection outside a transaction.
+        site: the site.
+        rules: rules of the feed.
+        deliveries: files with the same columns and types.
+
+    Raises:
+        UnreadableError: one file can't be read (only when there is but one).
+        duckdb.Error: one of several files can't be read; read them one by one.
+    """
+    part = Part(rules.feed, deliveries)
+    try:
+        found = column_types(con, deliveries[0])
+        typed, is_exact = _typed_sql(rules, found, deliveries)
+        inserted = _judge(con, site, rules, part, typed, is_adoptable=is_exact)
+    except duckdb.Error as error:
+        if len(deliveries) > 1 or is_about_the_machine(error):
+            raise
+        raise UnreadableError(deliveries[0], f"the Parquet file is broken: {first_line(error)}") from error
+    if inserted:
+        _plan_insert(con, site, rules, part, found, inserted)
+    return part
+
+
+def column_types(con: DuckDBPyConnection, delivery: Delivery) -> dict[str, str]:
+    """DuckDB types of a Parquet file's columns."""
+    rows = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quote_literal(delivery.file)})").fetchall()
+    return {str(name): str(kind) for name, kind, *_ in rows}
+
+
+def _typed_sql(rules: Rules, found: dict[str, str], deliveries: list[Delivery]) -> tuple[str, bool]:
+    """Query of the typed columns, `_source`, `_position` and `_misfit`, and whether all are there in the raw types."""
+    present = {name: kind for name, kind in found.items() if name in rules.schema}
+    columns, misfit = casts(rules.schema, present, {name: quote_identifier(name) for name in present})
+    query = (
+        f"SELECT {columns}, {source_sql(rules.feed)} AS _source, file_row_number + 1 AS _position, {misfit} AS _misfit "
+        f"FROM read_parquet({files_sql(deliveries)}, filename = true, file_row_number = true)"
+    )
+    return query, present == rules.schema
+
+
+def _judge(
+    con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, typed: str, *, is_adoptable: bool
+) -> list[Delivery]:
+    """Fill in the counts and adoptions; returns the files whose rows are to be inserted."""
+    # Counting every column reads every page, so that a broken one shows now and not halfway through a transaction.
+    every = ", ".join(f"count({quote_identifier(name)})" for name in rules.schema)
+    bounds = "min(event_at) FILTER (NOT _bad), max(event_at) FILTER (NOT _bad)"
+    rows = con.execute(
+        "SELECT _source, count(*) FILTER (NOT _bad), count(*) FILTER (_bad), max(known_at) FILTER (NOT _bad), "
+        f"{bounds}, {every} "
+        f"FROM (SELECT *, (_misfit IS NOT NULL OR {rules.is_bad}) AS _bad FROM {rules.joined(f'({typed}) AS typed')}) "
+        "GROUP BY _source"
+    ).fetchall()
+    by_source = {str(row[0]): row for row in rows}
+    inserted = []
+    for delivery in part.deliveries:
+        row = by_source.get(delivery.source)
+        if row is None:
+            continue  # a file without rows
+        part.count(delivery.source).add(int(row[1]), int(row[2]), row[3])
+        is_long = row[1] >= ADOPT_ROWS and len(quote(delivery.source, safe="").encode()) <= _MAX_NAME_BYTES
+        single = single_day(site, row[4], row[5]) if is_adoptable and is_long and not row[2] else None
+        if single is not None:
+            part.adopted.append(Adoption(delivery, single))
+        else:
+            inserted.append(delivery)
+    return inserted
+
+
+def _plan_insert(
+    con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, found: dict[str, str], deliveries: list[Delivery]
+) -> None:
+    """Queries that insert the good rows of the files and set the bad ones aside."""
+    typed, _ = _typed_sql(rules, found, deliveries)
+    judged = f"FROM {rules.joined(f'({typed}) AS typed')}"
+    bad = f"(_misfit IS NOT NULL OR {rules.is_bad})"
+    has_bad = any(part.count(each.source).bad for each in deliveries)
+    if any(part.count(each.source).good for each in deliveries):
+        good = f"{judged} WHERE NOT {bad}" if has_bad else f"FROM ({typed})"
+        low, high = con.execute(f"SELECT min(event_at), max(event_at) {good}").fetchall()[0]
+        day = production_day_sql(site, low, high)
+        part.good_sql = f"SELECT {columns_sql(rules.schema)}, _source, {day} AS production_day {good}"
+    if has_bad:
+        fields = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in rules.schema)
+        part.bad_sql = (
+            "SELECT _source AS source, _position AS position, "
+            f"coalesce(_misfit, {rules.reason}) AS reason, CAST(to_json(struct_pack({fields})) AS VARCHAR) AS raw_text, "
+            f"'json' AS raw_format, CAST(NULL AS VARCHAR) AS raw_header {judged} WHERE {bad}"
+        )
+
+
+def adopt(con: DuckDBPyConnection, home: Home, feed: str, adoption: Adoption, batch_id: int) -> None:
+    """Copy the file into the lake and register it; inside the batch's transaction.
+
+    Without the commit the copy belongs to nothing and maintenance removes it.
+
+    Raises:
+        OSError: the copy can't be written.
+    """
+    # The names and their order are those of the table's partition keys.
+    folder = (
+        home.data_dir
+        / "raw"
+        / feed
+        / f"production_day={adoption.production_day}"
+        / f"_batch_id={batch_id}"
+        / f"_source={quote(adoption.delivery.source, safe='')}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"adopted-{adoption.delivery.fingerprint[:32]}.parquet"
+    shutil.copyfile(adoption.delivery.file, target)
+    _to_disk(target)
+    con.execute(
+        f"CALL ducklake_add_data_files('lake', {quote_literal(feed)}, {quote_literal(target)}, "
+        "schema => 'raw', hive_partitioning => true, ignore_extra_columns => true)"
+    )
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

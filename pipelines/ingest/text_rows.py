@@ -1,0 +1,123 @@
+"""Records that come as text, one JSON object each: JSON lines, rows of a database, quarantined rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from pipelines.control_plan.site import Site
+from pipelines.ingest.connector import Delivery, TextRow
+from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
+from pipelines.ingest.part import Part
+from pipelines.ingest.rules import Rules, casts
+from pipelines.ingest.staging import judge, temporary_name
+from pipelines.lake.sql import quote_literal
+
+_CHUNK_ROWS = 20_000
+
+
+def json_lines(delivery: Delivery) -> Iterator[TextRow]:
+    """Lines of a file of JSON lines; blank ones are passed over."""
+    with open_bytes(delivery.file) as file:
+        position = 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            position += 1
+            if not line.strip():
+                continue
+            try:
+                text = line.decode("utf-8-sig" if position == 1 else "utf-8").rstrip("\r\n")
+                yield TextRow(position, text.replace("\x00", "\\u0000"))
+            except UnicodeDecodeError:
+                replaced = line.decode("utf-8", errors="replace").rstrip("\r\n").replace("\x00", "\ufffd")
+                yield TextRow(position, replaced, "the line is not UTF-8")
+
+
+def stage_text(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: list[Delivery]) -> Part:
+    """Read deliveries of text records into a temporary table and judge each row.
+
+    Args:
+        con: a connection outside a transaction.
+        site: the site.
+        rules: rules of the feed.
+        deliveries: files of JSON lines, or rows of a database.
+    """
+    part = Part(rules.feed, deliveries)
+    text = temporary_name("text")
+    con.execute(f"CREATE TEMP TABLE {text} (_source VARCHAR, _position BIGINT, _text VARCHAR, _problem VARCHAR)")
+    part.tables.append(text)
+    for delivery in deliveries:
+        rows = delivery.rows() if delivery.rows is not None else json_lines(delivery)
+        append_text(con, text, delivery.source, rows)
+    stage_table(con, site, rules, part, text)
+    return part
+
+
+def append_text(con: DuckDBPyConnection, table: str, source: str, rows: Iterable[TextRow]) -> None:
+    """Append text records of a source to a table (_source, _position, _text, _problem), chunk by chunk."""
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _CHUNK_ROWS)):
+        arrow = pa.table(
+            {
+                "position": pa.array([row.position for row in chunk], pa.int64()),
+                "text": pa.array([row.text for row in chunk], pa.string()),
+                "problem": pa.array([row.problem or None for row in chunk], pa.string()),
+            }
+        )
+        con.register("cw_text_chunk", arrow)
+        con.execute(f"INSERT INTO {table} SELECT {quote_literal(source)}, position, text, problem FROM cw_text_chunk")
+        con.unregister("cw_text_chunk")
+
+
+def stage_table(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, text: str) -> None:
+    """Turn a table of text records into typed, judged rows; fills the part.
+
+    Args:
+        con: the connection that holds the table.
+        site: the site.
+        rules: rules of the feed.
+        part: gets counts, `good_sql` and `bad_sql`.
+        text: table with _source, _position, _text and _problem (NULL when there is none).
+    """
+    staged = temporary_name("rows")
+    part.tables.append(staged)
+    paths = ", ".join(quote_literal(_json_path(name)) for name in rules.schema)
+    # An empty text is a missing value, as in CSV.
+    sources = {name: f"nullif(_values[{number}], '')" for number, name in enumerate(rules.schema, 1)}
+    columns, misfit = casts(rules.schema, dict.fromkeys(rules.schema, "JSON"), sources)
+    con.execute(
+        f"""
+        CREATE TEMP TABLE {staged} AS
+        WITH checked AS (
+            SELECT *, coalesce(_problem IS NULL AND json_valid(_text) AND json_type(_text) = 'OBJECT', false)
+                AS _is_object
+            FROM {text}
+        ), parsed AS (
+            SELECT *, CASE WHEN _is_object THEN json_extract_string(_text, [{paths}]) END AS _values FROM checked
+        ), typed AS (
+            SELECT _source, _position, _text, {columns}, CASE WHEN _problem IS NOT NULL THEN _problem
+                WHEN NOT _is_object THEN 'not a JSON object' ELSE {misfit} END AS _misfit
+            FROM parsed
+        )
+        SELECT typed.* EXCLUDE (_misfit),
+            CASE WHEN _misfit IS NOT NULL THEN _misfit WHEN {rules.is_bad} THEN {rules.reason} END AS _reason
+        FROM {rules.joined("typed")}
+        """
+    )
+    judge(con, site, rules, part, staged)
+    part.bad_sql = (
+        "SELECT _source AS source, _position AS position, _reason AS reason, _text AS raw_text, "
+        f"'json' AS raw_format, CAST(NULL AS VARCHAR) AS raw_header FROM {staged} WHERE _reason IS NOT NULL"
+    )
+
+
+def _json_path(column: str) -> str:
+    return '$."' + column.replace('"', '\\"') + '"'
+
+
+def as_json(columns: Iterable[str], values: Iterable[str]) -> str:
+    """A CSV record as the JSON object that stands for it."""
+    return json.dumps(dict(zip(columns, values, strict=True)))
