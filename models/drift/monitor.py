@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from models.context import ModelContext
 from models.drift.live import LiveDay, live_skill
@@ -27,14 +28,30 @@ KS_LIMIT = 0.15
 _SHARE_THAT_MATTERS = 0.02
 _NEWEST = 2000
 
-_TABLES = {
-    "live_skill": """CREATE TABLE IF NOT EXISTS lake.ops.live_skill (
-        solution VARCHAR NOT NULL, model_version INTEGER NOT NULL, production_day DATE NOT NULL,
-        metric VARCHAR NOT NULL, value DOUBLE, low DOUBLE, high DOUBLE, rows BIGINT NOT NULL, measured_at TIMESTAMP NOT NULL)""",
-    "drift": """CREATE TABLE IF NOT EXISTS lake.ops.drift (
-        solution VARCHAR NOT NULL, model_version INTEGER NOT NULL, predicted_at TIMESTAMP NOT NULL,
-        kind VARCHAR NOT NULL, name VARCHAR NOT NULL, psi DOUBLE NOT NULL, ks DOUBLE NOT NULL, psi_limit DOUBLE NOT NULL,
-        ks_limit DOUBLE NOT NULL, is_drifted BOOLEAN NOT NULL, rows BIGINT NOT NULL, measured_at TIMESTAMP NOT NULL)""",
+_LIVE_SKILL = {
+    "solution": "VARCHAR NOT NULL",
+    "model_version": "INTEGER NOT NULL",
+    "production_day": "DATE NOT NULL",
+    "metric": "VARCHAR NOT NULL",
+    "value": "DOUBLE",
+    "low": "DOUBLE",
+    "high": "DOUBLE",
+    "rows": "BIGINT NOT NULL",
+    "measured_at": "TIMESTAMP NOT NULL",
+}
+_DRIFT = {
+    "solution": "VARCHAR NOT NULL",
+    "model_version": "INTEGER NOT NULL",
+    "predicted_at": "TIMESTAMP NOT NULL",
+    "kind": "VARCHAR NOT NULL",
+    "name": "VARCHAR NOT NULL",
+    "psi": "DOUBLE NOT NULL",
+    "ks": "DOUBLE NOT NULL",
+    "psi_limit": "DOUBLE NOT NULL",
+    "ks_limit": "DOUBLE NOT NULL",
+    "is_drifted": "BOOLEAN NOT NULL",
+    "rows": "BIGINT NOT NULL",
+    "measured_at": "TIMESTAMP NOT NULL",
 }
 
 
@@ -196,23 +213,31 @@ def _write(ctx: ModelContext, spec: PredictiveSpec, version: int, drift: list[Dr
     own_days = [day for day in days if day.production_day is not None]
     if not drift and not own_days:
         return
-    skill = [
-        [spec.solution, version, d.production_day, d.metric, d.value, d.low, d.high, d.rows, now] for d in own_days
-    ]
-    moved = [
-        [spec.solution, version, at, d.kind, d.name, d.psi, d.ks, d.psi_limit, d.ks_limit, d.is_drifted, d.rows, now]
-        for d in drift
-    ]
+    common = {"solution": spec.solution, "model_version": version, "measured_at": now}
+    skill = [common | asdict(day) for day in own_days]
+    moved = [common | asdict(each) | {"predicted_at": at, "is_drifted": each.is_drifted} for each in drift]
     with writer(ctx.home, why=f"monitoring of {spec.solution}") as con:
-        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-        for statement in _TABLES.values():
-            con.execute(statement)
+        _ensure_tables(con)
         with transaction(con):
             con.execute(
                 "DELETE FROM lake.ops.live_skill WHERE solution = ? AND model_version = ?", [spec.solution, version]
             )
             con.execute("DELETE FROM lake.ops.drift WHERE solution = ? AND predicted_at = ?", [spec.solution, at])
-            for table, rows in (("live_skill", skill), ("drift", moved)):
-                if rows:
-                    marks = ", ".join("?" * len(rows[0]))
-                    con.executemany(f"INSERT INTO lake.ops.{table} VALUES ({marks})", rows)
+            _insert(con, "live_skill", _LIVE_SKILL, skill)
+            _insert(con, "drift", _DRIFT, moved)
+
+
+def _ensure_tables(con: DuckDBPyConnection) -> None:
+    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+    for table, columns in (("live_skill", _LIVE_SKILL), ("drift", _DRIFT)):
+        body = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in columns.items())
+        con.execute(f"CREATE TABLE IF NOT EXISTS lake.ops.{table} ({body})")
+
+
+def _insert(con: DuckDBPyConnection, table: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    """Append rows in one statement."""
+    if not rows:
+        return
+    con.register(f"__{table}", pa.table({name: [row[name] for row in rows] for name in columns}))
+    names = ", ".join(quote_identifier(name) for name in columns)
+    con.execute(f"INSERT INTO lake.ops.{table} ({names}) SELECT {names} FROM __{table}")

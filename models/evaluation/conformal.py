@@ -10,11 +10,37 @@ from models.scoring.runtime import Array
 from models.spec import Task
 
 
+def effective_rows(score: Array, codes: Array, sizes: Array) -> float:
+    """How many independent rows the scores are worth: rows over the design effect 1 + (m - 1) ICC.
+
+    The intraclass correlation ICC is estimated by one-way analysis of variance (Kish 1965), m is the mean group size.
+
+    Args:
+        score: conformity score per row.
+        codes: group number per row, from 0.
+        sizes: rows per group.
+
+    Returns:
+        Between the number of groups (rows of a group all alike) and the number of rows (groups do not matter).
+    """
+    rows, groups = len(score), len(sizes)
+    if groups < 2 or rows == groups:
+        return float(rows)
+    means = np.bincount(codes, weights=score) / sizes
+    between = float((sizes * (means - score.mean()) ** 2).sum()) / (groups - 1)
+    within = float(((score - means[codes]) ** 2).sum()) / (rows - groups)
+    typical = (rows - float((sizes**2).sum()) / rows) / (groups - 1)
+    total = between + (typical - 1) * within
+    correlation = float(np.clip((between - within) / total, 0, 1)) if total > 0 else 0.0
+    return float(max(groups, rows / (1 + (rows / groups - 1) * correlation)))
+
+
 def fit_interval(task: Task, predicted: Array, y: Array, groups: Array, coverage: float) -> dict[str, Any]:
     """Half-widths added to a prediction (or to its outer quantiles).
 
     Each group weighs the same, whatever its size, so the promise is for a row of a new group (pooled conformal
     prediction for clustered data: Dunn, Wasserman and Ramdas 2022; conformalised quantiles: Romano et al. 2019).
+    The finite-sample correction counts effective rows, not groups, or few groups would make it far too wide.
 
     Args:
         task: regression or quantile.
@@ -29,10 +55,10 @@ def fit_interval(task: Task, predicted: Array, y: Array, groups: Array, coverage
     is_quantile = task == "quantile"
     score = np.maximum(predicted[:, 0] - y, y - predicted[:, 2]) if is_quantile else np.abs(y - predicted)
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    weight = 1.0 / sizes[codes]
+    worth = effective_rows(score, codes, sizes)
     order = np.argsort(score, kind="stable")
-    reached = np.cumsum(weight[order]) / (len(sizes) + 1)
+    reached = np.cumsum(1.0 / sizes[codes][order]) / len(sizes) * worth / (worth + 1)
     place = int(np.searchsorted(reached, coverage))
-    # Too few groups to promise the level: the largest residual is all there is.
+    # Too few rows to promise the level: the largest residual is all there is.
     width = float(score[order][min(place, len(score) - 1)])
     return {"below": width, "above": width, "coverage": coverage, "groups": len(sizes)}

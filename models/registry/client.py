@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 from models.context import ModelContext
@@ -43,8 +44,10 @@ def open_home(home: Home) -> Any:
 def open_at(uri: str) -> Any:
     """A client of an address; see `open_client`."""
     quiet()
-    import mlflow
-    from mlflow.exceptions import MlflowException
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own making, nothing a user can act upon
+        import mlflow
+        from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

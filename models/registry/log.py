@@ -171,12 +171,13 @@ def _save_pyfunc(
     place: Path, bundle_folder: Path, prepared: Prepared, bundle: dict[str, Any], run_id: str, model_id: str
 ) -> Path:
     """MLflow's model folder: code, bundle, signature, example, requirements; nothing pickled, no machine path."""
-    import mlflow.pyfunc
-    from mlflow.models import Model
-
     folder = place / "model"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow compares column names in a way that pandas 4 will change
+        # MLflow warns of its own type hints, and compares column names in a way that pandas 4 will change.
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+        from mlflow.models import Model
+
         mlflow.pyfunc.save_model(
             str(folder),
             python_model=str(_ENTRY),

@@ -95,7 +95,7 @@ class _Objective:
             fits.append(self._fit(trial, estimator, fold, params, reports=place == 0 and library != "linear"))
             losses.append(min(fits[-1].curve))
             if place + 1 < len(self.folds):
-                trial.report(float(np.mean(losses)), self.search.max_rounds + place)
+                trial.report(float(np.mean(losses)), self.search.max_rounds + 1 + place)
                 if trial.should_prune():
                     raise optuna.TrialPruned
         value = float(np.average(losses, weights=self.sizes))
@@ -178,7 +178,7 @@ def search(
     )
     _enqueue(study, estimators, first)
     study.optimize(objective, n_trials=trials, catch=())
-    rows = [_row(trial) for trial in study.trials]
+    rows = [_row(trial) for trial in study.trials if trial.state.is_finished()]
     best = study.best_trial
     chosen = by_name[best.params["library"]]
     return Found(
