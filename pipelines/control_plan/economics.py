@@ -49,8 +49,13 @@ class Tariff(Model):
 
     @property
     def mean_usd_per_kwh(self) -> float:
-        """Price of a flat load over a day, in US$/kWh."""
+        """Energy price of a flat load over a day, without the demand charge, in US$/kWh."""
         return sum(self.price_at(hour) for hour in range(24)) / 24
+
+    @property
+    def flat_usd_per_kwh(self) -> float:
+        """Price of a flat load with its demand charge: 1 kW through a month of 730 h, in US$/kWh."""
+        return self.mean_usd_per_kwh + self.demand_usd_per_kw_month / 730
 
 
 class CostRates(Model):
@@ -135,13 +140,14 @@ def standard_cost_parts(
     """Standard conversion cost by step and part, in US$ per premium kWh.
 
     Formula: domain 3.1, conversion cost = (labour + energy + depreciation + maintenance + consumables + overhead
-    + scrap value) / premium kWh. Fixed parts are spread by `conversion_share`, energy by meter, scrap by the value
-    that a lost unit has gathered so far (material less recovery, plus the conversion up to its step).
+    + scrap) / premium kWh. Fixed parts are spread by `conversion_share`, energy by meter. Scrap is the material, less
+    recovery, that a lost unit had taken up to its step; the conversion spent on it is in the other parts already,
+    which are all divided by premium kWh alone.
 
     Args:
         standard: planned volume, losses, energy and shares.
         rates: cost rates.
-        tariff: priced at its mean, for a flat load.
+        tariff: priced for a flat load, its demand charge included.
         operators: on the line at any hour.
         capacity_kwh: energy of one cell.
 
@@ -159,13 +165,12 @@ def standard_cost_parts(
         "overhead": rates.overhead_usd_per_day / premium_kwh,
     }
     parts: dict[str, dict[str, float]] = {}
-    gathered_usd, passed = 0.0, 1.0
+    material_usd, passed = 0.0, 1.0
     for code, step in standard.steps.items():
         step_parts = {part: usd * step.conversion_share for part, usd in fixed.items()}
-        step_parts["energy"] = step.energy_kwh_per_kwh * tariff.mean_usd_per_kwh
-        material = rates.material_usd_per_cell.get(code, 0.0) * (1 - rates.scrap_recovery_ratio) / capacity_kwh
-        gathered_usd += material + sum(step_parts.values())
-        step_parts["scrap"] = gathered_usd * passed * step.loss_ratio / standard.premium_ratio
+        step_parts["energy"] = step.energy_kwh_per_kwh * tariff.flat_usd_per_kwh
+        material_usd += rates.material_usd_per_cell.get(code, 0.0) * (1 - rates.scrap_recovery_ratio) / capacity_kwh
+        step_parts["scrap"] = material_usd * passed * step.loss_ratio / standard.premium_ratio
         passed *= 1 - step.loss_ratio
         parts[code] = step_parts
     return parts

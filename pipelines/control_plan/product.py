@@ -90,4 +90,4 @@ class ActionPolicy(Model):
     reverts_after_s: float | None = None
 
 
-ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route_cell"]
+ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.control_plan.economics import Tariff
+from pipelines.control_plan.economics import Standard, Tariff, standard_cost_parts
 from pipelines.control_plan.errors import PlanError
 from pipelines.control_plan.site import Site, load_site
 
@@ -67,7 +67,23 @@ def test_standard_cost_by_hand(site: Site) -> None:
     assert site.standard_cost_usd_per_kwh["depreciation"] == pytest.approx(41000 / premium_kwh)
     price = (8 * 0.048 + 2 * 0.088 + 2 * 0.132 + 4 * 0.088 + 5 * 0.132 + 3 * 0.088) / 24
     energy = sum(step.energy_kwh_per_kwh for step in site.standard.steps.values())
-    assert site.standard_cost_usd_per_kwh["energy"] == pytest.approx(price * energy)
+    assert site.standard_cost_usd_per_kwh["energy"] == pytest.approx((price + 5.8 / 730) * energy)
+
+
+def test_scrap_is_the_material_lost_less_recovery(site: Site) -> None:
+    """Of 100 cells of 1 kWh 10 are lost with 10 US$ in each, then 45 with 14 in each; half of it comes back."""
+    step = {**site.standard.steps["stacking"].model_dump(), "energy_kwh_per_kwh": 0}
+    steps = {
+        "stacking": {**step, "loss_ratio": 0.1, "conversion_share": 1},
+        "grading": {**step, "loss_ratio": 0.5, "conversion_share": 0},
+    }
+    standard = Standard(cells_per_day=100, work_orders_per_day={}, steps=steps, source_tag="C")
+    changes = {"material_usd_per_cell": {"stacking": 10, "grading": 4}, "scrap_recovery_ratio": 0.5}
+    rates = site.cost_rates.model_copy(update=changes)
+    parts = standard_cost_parts(standard, rates, site.tariff, operators=0, capacity_kwh=1)
+    assert parts["stacking"]["scrap"] == pytest.approx(10 * 10 / 2 / 45)
+    assert parts["grading"]["scrap"] == pytest.approx(45 * 14 / 2 / 45)
+    assert parts["stacking"]["consumables"] == pytest.approx(100 * rates.consumables_usd_per_cell / 45)
 
 
 def test_cost_to_come_falls_along_the_chain(site: Site) -> None:
