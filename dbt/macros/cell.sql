@@ -3,7 +3,7 @@
 {#- The feed of a cell that names the lot of a material, or none: then it comes with the electrodes. -#}
 {% macro lot_feed(material) -%}
     {%- for feed in ('mes__stacking', 'mes__assembly', 'mes__filling') -%}
-        {%- if (material ~ '_lot_id') in (var('plan').feeds[feed].columns | map(attribute='name')) -%}
+        {%- if (material ~ '_lot_id') in (site_plan().feeds[feed].columns | map(attribute='name')) -%}
             {{ return(feed) }}
         {%- endif -%}
     {%- endfor -%}
@@ -28,7 +28,7 @@
 
 {#- Materials that the plan has characteristics of. -#}
 {% macro tested_materials() -%}
-    {{ return(var('plan').codes.lims__material_result | map(attribute='variant') | unique | list) }}
+    {{ return(site_plan().codes.lims__material_result | map(attribute='variant') | unique | list) }}
 {%- endmacro %}
 
 {#- Metres on the mother roll of a stretch given on the daughter roll, whose zero is its outer end when flipped. -#}
@@ -59,8 +59,8 @@
 {% macro columns_before(step) -%}
     {%- set order = step_order(step) | int -%}
     {{ return(
-        (var('plan').cell_ids | selectattr('order', 'lt', order) | list)
-        + (var('plan').cell | selectattr('order', 'lt', order) | list)
+        (site_plan().cell_ids | selectattr('order', 'lt', order) | list)
+        + (site_plan().cell | selectattr('order', 'lt', order) | list)
     ) }}
 {%- endmacro %}
 
@@ -94,14 +94,14 @@ where {{ step }}_at is not null
     took of what is standard, energy at the tariff of its hours, retests, and the value lost with what is no A grade.
 -#}
 {% macro activity_usd(step) -%}
-    {%- set cost = var('plan').cost -%}
+    {%- set cost = site_plan().cost -%}
     {%- set driver = cost.hours_drivers.get(step) -%}
     {{ cost.activity_usd_per_cell.get(step, 0.0) }}::double
     {%- if driver %} * coalesce("{{ driver.code }}" / {{ driver.nominal }}, 1.0){% endif %}
 {%- endmacro %}
 
 {% macro energy_usd(step, from_moment, to_moment) -%}
-    {%- set cost = var('plan').cost -%}
+    {%- set cost = site_plan().cost -%}
     {%- set driver = cost.charge_drivers.get(step) -%}
     {{ cost.energy_kwh_per_cell.get(step, 0.0) }}::double * ({{ mean_tariff(from_moment, to_moment) }})
     {%- if driver %} * coalesce("{{ driver.code }}" / {{ driver.nominal }}, 1.0){% endif %}

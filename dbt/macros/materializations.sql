@@ -8,9 +8,7 @@
 -#}
 {% materialization by_day, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}
-    {%- set existing = load_cached_relation(this) -%}
-    {%- set days = rebuild_days() -%}
-    {%- if existing is not none and not existing.is_table -%}{%- do adapter.drop_relation(existing) -%}{%- endif -%}
+    {%- set days = noted_days(sql) -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- if days is none -%}
         {%- do create_empty(target, sql) -%}
@@ -37,7 +35,7 @@
 -#}
 {% materialization series_by_day, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}
-    {%- set days = rebuild_days() -%}
+    {%- set days = noted_days(sql) -%}
     {%- set feed = config.get('feed') -%}
     {%- set raw = source('raw', feed) -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -63,7 +61,7 @@
 {% endmaterialization %}
 
 {% macro insert_series_day(target, sql, feed, raw, day) -%}
-    {%- set keys = quoted(var('plan')['feeds'][feed]['keys']) -%}
+    {%- set keys = quoted(site_plan()['feeds'][feed]['keys']) -%}
     {%- set doubled -%}
         select {{ keys }} from {{ raw }} where production_day = date '{{ day }}' group by all having count(*) > 1
     {%- endset -%}
@@ -85,7 +83,6 @@
 {#- lake_view: a view that is only replaced when its own SQL, a macro or the plan changed. -#}
 {% materialization lake_view, adapter='duckdb' %}
     {%- set target = this.incorporate(type='view') -%}
-    {%- set existing = load_cached_relation(this) -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- if last_build() is none -%}
         {%- if config.get('contract').enforced -%}{{ get_assert_columns_equivalent(sql) }}{%- endif -%}

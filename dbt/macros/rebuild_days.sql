@@ -10,33 +10,56 @@
 {% macro last_build() -%}
     {%- if not execute or flags.FULL_REFRESH -%}{{ return(none) }}{%- endif -%}
     {%- set rows = run_query(
-        "select build_no, up_to_batch_id, fingerprint from lake.ops.model_build where model = '" ~ this.identifier ~ "'"
+        "select build_no, up_to_batch_id, fingerprint from lake.ops.model_build where model = '" ~ this.identifier
+        ~ "' order by build_no desc limit 1"
     ).rows -%}
     {%- if rows | length == 0 or rows[0][2] != fingerprint() -%}{{ return(none) }}{%- endif -%}
-    {%- if load_cached_relation(this) is none -%}{{ return(none) }}{%- endif -%}
     {{ return({'build_no': rows[0][0] | int, 'up_to_batch_id': rows[0][1] | int}) }}
 {%- endmacro %}
 
 {#- Changes when the model's own SQL, a macro or the part of the plan that it reads changes. -#}
 {% macro fingerprint() -%}
-    {{ return(var('fingerprints', {}).get(this.identifier, 'unknown')) }}
+    {{ return(model_fingerprints().get(this.identifier, 'unknown')) }}
 {%- endmacro %}
 
 {#-
     Days to rebuild as a list of ISO dates; none stands for all of them. A model passes the macro of its config's
-    `days`, so that dbt sees at parse time which models the macro reads.
+    `days`, so that dbt sees at parse time which models the macro reads, and writes rebuild_note(days) into its SQL.
 -#}
 {% macro rebuild_days(days_macro=none) -%}
-    {%- if not execute and days_macro is not none -%}{%- do context[days_macro](0) -%}{%- endif -%}
+    {%- if not execute -%}
+        {%- if days_macro is not none -%}{%- do context[days_macro](0) -%}{%- endif -%}
+        {{ return(none) }}
+    {%- endif -%}
     {%- set built = last_build() -%}
     {%- if built is none -%}{{ return(none) }}{%- endif -%}
-    {%- set name = config.get('days') -%}
-    {%- if name is none -%}
-        {%- set query = feed_days(config.get('feed'), built.up_to_batch_id) -%}
+    {%- if days_macro is not none -%}
+        {%- set query = context[days_macro](built.build_no) -%}
+    {%- elif is_feed_unchanged(config.get('feed'), built.up_to_batch_id) -%}
+        {{ return([]) }}
     {%- else -%}
-        {%- set query = context[name](built.build_no) -%}
+        {%- set query = feed_days(config.get('feed'), built.up_to_batch_id) -%}
     {%- endif -%}
     {{ return(run_query("select production_day::varchar from (" ~ query ~ ") order by 1").columns[0].values() | list) }}
+{%- endmacro %}
+
+{#- The days as a comment at the head of the compiled SQL, for the materialization to read. -#}
+{% macro rebuild_note(days) -%}
+    /* rebuild {{ tojson(days) }} */
+{%- endmacro %}
+
+{% macro noted_days(sql) -%}
+    {%- set note = modules.re.search('/\* rebuild (.*?) \*/', sql) -%}
+    {%- if note is none -%}
+        {{ exceptions.raise_compiler_error("the model's SQL has no rebuild_note(days)") }}
+    {%- endif -%}
+    {{ return(fromjson(note.group(1))) }}
+{%- endmacro %}
+
+{% macro is_feed_unchanged(feed, batch_id) -%}
+    {{ return((run_query(
+        "select count(*) from lake.ops.affected_day where feed = '" ~ feed ~ "' and batch_id > " ~ batch_id
+    ).rows[0][0] | int) == 0) }}
 {%- endmacro %}
 
 {#-
@@ -45,7 +68,7 @@
 -#}
 {% macro feed_days(feed, batch_id) -%}
     {%- set raw = source('raw', feed) -%}
-    {%- set plan = var('plan')['feeds'][feed] -%}
+    {%- set plan = site_plan()['feeds'][feed] -%}
     {%- set affected -%}
         select production_day from lake.ops.affected_day where feed = '{{ feed }}' and batch_id > {{ batch_id }}
     {%- endset -%}
@@ -85,24 +108,17 @@
 {% macro log_build(days) -%}
     {%- set name = this.identifier -%}
     {%- set build_no = (run_query("select coalesce(max(build_no), 0) + 1 from lake.ops.model_build").rows[0][0]) | int -%}
-    {%- if days is none -%}
-        {%- call statement('forget_days') -%} delete from lake.ops.model_day where model = '{{ name }}' {%- endcall -%}
-        {%- if config.get('materialized') != 'lake_view' -%}
-            {%- call statement('log_days') -%}
-                insert into lake.ops.model_day
-                select '{{ name }}', production_day, {{ build_no }} from {{ this }} group by all
-            {%- endcall -%}
-        {%- endif -%}
-    {%- elif days | length > 0 -%}
-        {%- call statement('forget_days') -%}
-            delete from lake.ops.model_day where model = '{{ name }}' and {{ in_days('production_day', days) }}
-        {%- endcall -%}
+    {%- if config.get('materialized') != 'lake_view' -%}
         {%- call statement('log_days') -%}
-            insert into lake.ops.model_day values
+            insert into lake.ops.model_day
+            {% if days is none -%}
+            select '{{ name }}', production_day, {{ build_no }} from {{ this }} group by all
+            {%- else -%}
+            values
             {% for day in days -%} ('{{ name }}', date '{{ day }}', {{ build_no }}){{ ',' if not loop.last }} {% endfor %}
+            {%- endif %}
         {%- endcall -%}
     {%- endif -%}
-    {%- call statement('forget_build') -%} delete from lake.ops.model_build where model = '{{ name }}' {%- endcall -%}
     {%- call statement('log_build') -%}
         insert into lake.ops.model_build
         select '{{ name }}', {{ build_no }}, (select coalesce(max(batch_id), 0) from lake.ops.affected_day), '{{ fingerprint() }}'

@@ -1,14 +1,14 @@
 {#- Steps of the site with their order. -#}
 {% macro step_orders() -%}
     select * from (values
-        {%- for step in var('plan').steps %}
+        {%- for step in site_plan().steps %}
         ('{{ step.code }}', {{ step.order }}){{ ',' if not loop.last }}
         {%- endfor %}
     ) as steps (step_code, step_order)
 {%- endmacro %}
 
 {% macro step_order(code) -%}
-    {{ (var('plan').steps | selectattr('code', 'equalto', code) | first).order }}
+    {{ (site_plan().steps | selectattr('code', 'equalto', code) | first).order }}
 {%- endmacro %}
 
 {#- A number of US$ (or anything else) by step code, as a CASE over a column; 0 where the step has none. -#}
@@ -23,17 +23,17 @@
 
 {#- Local wall-clock time of a UTC moment. -#}
 {% macro local_time(moment) -%}
-    timezone('{{ var('plan').time_zone }}', timezone('UTC', {{ moment }}))
+    timezone('{{ site_plan().time_zone }}', timezone('UTC', {{ moment }}))
 {%- endmacro %}
 
 {#- Production day of a UTC moment: the local date, where the day starts at the site's day_starts_at. -#}
 {% macro production_day(moment) -%}
-    cast({{ local_time(moment) }} - interval {{ var('plan').day_start_s }} second as date)
+    cast({{ local_time(moment) }} - interval {{ site_plan().day_start_s }} second as date)
 {%- endmacro %}
 
 {#- Code of the shift that a UTC moment falls into; before the first one of a day it is still the last one. -#}
 {% macro shift_code(moment) -%}
-    {%- set shifts = var('plan').shifts | sort(attribute='start_s', reverse=true) -%}
+    {%- set shifts = site_plan().shifts | sort(attribute='start_s', reverse=true) -%}
     {%- set seconds -%} date_part('epoch', cast({{ local_time(moment) }} as time)) {%- endset -%}
     case
         {%- for shift in shifts %}
@@ -48,7 +48,7 @@
     stretch of time is the difference of two of them over its hours.
 -#}
 {% macro tariff_integral(moment) -%}
-    {%- set periods = var('plan').cost.tariff -%}
+    {%- set periods = site_plan().cost.tariff -%}
     {%- set ns = namespace(day=0.0) -%}
     {%- for period in periods -%}
         {%- set until = 24 if loop.last else periods[loop.index].from_hour -%}
@@ -78,7 +78,7 @@
 {#- Price in US$/kWh at a UTC moment. -#}
 {% macro tariff_at(moment) -%}
     case
-        {%- for period in var('plan').cost.tariff | sort(attribute='from_hour', reverse=true) %}
+        {%- for period in site_plan().cost.tariff | sort(attribute='from_hour', reverse=true) %}
         when date_part('hour', {{ local_time(moment) }}) >= {{ period.from_hour }} then {{ period.usd_per_kwh }}::double
         {%- endfor %}
     end
@@ -95,7 +95,7 @@
 {#- Machines of the site. -#}
 {% macro machine_dimension() -%}
     select * from (values
-        {%- for machine in var('plan').machines %}
+        {%- for machine in site_plan().machines %}
         ('{{ machine.machine_id }}', '{{ machine.machine_class }}', '{{ machine.step }}', '{{ machine.line }}'){{ ',' if not loop.last }}
         {%- endfor %}
     ) as machines (machine_id, machine_class, step_code, line_code)
@@ -104,7 +104,7 @@
 {#- Machines that count into OEE, with their ideal rate. -#}
 {% macro oee_machines() -%}
     select * from (values
-        {%- for machine in var('plan').oee %}
+        {%- for machine in site_plan().oee %}
         ('{{ machine.machine_id }}', '{{ machine.step }}', '{{ machine.rate_unit }}', {{ machine.ideal_rate_per_h }}::double){{ ',' if not loop.last }}
         {%- endfor %}
     ) as oee (machine_id, step_code, rate_unit, ideal_rate_per_h)
@@ -113,8 +113,8 @@
 {#- The line's bottleneck: of the steps that make whole cells, the first one with the lowest ideal rate. -#}
 {% macro bottleneck_step() -%}
     {%- set ns = namespace(step=none, rate=none) -%}
-    {%- for step in var('plan').steps -%}
-        {%- set rates = var('plan').oee | selectattr('step', 'equalto', step.code) | selectattr('rate_unit', 'equalto', 'cell')
+    {%- for step in site_plan().steps -%}
+        {%- set rates = site_plan().oee | selectattr('step', 'equalto', step.code) | selectattr('rate_unit', 'equalto', 'cell')
             | map(attribute='ideal_rate_per_h') | list -%}
         {%- if rates and (ns.rate is none or rates | sum < ns.rate) -%}
             {%- set ns.step = step.code -%}

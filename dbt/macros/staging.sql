@@ -5,10 +5,11 @@
     so that the same deliveries in any order give the same row.
 -#}
 {% macro stage(feed) -%}
-    {%- set plan = var('plan')['feeds'][feed] -%}
+    {%- set plan = site_plan()['feeds'][feed] -%}
     {%- set days = rebuild_days() -%}
     {%- set raw = source('raw', feed) -%}
     {%- set names = plan.columns | map(attribute='name') | list -%}
+{{ rebuild_note(days) }}
 with delivered as (
     select {{ quoted(names) }}, production_day
     from {{ raw }}
@@ -42,9 +43,9 @@ where {{ in_days('newest.production_day', days) }}
 {%- endmacro %}
 
 {% macro staged_column(feed, column) -%}
-    {%- if var('plan')['feeds'][feed].shape == 'long' and column.name == 'value' -%}
+    {%- if site_plan()['feeds'][feed].shape == 'long' and column.name == 'value' -%}
         newest.value * unit.factor as value
-    {%- elif var('plan')['feeds'][feed].shape == 'long' and column.name == 'unit_code' -%}
+    {%- elif site_plan()['feeds'][feed].shape == 'long' and column.name == 'unit_code' -%}
         unit.unit_code
     {%- else -%}
         cast(newest."{{ column.name }}" as {{ column.type }}) as "{{ column.name }}"
@@ -55,7 +56,7 @@ where {{ in_days('newest.production_day', days) }}
 {% macro unit_factors(feed) -%}
     select *
     from (values
-        {%- for row in var('plan')['feeds'][feed].units %}
+        {%- for row in site_plan()['feeds'][feed].units %}
         ('{{ row.code }}', '{{ row.given }}', '{{ row.unit }}', {{ row.factor }}){{ ',' if not loop.last }}
         {%- endfor %}
     ) as factors (characteristic_code, given_unit_code, unit_code, factor)
@@ -63,8 +64,9 @@ where {{ in_days('newest.production_day', days) }}
 
 {#- A series as it was delivered; series_by_day takes care of what came twice. -#}
 {% macro stage_series(feed) -%}
+{{ rebuild_note(rebuild_days()) }}
 select
-    {%- for column in var('plan')['feeds'][feed].columns %}
+    {%- for column in site_plan()['feeds'][feed].columns %}
     cast("{{ column.name }}" as {{ column.type }}) as "{{ column.name }}",
     {%- endfor %}
     production_day

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,21 @@ from pipelines.lake.home import Home
 _QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_NO_PRINT": "1"}
 
 
-@dataclass
-class _Parsed:
-    """A parsed project: its hash, and the manifest in the form in which each call gets its own copy."""
-
-    hash: str
-    packed: bytes
-
-
-_parsed: dict[Path, _Parsed] = {}
+# The manifest of each project that this process has parsed, with the project's hash.
+_parsed: dict[Path, tuple[str, Any]] = {}
 
 
 def manifest(home: Home, project: Project) -> Any:
-    """The manifest of a project, parsed if it is not yet; each call gets its own, since a run writes into it."""
-    from dbt.contracts.graph.manifest import Manifest
+    """The manifest of a project, parsed once a process unless the project changes.
 
+    It is handed to one call after the other, as dbt allows; no model is ephemeral, so nothing of a run stays in it.
+    """
     held = _parsed.get(project.folder)
-    if held is None or held.hash != project.hash:
+    if held is None or held[0] != project.hash:
         result = call(home, project, ["parse"], manifest=None)
-        held = _parsed[project.folder] = _Parsed(project.hash, result.result.to_msgpack())
+        held = _parsed[project.folder] = (project.hash, result.result)
         (home.dbt_dir / "target" / "project_hash").write_text(project.hash, encoding="utf-8")
-    return Manifest.from_msgpack(held.packed)
+    return held[1]
 
 
 def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -> Any:

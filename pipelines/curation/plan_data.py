@@ -1,4 +1,4 @@
-"""What the dbt project needs to know of a site, as plain data: `vars: plan` of the project that runs."""
+"""What the dbt project needs to know of a site, as plain data: the macro `site_plan()` of the project that runs."""
 
 from __future__ import annotations
 

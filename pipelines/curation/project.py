@@ -1,6 +1,6 @@
 """The dbt project as it runs: a copy of `dbt/` in the instance's folder, completed for the site.
 
-The copy holds the site's plan as a variable, its sources and contracts, so that a new site needs no SQL. Files are only
+The copy holds the site's plan as a macro, its sources and contracts, so that a new site needs no SQL. Files are only
 written when they differ: dbt's partial parse and a manifest in memory then stay good.
 """
 
@@ -22,7 +22,7 @@ from pipelines.lake.home import Home
 
 # Macros that a staging model is made with; a change of any other leaves staging as it is.
 STAGING_MACROS = ("names.sql", "rebuild_days.sql", "materializations.sql", "staging.sql")
-_SOURCES = ("models/**/*.sql", "models/exposures.yml", "macros/*.sql", "tests/**/*.sql")
+_SOURCES = ("dbt_project.yml", "contracts/*.yml", "models/**/*.sql", "models/exposures.yml", "macros/*.sql", "tests/**/*.sql")
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,14 @@ class Project:
     Attributes:
         folder: where it lies.
         hash: changes with any of its files, the plan included.
-        domains: `domain` of each model by its name.
     """
 
     folder: Path
     hash: str
+
+
+# Projects that this process has written, with the state of what they were written from.
+_ready: dict[Path, tuple[object, Project]] = {}
 
 
 def prepare(home: Home, site: Site) -> Project:
@@ -46,18 +49,20 @@ def prepare(home: Home, site: Site) -> Project:
         home: the instance.
         site: the site whose plan completes the project.
     """
-    files = {
-        path.relative_to(PROJECT): path.read_text(encoding="utf-8")
-        for pattern in _SOURCES
-        for path in sorted(PROJECT.glob(pattern))
-    }
+    sources = [path for pattern in _SOURCES for path in sorted(PROJECT.glob(pattern))]
+    state = (home.dbt_dir, site.hash, tuple((path, path.stat().st_mtime_ns) for path in sources))
+    if (ready := _ready.get(home.dbt_dir)) is not None and ready[0] == state and ready[1].folder.is_dir():
+        return ready[1]
+    files = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in sources}
     files |= schema_files(site)
-    files[Path("dbt_project.yml")] = _project_file(site, files)
+    files[Path("macros/plan.sql")] = _plan_macros(plan_data_of(site), files)
     folder = home.dbt_dir / "project"
     write(folder, files)
     _remove_strays(folder, files)
     write(home.dbt_dir, {Path("profiles.yml"): _profile(home)})
-    return Project(folder, _hash(*(f"{path}\n{content}" for path, content in sorted(files.items()))))
+    project = Project(folder, _hash(*(f"{path}\n{content}" for path, content in sorted(files.items()))))
+    _ready[home.dbt_dir] = (state, project)
+    return project
 
 
 def _remove_strays(folder: Path, files: dict[Path, str]) -> None:
@@ -73,12 +78,16 @@ def _hash(*parts: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _project_file(site: Site, files: dict[Path, str]) -> str:
-    project: dict[str, Any] = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
-    plan = plan_data_of(site)
-    project["vars"] = {"cellworks": {"plan": plan, "fingerprints": _fingerprints(plan, files)}}
-    # JSON is YAML, and is read and written many times faster.
-    return json.dumps(project, indent=1)
+def _plan_macros(plan: dict[str, Any], files: dict[Path, str]) -> str:
+    """Two macros that give the plan and the models' fingerprints.
+
+    A variable of the project would do the same, but dbt reads its project file three times a call.
+    """
+    given = {"site_plan": plan, "model_fingerprints": _fingerprints(plan, files)}
+    return "".join(
+        f"{{% macro {name}() %}}{{{{ return(fromjson({json.dumps(json.dumps(data))})) }}}}{{% endmacro %}}\n"
+        for name, data in given.items()
+    )
 
 
 def _fingerprints(plan: dict[str, Any], files: dict[Path, str]) -> dict[str, str]:

@@ -46,15 +46,14 @@ def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = Fa
     start = time.perf_counter()
     with writer_lock(home, f"curate {layer} {domain}"):
         project = prepare(home, site)
+        # The connection stays open beside dbt's own: opening one reads the whole catalogue.
         with writer(home, why=f"curate {layer} {domain}") as con:
             tables.ensure(con, site)
             if not full and tables.is_unchanged(con, layer, domain, project.hash):
                 return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
-        parsed = manifest(home, project)
-        models = _selected(parsed, layer, domain)
-        inputs = _inputs(parsed, models, layer)
-        result = call(home, project, _build_arguments(layer, domain, full=full), manifest=parsed)
-        with writer(home, why=f"curate {layer} {domain}") as con:
+            parsed = manifest(home, project)
+            inputs = _inputs(parsed, _selected(parsed, layer, domain), layer)
+            result = call(home, project, _build_arguments(layer, domain, full=full), manifest=parsed)
             built, tests = _results(con, result.result)
             is_passed = bool(result.success)
             tables.record(con, layer, domain, project.hash, is_passed=is_passed, inputs=inputs)
@@ -74,6 +73,7 @@ def _check(layer: str, domain: str) -> None:
 def _build_arguments(layer: Layer, domain: str, *, full: bool) -> list[str]:
     selected = [f"tag:domain:{domain},path:models/{folder}" for folder in FOLDERS[layer]]
     arguments = ["build", "--select", *selected, "--indirect-selection", "buildable", "--no-write-json"]
+    arguments.append("--no-populate-cache")
     return [*arguments, "--full-refresh"] if full else arguments
 
 

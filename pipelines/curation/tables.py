@@ -8,15 +8,16 @@ from pipelines.control_plan.site import Site
 from pipelines.lake.connection import transaction
 from pipelines.lake.sql import quote_identifier
 
+MANY_NOTES = 20_000
 TABLES: dict[str, dict[str, str]] = {
-    # One row per model: number of its newest build, and what it had seen.
+    # One row per build of a model, and what it had seen; the newest counts.
     "model_build": {
         "model": "VARCHAR NOT NULL",
         "build_no": "BIGINT NOT NULL",
         "up_to_batch_id": "BIGINT NOT NULL",
         "fingerprint": "VARCHAR NOT NULL",
     },
-    # One row per model and production day: the build that wrote the day last.
+    # Which production days a build wrote.
     "model_day": {"model": "VARCHAR NOT NULL", "production_day": "DATE NOT NULL", "build_no": "BIGINT NOT NULL"},
     # One row per layer and domain: what its newest run had seen, and whether all tests passed.
     "curation": {
@@ -89,6 +90,19 @@ def is_unchanged(con: DuckDBPyConnection, layer: str, domain: str, project_hash:
     return bool(row and row[0])
 
 
+def _forget_old_builds(con: DuckDBPyConnection) -> None:
+    """Drop the notes of builds that every model has seen the effects of, once there are many."""
+    row = con.execute("SELECT count(*) FROM lake.ops.model_day").fetchone()
+    if row is None or row[0] < MANY_NOTES:
+        return
+    oldest = "(SELECT min(newest) FROM (SELECT max(build_no) AS newest FROM lake.ops.model_build GROUP BY model))"
+    con.execute(f"DELETE FROM lake.ops.model_day WHERE build_no < {oldest}")
+    con.execute(
+        "DELETE FROM lake.ops.model_build b WHERE build_no < "
+        "(SELECT max(build_no) FROM lake.ops.model_build n WHERE n.model = b.model)"
+    )
+
+
 def record(
     con: DuckDBPyConnection, layer: str, domain: str, project_hash: str, *, is_passed: bool, inputs: list[str]
 ) -> None:
@@ -109,3 +123,4 @@ def record(
             "lake.ops.model_build), (SELECT coalesce(max(batch_id), 0) FROM lake.ops.affected_day), ?",
             [layer, domain, project_hash, is_passed, inputs],
         )
+        _forget_old_builds(con)

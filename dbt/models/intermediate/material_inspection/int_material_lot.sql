@@ -11,7 +11,7 @@ select
     lot.production_day,
     result.result_count,
     result.result_known_at,
-    {%- for row in var('plan').codes.lims__material_result %}
+    {%- for row in site_plan().codes.lims__material_result %}
     result."{{ row.code }}",
     {%- endfor %}
     greatest(lot.known_at, result.result_known_at) as all_known_at
@@ -19,7 +19,7 @@ from {{ ref('stg_erp__material_lot') }} as lot
 left join (
     select
         material_lot_id,
-        {%- for row in var('plan').codes.lims__material_result %}
+        {%- for row in site_plan().codes.lims__material_result %}
         avg(value) filter (where characteristic_code = '{{ row.code }}') as "{{ row.code }}",
         {%- endfor %}
         count(*) as result_count,

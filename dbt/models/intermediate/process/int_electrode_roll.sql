@@ -1,5 +1,5 @@
 -- A daughter roll with all that it was made by: slitting and notching, calendering, coating, laboratory, mixing, lots.
-{%- set electrode = var('plan').electrode %}
+{%- set electrode = site_plan().electrode %}
 select
     daughter.daughter_roll_id,
     daughter.electrode_code,
@@ -17,7 +17,7 @@ select
     daughter.notcher_id,
     batch.active_material_lot_id,
     mother.foil_lot_id,
-    {%- for material in var('plan').materials %}
+    {%- for material in site_plan().materials %}
     coalesce(
         lot."{{ material }}_lot_id",
         case when active.material_code = '{{ material }}' then batch.active_material_lot_id end,

@@ -1,4 +1,4 @@
-{%- set codes = var('plan').codes.lims__roll_result %}
+{%- set codes = site_plan().codes.lims__roll_result %}
 {%- set names = codes | map(attribute='name') | unique | list %}
 select
     mother_roll_id,

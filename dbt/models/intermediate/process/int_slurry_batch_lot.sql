@@ -1,7 +1,7 @@
 -- The lot of each material that a batch holds most of; a batch may be fed from two lots when one runs out.
 select
     slurry_batch_id,
-    {%- for material in var('plan').materials %}
+    {%- for material in site_plan().materials %}
     max_by(material_lot_id, (mass_kg, material_lot_id))
         filter (where material_code = '{{ material }}') as "{{ material }}_lot_id",
     {%- endfor %}

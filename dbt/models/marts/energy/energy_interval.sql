@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('same_days') %}
 
+{{ rebuild_note(days) }}
 select
     meter.meter_id,
     meter.event_at as interval_at,

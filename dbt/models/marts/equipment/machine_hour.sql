@@ -1,8 +1,9 @@
 {{ config(days='machine_hour_days') }}
 
 {%- set days = rebuild_days('machine_hour_days') %}
-{%- set names = var('plan').machine_hour %}
+{%- set names = site_plan().machine_hour %}
 
+{{ rebuild_note(days) }}
 with hours as (
     select
         machine_id,

@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('machine_hour_label_days') %}
 
+{{ rebuild_note(days) }}
 -- A machine that stands still after a breakdown is not about to fail: such hours carry no label.
 with breakdown as (
     select machine_id, work_order_id, failure_mode_code, opened_at, closed_at, known_at

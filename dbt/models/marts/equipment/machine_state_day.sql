@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('same_days') %}
 
+{{ rebuild_note(days) }}
 -- Times after ISO 22400-2 from PackML states: Execute is actual production time; Stopped is planned, so what remains
 -- is planned busy time; Held and Aborted are the machine's own losses, Suspended those of its neighbours.
 with state as (

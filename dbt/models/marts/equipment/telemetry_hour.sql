@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('same_days') %}
 
+{{ rebuild_note(days) }}
 select
     control_point_no,
     date_trunc('hour', event_at) as hour_at,

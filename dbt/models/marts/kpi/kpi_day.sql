@@ -1,8 +1,9 @@
 {{ config(days='kpi_days') }}
 
 {%- set days = rebuild_days('kpi_days') %}
-{%- set cost = var('plan').cost %}
+{%- set cost = site_plan().cost %}
 
+{{ rebuild_note(days) }}
 -- Cells of the stacking day. Its cohort is complete when the fate of (nearly) all of them is known: a record that
 -- never comes must not hold back the KPI for ever.
 with cohort as (
@@ -13,9 +14,9 @@ with cohort as (
         count(*) filter (where grade_code is not null) as cells_graded,
         count(*) filter (where is_premium) as cells_premium,
         count(*) filter (where scrapped_step_code is not null and grade_code is null) as cells_scrapped,
-        count(*) filter (where final_grade_code in ({{ literals(var('plan').grades.scrap) }})) as cells_graded_scrap,
+        count(*) filter (where final_grade_code in ({{ literals(site_plan().grades.scrap) }})) as cells_graded_scrap,
         sum(case
-            when final_grade_code in ({{ literals(var('plan').grades.scrap) }})
+            when final_grade_code in ({{ literals(site_plan().grades.scrap) }})
                 then {{ cost.lost_material_usd_per_cell.grading }}
             when final_grade_code is null and scrapped_step_code is not null
                 then {{ by_step('scrapped_step_code', cost.lost_material_usd_per_cell) }}

@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('material_lot_days') %}
 
+{{ rebuild_note(days) }}
 select
     material_lot_id,
     production_day,
@@ -10,7 +11,7 @@ select
     production_lot_code,
     received_at,
     quantity_kg,
-    {%- for row in var('plan').codes.lims__material_result %}
+    {%- for row in site_plan().codes.lims__material_result %}
     "{{ row.code }}",
     {%- endfor %}
     result_count,

@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('daughter_roll_days') %}
 
+{{ rebuild_note(days) }}
 select
     roll.daughter_roll_id,
     roll.production_day,
@@ -17,7 +18,7 @@ select
     roll.notcher_id,
     roll.knife_id,
     roll.event_at as ended_at,
-    {%- for name in var('plan').electrode.mes__daughter_roll %}
+    {%- for name in site_plan().electrode.mes__daughter_roll %}
     roll."{{ name }}",
     {%- endfor %}
     scrap.step_code as scrapped_step_code,

@@ -1,8 +1,9 @@
 {{ config(days='mother_roll_days') }}
 
 {%- set days = rebuild_days('mother_roll_days') %}
-{%- set electrode = var('plan').electrode %}
+{%- set electrode = site_plan().electrode %}
 
+{{ rebuild_note(days) }}
 select
     roll.mother_roll_id,
     roll.production_day,

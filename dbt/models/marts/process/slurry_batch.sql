@@ -2,6 +2,7 @@
 
 {%- set days = rebuild_days('slurry_batch_days') %}
 
+{{ rebuild_note(days) }}
 select
     batch.slurry_batch_id,
     batch.production_day,
@@ -11,12 +12,12 @@ select
     batch.started_at,
     batch.event_at as ended_at,
     batch.active_material_lot_id,
-    {%- for material in var('plan').materials %}
+    {%- for material in site_plan().materials %}
     lot."{{ material }}_lot_id",
     {%- endfor %}
     lot.material_lot_count,
     lot.material_mass_kg,
-    {%- for name in var('plan').electrode.mes__slurry_batch %}
+    {%- for name in site_plan().electrode.mes__slurry_batch %}
     batch."{{ name }}",
     {%- endfor %}
     scrap.step_code as scrapped_step_code,

@@ -1,10 +1,11 @@
 {{ config(days='cell_days', partitioned=true) }}
 
-{%- set plan = var('plan') %}
+{%- set plan = site_plan() %}
 {%- set cost = plan.cost %}
 {%- set days = rebuild_days('cell_days') %}
 {%- set tested = tested_materials() %}
 
+{{ rebuild_note(days) }}
 with genealogy as (
     select
         mes__stacking.cell_id,
