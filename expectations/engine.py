@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MEMORY_LIMIT = "320MB"  # what does not fit goes to disk; a process with the library loaded then stays below 500 MB
 PROFILES = "profiles"
+_CATALOGUE = "__ducklake_metadata_lake"  # DuckLake attaches its catalogue beside the lake, under this name
 _QUIET = ("great_expectations", "great_expectations.expectations.core.expect_column_values_to_be_of_type")
 
 
@@ -63,6 +64,7 @@ class Engine:
         )
         for engine in (self._source.get_engine(), self._source.get_execution_engine().engine):
             _buffer_rows(engine)
+            self._reflect_quickly(engine.dialect)
         self._lock = threading.Lock()
         self.startup_seconds = time.perf_counter() - started
 
@@ -70,6 +72,26 @@ class Engine:
         from duckdb_sqlalchemy import ConnectionWrapper
 
         return ConnectionWrapper(self._con.cursor())
+
+    def _reflect_quickly(self, dialect: Any) -> None:
+        """Read a batch's columns by DESCRIBE.
+
+        The dialect's own reflection lists every table and view of every attached catalogue: 20 to 250 ms a batch.
+        """
+        from sqlalchemy import types
+
+        def get_columns(_con: Any, table_name: str, schema: str | None = None, **_: Any) -> list[dict[str, Any]]:
+            relation = quote_relation(f"{schema}.{table_name}" if schema else table_name)
+            described = self._con.execute(f"DESCRIBE {relation}").fetchall()
+            kinds = {row[0]: getattr(types, row[1].upper(), types.NullType) for row in described}
+            return [
+                {"name": name, "type": kind(), "nullable": True, "default": None} for name, kind in kinds.items()
+            ]
+
+        def get_pk_constraint(*_: Any, **__: Any) -> dict[str, Any]:
+            return {"constrained_columns": [], "name": None}
+
+        dialect.get_columns, dialect.get_pk_constraint = get_columns, get_pk_constraint
 
     @contextlib.contextmanager
     def attached(self, home: Home, snapshot: int | None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -155,16 +177,44 @@ def is_warm() -> bool:
     return warm_engine.cache_info().currsize > 0
 
 
-def columns_of_lake(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """`schema.table` -> column -> DuckDB type, of everything in the attached lake."""
-    found: dict[str, dict[str, str]] = {}
-    rows = con.execute(
-        "SELECT schema_name || '.' || table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = 'lake' ORDER BY ALL"
-    ).fetchall()
-    for relation, column, data_type in rows:
-        found.setdefault(relation, {})[column] = data_type
-    return found
+class LakeColumns(Mapping[str, Mapping[str, str]]):
+    """`schema.table` -> column -> DuckDB type, of the attached lake; a table is described when it is asked for.
+
+    DuckDB's own lists of tables and columns would bind every view and count every table: up to a second.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, snapshot: int | None) -> None:
+        self._con = con
+        at = "end_snapshot IS NULL"
+        if snapshot is not None:
+            at = f"begin_snapshot <= {snapshot} AND (end_snapshot IS NULL OR end_snapshot > {snapshot})"
+        relations = " UNION ALL ".join(
+            f"SELECT schema_id, {kind}_name AS name FROM {_CATALOGUE}.ducklake_{kind} WHERE {at}"
+            for kind in ("table", "view")
+        )
+        found = con.execute(
+            f"SELECT schema_name || '.' || name FROM ({relations}) "
+            f"JOIN (SELECT schema_id, schema_name FROM {_CATALOGUE}.ducklake_schema WHERE {at}) USING (schema_id)"
+        ).fetchall()
+        self._relations = dict.fromkeys(str(row[0]) for row in found)
+        self._described: dict[str, dict[str, str]] = {}
+
+    def __getitem__(self, relation: str) -> Mapping[str, str]:
+        if relation not in self._relations:
+            raise KeyError(relation)
+        if relation not in self._described:
+            rows = self._con.execute(f"DESCRIBE {quote_relation(f'lake.{relation}')}").fetchall()
+            self._described[relation] = {str(row[0]): str(row[1]) for row in rows}
+        return self._described[relation]
+
+    def __contains__(self, relation: object) -> bool:
+        return relation in self._relations
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._relations)
+
+    def __len__(self) -> int:
+        return len(self._relations)
 
 
 def _buffer_rows(engine: Any) -> None:

@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 
 from great_expectations.compatibility.sqlalchemy import sqlalchemy as sa
 from great_expectations.core.metric_domain_types import MetricDomainTypes
-from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
+from great_expectations.core.metric_function_types import MetricPartialFunctionTypes, MetricPartialFunctionTypeSuffixes
 from great_expectations.execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation, render_suite_parameter_string
-from great_expectations.expectations.metrics.metric_provider import metric_partial
+from great_expectations.expectations.metrics.metric_provider import metric_partial, metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.render import RenderedStringTemplateContent
 from great_expectations.render.components import LegacyRendererType
 from great_expectations.render.renderer.renderer import renderer
+from great_expectations.validator.metric_configuration import MetricConfiguration
 
 _AGGREGATE = {
     "engine": SqlAlchemyExecutionEngine,
@@ -26,7 +27,41 @@ _AGGREGATE = {
 }
 
 
-class ShareUnsatisfied(TableMetricProvider):  # type: ignore[misc]
+class BatchReady(TableMetricProvider):  # type: ignore[misc]
+    """Nothing but a step in the graph of metrics.
+
+    The library computes in one query what becomes computable at one time; with this step our aggregates become so
+    together with the counts behind its column expectations, and a table is read once instead of twice.
+    """
+
+    metric_name = "table.batch_ready"
+
+    @metric_value(engine=SqlAlchemyExecutionEngine)  # type: ignore[untyped-decorator]
+    def _sqlalchemy(cls, **_: Any) -> bool:  # noqa: N805
+        return True
+
+    @classmethod
+    def _get_evaluation_dependencies(cls, metric: Any, *_: Any, **__: Any) -> dict[str, MetricConfiguration]:
+        return _after("table.columns", metric)
+
+
+def _after(name: str, metric: Any) -> dict[str, MetricConfiguration]:
+    domain = {"batch_id": metric.metric_domain_kwargs.get("batch_id")}
+    return {name: MetricConfiguration(metric_name=name, metric_domain_kwargs=domain, metric_value_kwargs=None)}
+
+
+class _Aggregate(TableMetricProvider):  # type: ignore[misc]
+    """A metric that waits for `BatchReady`."""
+
+    @classmethod
+    def _get_evaluation_dependencies(cls, metric: Any, *rest: Any, **kwargs: Any) -> dict[str, MetricConfiguration]:
+        dependencies: dict[str, MetricConfiguration] = super()._get_evaluation_dependencies(metric, *rest, **kwargs)
+        if metric.metric_name.endswith(MetricPartialFunctionTypeSuffixes.AGGREGATE_FUNCTION.value):
+            dependencies |= _after("table.batch_ready", metric)
+        return dependencies
+
+
+class ShareUnsatisfied(_Aggregate):
     """Share of the rows on which an expression is false."""
 
     metric_name = "table.share_unsatisfied"
@@ -38,7 +73,7 @@ class ShareUnsatisfied(TableMetricProvider):  # type: ignore[misc]
         return sa.literal_column(sql), metric_domain_kwargs, {}
 
 
-class SqlAggregate(TableMetricProvider):  # type: ignore[misc]
+class SqlAggregate(_Aggregate):
     """Value of a SQL aggregate."""
 
     metric_name = "table.sql_aggregate"

@@ -26,7 +26,6 @@ from pipelines.control_plan.feeds import EVENT_AT, KNOWN_AT, Feed
 from pipelines.control_plan.site import Site
 from pipelines.lake.sql import quote_identifier, quote_literal
 
-_LIBRARY_TYPES = {"VARCHAR": "String", "FLOAT": "REAL"}  # names of the SQLAlchemy types that the library compares
 CONTINUOUS_H = 48.0
 
 
@@ -47,7 +46,7 @@ def raw_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Table
 def typed(column: str, duckdb_type: str) -> Iterator[Check]:
     """The column exists, and has its type."""
     yield exists(column)
-    yield of_type(column, _LIBRARY_TYPES.get(duckdb_type, duckdb_type))
+    yield of_type(column, duckdb_type)
 
 
 def rule_checks(rules: Iterable[RowRule]) -> Iterator[Check]:

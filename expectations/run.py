@@ -53,13 +53,13 @@ def run_suites(
     Raises:
         CellworksError: no lake, no such snapshot, layer or domain, or a wrong file of settings or suites.
     """
-    from expectations.engine import columns_of_lake, is_warm, warm_engine
+    from expectations.engine import LakeColumns, is_warm, warm_engine
 
     was_warm = is_warm()
     engine = warm_engine()
     started = time.perf_counter()
     with engine.attached(home, snapshot) as con:
-        facts = Facts(_now(con), columns_of_lake(con), window(site, layer, days))
+        facts = Facts(_now(con), LakeColumns(con, snapshot), window(site, layer, days))
         made = suites(site, layer, domain, facts)
         run = _Run(engine, con, site, layer, facts)
         tables = tuple(run.table(suite) for suite in made)
