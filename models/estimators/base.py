@@ -65,7 +65,7 @@ class Estimator(Protocol):
 
     library: str
 
-    def suggest(self, trial: Any, n_rows: int) -> dict[str, Any]:
+    def suggest(self, trial: Any) -> dict[str, Any]:
         """Parameters of a trial of the study."""
 
     def defaults(self) -> dict[str, Any]:

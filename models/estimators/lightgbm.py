@@ -19,13 +19,12 @@ class LightGBM:
 
     library = "lightgbm"
 
-    def suggest(self, trial: Any, n_rows: int) -> dict[str, Any]:
+    def suggest(self, trial: Any) -> dict[str, Any]:
         """See `Estimator`."""
-        most = max(6, min(200, n_rows // 20))
         return {
             "learning_rate": trial.suggest_float("lgb_learning_rate", 0.03, 0.3, log=True),
             "num_leaves": trial.suggest_int("lgb_num_leaves", 7, 95, log=True),
-            "min_data_in_leaf": trial.suggest_int("lgb_min_data_in_leaf", 5, most, log=True),
+            "min_data_in_leaf": trial.suggest_int("lgb_min_data_in_leaf", 5, 200, log=True),
             "feature_fraction": trial.suggest_float("lgb_feature_fraction", 0.4, 1.0),
             "bagging_fraction": trial.suggest_float("lgb_bagging_fraction", 0.6, 1.0),
             "lambda_l2": trial.suggest_float("lgb_lambda_l2", 1e-3, 30.0, log=True),

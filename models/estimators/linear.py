@@ -19,7 +19,7 @@ class Linear:
 
     library = "linear"
 
-    def suggest(self, trial: Any, n_rows: int) -> dict[str, Any]:  # noqa: ARG002 - same call for all
+    def suggest(self, trial: Any) -> dict[str, Any]:
         """See `Estimator`."""
         return {"strength": trial.suggest_float("linear_strength", 1e-2, 1e5, log=True)}
 

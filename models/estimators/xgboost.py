@@ -41,7 +41,7 @@ class XGBoost:
 
     library = "xgboost"
 
-    def suggest(self, trial: Any, n_rows: int) -> dict[str, Any]:  # noqa: ARG002 - same call for all
+    def suggest(self, trial: Any) -> dict[str, Any]:
         """See `Estimator`."""
         return {
             "learning_rate": trial.suggest_float("xgb_learning_rate", 0.03, 0.3, log=True),

@@ -88,7 +88,7 @@ class _Objective:
     def __call__(self, trial: Any) -> float:
         library = trial.suggest_categorical("library", list(self.estimators))
         estimator = self.estimators[library]
-        params = estimator.suggest(trial, len(self.folds[0].y))
+        params = estimator.suggest(trial)
         fits: list[Fit] = []
         losses: list[float] = []
         for place, fold in enumerate(self.folds):

@@ -29,14 +29,30 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def make_home(mlflow_template: Path) -> Callable[[Path], Home]:
+    """Makes a fresh instance below a folder."""
+
+    def make(folder: Path) -> Home:
+        made = Home(folder / "home").ensure()
+        target = Path(made.mlflow_uri.removeprefix("sqlite:///"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(mlflow_template, target)
+        return made
+
+    return make
+
+
 @pytest.fixture
-def home(tmp_path: Path, mlflow_template: Path) -> Home:
+def home(tmp_path: Path, make_home: Callable[[Path], Home]) -> Home:
     """A fresh instance."""
-    made = Home(tmp_path / "home").ensure()
-    target = Path(made.mlflow_uri.removeprefix("sqlite:///"))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(mlflow_template, target)
-    return made
+    return make_home(tmp_path)
+
+
+@pytest.fixture
+def own_ctx(home: Home) -> ModelContext:
+    """A context over files in a fresh instance, where `ctx` is shared."""
+    return ModelContext(home, n_threads=1)
 
 
 @pytest.fixture
@@ -46,7 +62,7 @@ def ctx(home: Home) -> ModelContext:
 
 
 def make_cells(rows: int = 1600, seed: int = 0, days: float = 30.0, noise: float = 0.6) -> dict[str, Any]:
-    """Rows of 40 lots over some days: three true causes, noise columns, a category, a constant, holes, labels a day late."""
+    """Rows of 40 lots over some days: three true causes, noise columns, a category, a constant, holes, late labels."""
     rng = np.random.default_rng(seed)
     lot = np.arange(rows) * 40 // rows
     time = START + (np.arange(rows) * days * 86_400_000_000 / rows).astype("timedelta64[us]")
@@ -116,13 +132,13 @@ def table_file(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cells() -> Callable[..., dict[str, Any]]:
     """See `make_cells`."""
     return make_cells
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def solution() -> Callable[..., PredictiveSpec]:
     """See `make_solution`."""
     return make_solution

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.context import ModelContext
 from models.drift.monitor import monitor
 from models.gates.judge import judge
 from models.registry.aliases import promote
@@ -100,7 +99,9 @@ def test_drifted_inputs_and_lost_skill_ask_for_retraining(ctx, table_file, cells
         "a_mm": np.where(moved, columns["a_mm"] + 3, columns["a_mm"]),
         "capacity_ah": np.where(moved, 2350 - columns["capacity_ah"], columns["capacity_ah"]),
     }
-    table_file({name: values[moved] if name != "empty" else values[: int(moved.sum())] for name, values in changed.items()})
+    table_file(
+        {name: values[moved] if name != "empty" else values[: int(moved.sum())] for name, values in changed.items()}
+    )
     score(spec, now)
     seen = monitor(spec, replace(ctx, as_of=later))
     assert "a_mm" in [each.name for each in seen.drifted_inputs]

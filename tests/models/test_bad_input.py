@@ -1,0 +1,90 @@
+"""What cannot be learnt is refused with the reason, and nothing half-done is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.gates.judge import judge
+from models.registry.client import open_client
+from models.scoring.score import score
+from models.train import train
+from pipelines.control_plan.errors import CellworksError
+
+
+def _refused(spec, ctx):
+    with pytest.raises(CellworksError) as caught:
+        train(spec, ctx)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.pop("is_premium"), "the target 'is_premium' is missing"),
+        (lambda c: c.update(is_premium=np.ones(800, dtype=bool)), "one class only: true"),
+        (lambda c: c.update(is_premium=pa.nulls(800, pa.bool_())), "every label missing"),
+        (lambda c: c.update(is_premium=pa.array([True, False] * 20 + [None] * 760)), "40 labelled rows of 800"),
+        (lambda c: c.update(is_premium=np.arange(800) % 3), "3 classes: 0, 1, 2"),
+        (lambda c: c.update(cell_id=np.repeat(c["cell_id"][:400], 2)), "do not name one row"),
+        (lambda c: c.pop("label_known_at"), "target.known_at 'label_known_at' is missing"),
+        (lambda c: c.pop("lot_id"), "split.group 'lot_id' is missing"),
+    ],
+)
+def test_a_table_that_cannot_be_learnt_is_refused(change, says, ctx, table_file, cells, solution):
+    columns = cells(800)
+    change(columns)
+    message = _refused(solution(table_file(columns), "binary"), ctx)
+    assert says in message
+
+
+def test_a_failed_run_is_marked_with_its_reason(ctx, table_file, cells, solution):
+    columns = cells(800) | {"is_premium": np.ones(800, dtype=bool)}
+    _refused(solution(table_file(columns), "binary"), ctx)
+    client = open_client(ctx)
+    experiment = client.get_experiment_by_name("finishing/cells")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert "one class only" in run.data.tags["failure"]
+
+
+@pytest.mark.parametrize("value", ["many", "unknown"])
+def test_numbers_that_are_text_are_refused_for_regression(value, ctx, table_file, cells, solution):
+    columns = cells(800) | {"capacity_ah": np.asarray([value] * 800)}
+    assert "numbers for task regression" in _refused(solution(table_file(columns), "regression"), ctx)
+
+
+def test_infinite_and_missing_numbers_are_survived(ctx, table_file, cells, solution):
+    columns = cells(800)
+    columns["a_mm"][::50] = np.inf
+    columns["b_um"][::40] = np.nan
+    columns["capacity_ah"][::30] = -np.inf
+    trained = train(solution(table_file(columns), "regression"), ctx)
+    assert np.isfinite(trained.metrics["rmse"].value)
+
+
+def test_mlflow_that_does_not_answer_leaves_the_lake_alone(ctx, table_file, cells, solution, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    away = replace(ctx, mlflow_uri=f"sqlite:///{tmp_path}/file/mlflow.sqlite")
+    spec = solution(table_file(cells(800)), "binary")
+    assert "MLflow does not answer" in _refused(spec, away)
+    nobody = replace(ctx, mlflow_uri="http://127.0.0.1:9")
+    assert "MLflow does not answer" in _refused(spec, nobody)
+    with pytest.raises(CellworksError, match="does not answer"):
+        score(spec, nobody)
+    assert not ctx.home.catalogue.exists()
+    assert train(spec, ctx).version == "1", "the next run recovers"
+
+
+def test_a_missing_version_and_file_are_told(ctx, solution):
+    assert "the table file is not there" in _refused(solution("nowhere.csv"), ctx)
+    with pytest.raises(CellworksError, match="no version 9"):
+        judge(solution("nowhere.csv"), ctx, "9")
+
+
+def test_an_unreadable_file_is_told(ctx, solution, tmp_path):
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 but not really")
+    assert "cannot be read" in _refused(solution(str(tmp_path / "broken.parquet")), ctx)

@@ -1,0 +1,152 @@
+"""Aliases: only cleared versions act, moves survive a kill at any step, rollback is audited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from models.gates.judge import judge
+from models.registry import aliases as moving
+from models.registry.aliases import promote, recover, rollback
+from models.registry.audit import open_moves
+from models.registry.client import open_client
+from models.registry.versions import aliases, champion, clearance, get_version, sign_override
+from models.scoring.score import score
+from models.train import train
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.connection import reader
+
+
+@pytest.fixture
+def two(ctx, table_file, cells, solution):
+    """Version 1 was champion, version 2 is; version 3 was never judged."""
+    spec = solution(
+        table_file(cells(800)), "regression", search={"trials": 1, "max_rounds": 20, "libraries": ["lightgbm"]}
+    )
+    for _ in range(2):
+        trained = train(spec, ctx)
+        assert promote(spec, ctx, judge(spec, ctx, trained)).alias == "champion"
+    train(spec, ctx)
+    return spec
+
+
+def _audit(home):
+    with reader(home) as con:
+        return con.execute(
+            "SELECT kind, phase, from_version, to_version, who FROM lake.ops.alias_audit ORDER BY written_at"
+        ).fetchall()
+
+
+def test_rollback_is_followed_audited_and_scored(two, ctx, later):
+    early = replace(ctx, as_of=later)
+    assert score(two, early).version == "2"
+    back = rollback(ctx.home, "cells", "Ana", "scrap rose")
+    assert (back.version, champion(ctx.home, "cells").version.number) == ("1", "1")
+    assert _audit(ctx.home)[-2:] == [("rollback", "intent", "2", "1", "Ana"), ("rollback", "done", "2", "1", "Ana")]
+    again = score(two, early)
+    assert (again.version, again.rows) == ("1", 800), "the former champion scores anew, without a restart"
+    forth = rollback(ctx.home, "finishing/cells", "Ana", "it was the gauge")
+    assert forth.version == "2"
+    assert score(two, early).rows == 800
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+def _killed_at(step, monkeypatch, client, work):
+    """Run some work that is killed before its step-th write; whether it was."""
+    calls = iter(range(100))
+
+    def fatal(write):
+        def wrapped(*arguments, **named):
+            if next(calls) == step:
+                raise Killed
+            return write(*arguments, **named)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "write_phase", fatal(moving.write_phase))
+        for name in ("set_registered_model_alias", "delete_registered_model_alias", "set_model_version_tag"):
+            patch.setattr(type(client), name, fatal(getattr(type(client), name)))
+        try:
+            work()
+        except Killed:
+            return True
+    return False
+
+
+def test_a_rollback_killed_between_any_two_steps_is_finished(two, ctx, monkeypatch):
+    client = open_client(ctx)
+    for step in range(6):
+        before = aliases(client, two.name)
+        was_killed = _killed_at(step, monkeypatch, client, lambda: rollback(ctx.home, "cells", "Ana", "test"))
+        assert was_killed == (step < 5), "intent, two aliases, one tag, done"
+        half = open_moves(ctx.home)
+        said = recover(ctx.home)
+        assert len(said) == len(half) == (1 if 0 < step < 5 else 0)
+        wanted = {"champion": before["previous"], "previous": before["champion"]}
+        now = aliases(client, two.name)
+        assert {name: now[name] for name in wanted} == ({name: before[name] for name in wanted} if step == 0 else wanted)
+        assert recover(ctx.home) == [], "recovering twice changes nothing"
+
+
+def test_a_move_to_a_version_that_lost_its_clearance_is_undone(two, ctx, monkeypatch):
+    client = open_client(ctx)
+
+    def killed(*_arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "_apply", killed)
+        with pytest.raises(Killed):
+            rollback(ctx.home, "cells", "Ana", "test")
+    client.set_model_version_tag(two.name, "1", "verdict", "failed")
+    assert "undid" in recover(ctx.home)[0]
+    assert aliases(client, two.name)["champion"] == "2"
+    assert _audit(ctx.home)[-1][1] == "undone"
+
+
+def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
+    client = open_client(ctx)
+    client.set_registered_model_alias(two.name, "champion", "3")
+    held = champion(ctx.home, "cells")
+    assert held.version.number == "2", "the last champion that was cleared"
+    assert "version 3" in held.alarm
+    report = score(two, replace(ctx, as_of=later))
+    assert (report.version, report.alarm) == ("2", held.alarm)
+    with reader(ctx.home) as con:
+        assert con.execute("SELECT solution FROM lake.ops.model_alarm").fetchall() == [("finishing/cells",)]
+
+
+def test_a_verdict_written_by_hand_or_a_swapped_booster_clears_nothing(two, ctx):
+    client = open_client(ctx)
+    real = get_version(client, two.name, "2")
+    for key in ("verdict", "verdict_seal"):
+        client.set_model_version_tag(two.name, "3", key, real.tags[key])
+    assert clearance(ctx.home, get_version(client, two.name, "3")) is None
+    booster = real.bundle / "booster_0.txt"
+    booster.write_text(booster.read_text() + "\n")
+    assert clearance(ctx.home, real) is None
+    assert champion(ctx.home, "cells").version.number == "1"
+
+
+def test_a_signed_override_clears_and_an_edited_one_does_not(two, ctx):
+    client = open_client(ctx)
+    with pytest.raises(CellworksError, match="name and a reason"):
+        sign_override(ctx.home, two.name, "3", "", "because")
+    sign_override(ctx.home, two.name, "3", "Ana", "trial on line 2")
+    client.set_registered_model_alias(two.name, "champion", "3")
+    assert champion(ctx.home, "cells").version.number == "3"
+    client.set_model_version_tag(two.name, "3", "override_by", "Bob")
+    assert champion(ctx.home, "cells").version.number == "2"
+
+
+def test_a_solution_without_versions_has_no_champion(ctx, solution):
+    assert champion(ctx.home, "cells") is None
+    assert score(solution("nothing.csv"), ctx).skipped == "there is no champion yet"
+    with pytest.raises(CellworksError, match="nothing to roll"):
+        rollback(ctx.home, "cells", "Ana", "test")
+    assert recover(ctx.home) == []
