@@ -17,6 +17,7 @@ ROWS = "{rows}"  # stands for the relation under check inside an expression
 WHOLE = "{whole}"  # stands for the whole table where only some days are looked at
 TABLE = "table"
 PROFILE_SEPARATOR = "__by__"
+OF_TYPE = "expect_column_values_to_be_of_type"
 
 
 @dataclass(frozen=True)
@@ -117,15 +118,19 @@ def all_of(values: Iterable[str]) -> str:
     return ", ".join(quote_literal(value) for value in values)
 
 
-def exists(column: str) -> Check:
-    """The column is there."""
-    return Check("expect_column_to_exist", {"column": column}, f"has the column {column}", column)
+def columns_exist(columns: Sequence[str]) -> Check:
+    """All columns are there; others may be."""
+    return Check(
+        "expect_table_columns_to_match_set",
+        {"column_set": list(columns), "exact_match": False},
+        f"has its {len(columns)} columns",
+    )
 
 
 def of_type(column: str, duckdb_type: str) -> Check:
     """The column has a type."""
     kwargs = {"column": column, "type_": duckdb_type}
-    return Check("expect_column_values_to_be_of_type", kwargs, f"{column} is {duckdb_type}", column, (column,))
+    return Check(OF_TYPE, kwargs, f"{column} is {duckdb_type}", column, (column,))
 
 
 def not_null(column: str) -> Check:
@@ -197,9 +202,7 @@ def rows_satisfy(
     """
     used = dict.fromkeys([*([column] if column and on == TABLE else []), *uses])
     kwargs = {"expression": expression, "max_share": float(max_share)}
-    return Check(
-        "expect_rows_to_satisfy", kwargs, title, column, tuple(used), tuple(needs), f"NOT ({expression})", on
-    )
+    return Check("expect_rows_to_satisfy", kwargs, title, column, tuple(used), tuple(needs), f"NOT ({expression})", on)
 
 
 def aggregate(
@@ -215,9 +218,7 @@ def aggregate(
 ) -> Check:
     """A SQL aggregate over the table lies in a closed range; NULL does not."""
     kwargs: dict[str, Any] = {"expression": expression, "min_value": low, "max_value": high}
-    return Check(
-        "expect_aggregate_to_be_between", kwargs, title, column, tuple(uses), tuple(needs), violation
-    )
+    return Check("expect_aggregate_to_be_between", kwargs, title, column, tuple(uses), tuple(needs), violation)
 
 
 def unique(columns: Sequence[str], *, whole: str = "") -> Check:

@@ -51,7 +51,5 @@ def _generated(site: Site, layer: Layer, domain: str, settings: Settings, facts:
 
 def _with_written(suite: TableSuite, written: dict[str, list[WrittenSuite]]) -> TableSuite:
     for each in written.get(suite.relation, []):
-        suite = replace(
-            suite, checks=(*suite.checks, *each.checks()), profiles=(*suite.profiles, *each.as_profiles())
-        )
+        suite = replace(suite, checks=(*suite.checks, *each.checks()), profiles=(*suite.profiles, *each.as_profiles()))
     return suite

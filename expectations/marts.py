@@ -16,7 +16,7 @@ from expectations.checks import (
     TableSuite,
     aggregate,
     between,
-    exists,
+    columns_exist,
     in_set,
     lake,
     not_null,
@@ -85,7 +85,7 @@ def mart_suite(site: Site, name: str, settings: Settings, facts: Facts) -> Table
     present = facts.columns.get(f"marts.{name}", {})
     types = {column: kind.removesuffix("!").upper() for column, kind in contract.types.items()}
     checks = [
-        *(exists(column) for column in types),
+        columns_exist(list(types)),
         *(not_null(column) for column in dict.fromkeys([*contract.keys, *_required(contract)])),
         *_grain(name, contract, facts),
         *(range_check(each) for each in expectation_ranges(site, present)),
@@ -181,4 +181,3 @@ def _row_count(name: str, settings: Settings, facts: Facts) -> Iterator[Check]:
 def mart_names(domain: str) -> list[str]:
     """Marts of a domain that have a contract."""
     return [name for name, contract in contracts().items() if contract.domain == domain]
-

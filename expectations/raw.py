@@ -12,7 +12,7 @@ from expectations.checks import (
     aggregate,
     all_of,
     between,
-    exists,
+    columns_exist,
     in_set,
     lake,
     not_null,
@@ -34,19 +34,14 @@ def raw_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Table
     types = {**raw_schema(site, feed), "production_day": "DATE"}
     silence = settings.of_feed(feed.name)
     checks = [
-        *(check for column, kind in types.items() for check in typed(column, kind)),
+        columns_exist(list(types)),
+        *(of_type(column, kind) for column, kind in types.items()),
         not_null("production_day"),
         *rule_checks(feed_rules(site, feed)),
         *_volume(feed, silence, facts),
         *_freshness(site, feed, silence, facts),
     ]
     return TableSuite("raw", feed.name, feed.domain, tuple(checks), types)
-
-
-def typed(column: str, duckdb_type: str) -> Iterator[Check]:
-    """The column exists, and has its type."""
-    yield exists(column)
-    yield of_type(column, duckdb_type)
 
 
 def rule_checks(rules: Iterable[RowRule]) -> Iterator[Check]:

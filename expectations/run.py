@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from expectations.checks import PROFILE_SEPARATOR, ROWS, TABLE, WHOLE, Check, Facts, Profile, TableSuite, lake
+from expectations.checks import OF_TYPE, PROFILE_SEPARATOR, ROWS, TABLE, WHOLE, Check, Facts, Profile, TableSuite, lake
 from expectations.generate import suites
 from expectations.report import FailedExpectation, Layer, SkippedExpectation, SuiteReport, TableReport
 from expectations.series import POINTS
@@ -131,10 +131,9 @@ class _Run:
         return askable, skipped
 
     def _obstacle(self, suite: TableSuite, check: Check, profile: Profile | None) -> str:
-        if check.type in ("expect_column_to_exist", "expect_column_values_to_be_of_type"):
-            present = check.type == "expect_column_to_exist" or check.column in self.facts.columns[suite.relation]
-            return "" if present else f"{check.column} is missing"
         present_columns = self.facts.columns[suite.relation]
+        if check.type == OF_TYPE:
+            return "" if check.column in present_columns else f"{check.column} is missing"
         for column in (*check.uses, *(profile.uses if profile else ())):
             if column not in present_columns:
                 return f"{column} is missing"
@@ -143,9 +142,7 @@ class _Run:
         lost = [relation for relation in check.needs if relation not in self.facts.columns]
         return f"{lost[0]} is not in the lake" if lost else ""
 
-    def _batches(
-        self, suite: TableSuite, checks: Sequence[Check], stack: ExitStack
-    ) -> Iterator[tuple[str, str]]:
+    def _batches(self, suite: TableSuite, checks: Sequence[Check], stack: ExitStack) -> Iterator[tuple[str, str]]:
         """Name and relation of the table's rows and of each profile that a check reads."""
         from expectations.engine import PROFILES, select_rows
 

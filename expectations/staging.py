@@ -81,9 +81,7 @@ def _references(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Ite
             yield from _records(site, feed, name, column.references, settings, facts)
 
 
-def _records(
-    site: Site, feed: Feed, column: str, target: str, settings: Settings, facts: Facts
-) -> Iterator[Check]:
+def _records(site: Site, feed: Feed, column: str, target: str, settings: Settings, facts: Facts) -> Iterator[Check]:
     other, key = target.split(".")
     # Another domain's staging may be held back by its own checks; what arrived from it is in raw all the same.
     is_same = site.feeds[other].domain == feed.domain
@@ -151,4 +149,3 @@ def _intervals(feed: Feed) -> tuple[list[Profile], list[Check]]:
             )
         )
     return profiles, checks
-

@@ -100,9 +100,9 @@ where {{ step }}_at is not null
     {%- if driver %} * coalesce("{{ driver.code }}" / {{ driver.nominal }}, 1.0){% endif %}
 {%- endmacro %}
 
-{% macro energy_usd(step, from_moment, to_moment) -%}
+{% macro energy_usd(step, from_local, to_local) -%}
     {%- set cost = site_plan().cost -%}
     {%- set driver = cost.charge_drivers.get(step) -%}
-    {{ cost.energy_kwh_per_cell.get(step, 0.0) }}::double * ({{ mean_tariff(from_moment, to_moment) }})
+    {{ cost.energy_kwh_per_cell.get(step, 0.0) }}::double * ({{ mean_tariff(from_local, to_local) }})
     {%- if driver %} * coalesce("{{ driver.code }}" / {{ driver.nominal }}, 1.0){% endif %}
 {%- endmacro %}

@@ -31,23 +31,22 @@
     cast({{ local_time(moment) }} - interval {{ site_plan().day_start_s }} second as date)
 {%- endmacro %}
 
-{#- Code of the shift that a UTC moment falls into; before the first one of a day it is still the last one. -#}
-{% macro shift_code(moment) -%}
+{#- Code of the shift that a local time falls into; before the first one of a day it is still the last one. -#}
+{% macro shift_code(local) -%}
     {%- set shifts = site_plan().shifts | sort(attribute='start_s', reverse=true) -%}
-    {%- set seconds -%} date_part('epoch', cast({{ local_time(moment) }} as time)) {%- endset -%}
     case
         {%- for shift in shifts %}
-        when {{ seconds }} >= {{ shift.start_s }} then '{{ shift.code }}'
+        when date_part('epoch', cast({{ local }} as time)) >= {{ shift.start_s }} then '{{ shift.code }}'
         {%- endfor %}
-        when {{ moment }} is not null then '{{ shifts[0].code }}'
+        when {{ local }} is not null then '{{ shifts[0].code }}'
     end
 {%- endmacro %}
 
 {#-
-    Integral of the tariff from 1970-01-01 local time to a UTC moment, in US$/kWh times hours. The mean price of a
-    stretch of time is the difference of two of them over its hours.
+    Integral of the tariff from 1970-01-01 to a local time, in US$/kWh times hours. The mean price of a stretch of
+    time is the difference of two of them over its hours.
 -#}
-{% macro tariff_integral(moment) -%}
+{% macro tariff_integral(local) -%}
     {%- set periods = site_plan().cost.tariff -%}
     {%- set ns = namespace(day=0.0) -%}
     {%- for period in periods -%}
@@ -55,31 +54,31 @@
         {%- set ns.day = ns.day + period.usd_per_kwh * (until - period.from_hour) -%}
     {%- endfor -%}
     (
-        floor(epoch({{ local_time(moment) }}) / 86400) * {{ ns.day }}
+        floor(epoch({{ local }}) / 86400) * {{ ns.day }}::double
         {%- for period in periods %}
         {%- set until = 24 if loop.last else periods[loop.index].from_hour %}
-        + {{ period.usd_per_kwh }} * greatest(0, least(
-            (epoch({{ local_time(moment) }}) % 86400) / 3600 - {{ period.from_hour }}, {{ until - period.from_hour }}
+        + {{ period.usd_per_kwh }}::double * greatest(0, least(
+            (epoch({{ local }}) % 86400) / 3600 - {{ period.from_hour }}, {{ until - period.from_hour }}
         ))
         {%- endfor %}
     )
 {%- endmacro %}
 
-{#- Mean price between two UTC moments in US$/kWh; the price at the later one where they are the same. -#}
-{% macro mean_tariff(from_moment, to_moment) -%}
+{#- Mean price between two local times in US$/kWh; the price at the later one where they are the same. -#}
+{% macro mean_tariff(from_local, to_local) -%}
     case
-        when epoch({{ to_moment }}) - epoch({{ from_moment }}) >= 60
-            then ({{ tariff_integral(to_moment) }} - {{ tariff_integral(from_moment) }})
-                / ((epoch({{ to_moment }}) - epoch({{ from_moment }})) / 3600)
-        else {{ tariff_at(to_moment) }}
+        when epoch({{ to_local }}) - epoch({{ from_local }}) >= 60
+            then ({{ tariff_integral(to_local) }} - {{ tariff_integral(from_local) }})
+                / ((epoch({{ to_local }}) - epoch({{ from_local }})) / 3600)
+        else {{ tariff_at(to_local) }}
     end
 {%- endmacro %}
 
-{#- Price in US$/kWh at a UTC moment. -#}
-{% macro tariff_at(moment) -%}
+{#- Price in US$/kWh at a local time. -#}
+{% macro tariff_at(local) -%}
     case
         {%- for period in site_plan().cost.tariff | sort(attribute='from_hour', reverse=true) %}
-        when date_part('hour', {{ local_time(moment) }}) >= {{ period.from_hour }} then {{ period.usd_per_kwh }}::double
+        when date_part('hour', {{ local }}) >= {{ period.from_hour }} then {{ period.usd_per_kwh }}::double
         {%- endfor %}
     end
 {%- endmacro %}

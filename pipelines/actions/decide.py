@@ -41,9 +41,7 @@ def list_actions(
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def decide(
-    con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: str, why: str
-) -> None:
+def decide(con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: str, why: str) -> None:
     """Approve or reject an action that is advised or awaits approval.
 
     Args:

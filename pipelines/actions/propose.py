@@ -127,9 +127,7 @@ def _columns(rows: pa.Table) -> pa.Table:
     return pa.table(columns, schema=PROPOSAL)
 
 
-def _append(
-    con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, received: int
-) -> ActionReport:
+def _append(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, received: int) -> ActionReport:
     _judge(con, site, origin)
     _mark_repeats(con, origin, policy)
     room = _room(con, site, origin, policy)
@@ -281,9 +279,7 @@ def _write(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPo
 def _write_rest(
     con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, after: int, count: int
 ) -> None:
-    first = con.execute(
-        "SELECT target_id, reason, priority FROM cw_ranked WHERE rank = ?", [after + 1]
-    ).fetchone()
+    first = con.execute("SELECT target_id, reason, priority FROM cw_ranked WHERE rank = ?", [after + 1]).fetchone()
     target, reason, priority = first or (REST_TARGET, "", 0.0)
     action_id = hashlib.md5(
         f"{origin.solution}|{origin.kind}|{REST_TARGET}|{origin.at}".encode(), usedforsecurity=False

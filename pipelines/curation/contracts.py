@@ -115,7 +115,9 @@ def _measured(site: Site, feed_name: str) -> dict[str, str]:
     if feed.shape != "wide":
         return {}
     return {
-        (row.name if feed.has_variant else row.code): _characteristic_text(site, row.name, row.step, row.unit, row.gauge)
+        (row.name if feed.has_variant else row.code): _characteristic_text(
+            site, row.name, row.step, row.unit, row.gauge
+        )
         for row in characteristics(site, feed_name)
     }
 
@@ -151,8 +153,10 @@ def cell_ids(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     for material in tested_materials(data):
         known_at = f"{material}_{MATERIAL_RESULT}_known_at"
-        for column in (f"{material}_lot_id", f"{material}_supplier_code"):
-            found.append({"code": column, "known_at": known_at, "step": "incoming", "order": order["incoming"]})
+        found += [
+            {"code": column, "known_at": known_at, "step": "incoming", "order": order["incoming"]}
+            for column in (f"{material}_lot_id", f"{material}_supplier_code")
+        ]
     return found
 
 
@@ -255,7 +259,9 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
         yield from (_column(name, "timestamp") for name in _inherited_known_at(data))
     elif kind == "machine_hour_course":
         for name in data["machine_hour"]:
-            yield from (_column(f"{name}_{end}", "double", f"{text[name][:-1]}, {what}.") for end, what in COURSES.items())
+            yield from (
+                _column(f"{name}_{end}", "float", f"{text[name][:-1]}, {what}.") for end, what in COURSES.items()
+            )
     else:
         names = data["machine_hour"] if kind == "machine_hour" else data["electrode"][kind]
         feed = "historian__machine_hour" if kind == "machine_hour" else kind

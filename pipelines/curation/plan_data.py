@@ -168,9 +168,9 @@ def cost_data(site: Site) -> dict[str, Any]:
         so_far += material + capacity_kwh * sum(usd for part, usd in step.items() if part != "scrap")
         gathered[code] = round(so_far, 6)
     material, lost_material = 0.0, {}
-    for step in site.plan.steps:
-        material += rates.material_usd_per_cell.get(step.code, 0.0) * (1 - rates.scrap_recovery_ratio)
-        lost_material[step.code] = round(material, 6)
+    for each in site.plan.steps:
+        material += rates.material_usd_per_cell.get(each.code, 0.0) * (1 - rates.scrap_recovery_ratio)
+        lost_material[each.code] = round(material, 6)
     daily_usd = (
         rates.labour_usd_per_operator_h * site.operators_per_shift * 24
         + rates.depreciation_usd_per_day

@@ -57,11 +57,10 @@ def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = Fa
             built, tests = _results(con, result.result)
             is_passed = bool(result.success)
             tables.record(con, layer, domain, project.hash, is_passed=is_passed, inputs=inputs)
-    status = "built" if is_passed else "failed"
-    return CurateReport(layer, domain, status, built, tests, time.perf_counter() - start)
+    return CurateReport(layer, domain, "built" if is_passed else "failed", built, tests, time.perf_counter() - start)
 
 
-def _check(layer: str, domain: str) -> None:
+def _check(layer: Layer, domain: str) -> None:
     if layer not in FOLDERS:
         raise CellworksError("there is no such layer", expected="staging or marts", found=layer)
     if domain not in LAYER_DOMAINS[layer]:

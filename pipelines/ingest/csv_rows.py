@@ -59,13 +59,14 @@ def stage_csv(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: lis
             raise
         raise UnreadableError(deliveries[0], f"the file can't be read: {first_line(error)}") from error
     part.tables += [staged, errors, scans]
-    judge(con, site, rules, part, staged)
+    rows = _with_source(staged, deliveries)
+    judge(con, site, rules, part, rows)
     refused = _refused(con, rules.feed, errors, scans)
     for source, lines in refused.items():
         part.count(source).bad += len(lines)
     for delivery in deliveries:
         if part.count(delivery.source).bad:
-            part.rejected += _find_again(con, staged, delivery, refused.get(delivery.source, {}))
+            part.rejected += _find_again(con, rows, delivery, refused.get(delivery.source, {}))
     return part
 
 
@@ -76,16 +77,27 @@ def _staged_sql(rules: Rules, deliveries: list[Delivery], staged: str, errors: s
         quote_identifier(name) if name in header else f"CAST(NULL AS {kind}) AS {quote_identifier(name)}"
         for name, kind in rules.schema.items()
     )
+    is_one = len(deliveries) == 1
+    source = "" if is_one else f", {source_sql(rules.feed)} AS _source"
     return f"""
         CREATE TEMP TABLE {staged} AS
         WITH typed AS (
-            SELECT {columns}, {source_sql(rules.feed)} AS _source FROM read_csv({files_sql(deliveries)},
+            SELECT {columns}{source} FROM read_csv({files_sql(deliveries)},
                 columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
-                nullstr = '', filename = true, store_rejects = true, rejects_table = '{errors}',
+                nullstr = '', filename = {not is_one}, store_rejects = true, rejects_table = '{errors}',
                 rejects_scan = '{scans}', rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
         )
-        SELECT typed.*, CASE WHEN {rules.is_bad} THEN {rules.reason} END AS _reason FROM {rules.joined("typed")}
+        SELECT typed.*, CASE WHEN {rules.is_bad} THEN {rules.reason} END AS _reason FROM typed{rules.joins}
         """
+
+
+def _with_source(staged: str, deliveries: list[Delivery]) -> str:
+    """The staged rows with their place in the table and their source.
+
+    A text per row is dear (measured: as much as parsing the row), so the rows of a single file get it as a constant.
+    """
+    source = f", {quote_literal(deliveries[0].source)} AS _source" if len(deliveries) == 1 else ""
+    return f"(SELECT *, rowid AS _row{source} FROM {staged})"
 
 
 def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dict[str, dict[int, _BadLine]]:
@@ -93,17 +105,15 @@ def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dic
     found: dict[str, dict[int, _BadLine]] = {}
     for source, record, text, reason in con.execute(
         f"SELECT {quote_literal(feed + '/')} || parse_filename(s.file_path), e.line, "
-        f"any_value(left(e.csv_line, {_MAX_TEXT})), string_agg(e.error_message, '; ' ORDER BY e.column_idx) FROM {errors} AS e "
-        f"JOIN {scans} AS s USING (scan_id, file_id) GROUP BY s.file_path, e.line"
+        f"any_value(left(e.csv_line, {_MAX_TEXT})), string_agg(e.error_message, '; ' ORDER BY e.column_idx) "
+        f"FROM {errors} AS e JOIN {scans} AS s USING (scan_id, file_id) GROUP BY s.file_path, e.line"
     ).fetchall():
         line = _BadLine(int(record), str(text or "").strip("\r\n"), str(reason))
         found.setdefault(str(source), {})[line.record] = line
     return found
 
 
-def _find_again(
-    con: DuckDBPyConnection, staged: str, delivery: Delivery, refused: dict[int, _BadLine]
-) -> list[Rejected]:
+def _find_again(con: DuckDBPyConnection, rows: str, delivery: Delivery, refused: dict[int, _BadLine]) -> list[Rejected]:
     """The bad rows of one file with line number and raw text.
 
     DuckDB keeps the order of a file's rows, so the n-th row of the table is the n-th record that was not refused.
@@ -111,19 +121,19 @@ def _find_again(
     bad = {
         int(ordinal): str(reason)
         for ordinal, reason in con.execute(
-            f"SELECT ordinal, _reason FROM (SELECT row_number() OVER (ORDER BY rowid) AS ordinal, _reason "
-            f"FROM {staged} WHERE _source = ?) WHERE _reason IS NOT NULL",
+            f"SELECT ordinal, _reason FROM (SELECT row_number() OVER (ORDER BY _row) AS ordinal, _reason "
+            f"FROM {rows} WHERE _source = ?) WHERE _reason IS NOT NULL",
             [delivery.source],
         ).fetchall()
     }
-    row = con.execute(f"SELECT count(*) FROM {staged} WHERE _source = ?", [delivery.source]).fetchone()
+    count = con.execute(f"SELECT count(*) FROM {rows} WHERE _source = ?", [delivery.source]).fetchall()[0][0]
     header = ",".join(_quoted(name) for name in delivery.columns)
     try:
-        located = _locate(delivery, bad, refused, rows=int(row[0]) if row else 0)
+        located = _locate(delivery, bad, refused, rows=int(count))
     except (csv.Error, OSError, EOFError, zlib.error, ValueError):
         located = None
     if located is None:  # quotes that this reader and DuckDB's understand differently
-        return _approximate(con, staged, delivery, bad, refused, header)
+        return _approximate(con, rows, delivery, bad, refused, header)
     return [Rejected(delivery.source, line, reason, text, "csv", header) for line, reason, text in located]
 
 
@@ -164,7 +174,7 @@ def _records(delivery: Delivery) -> Iterator[tuple[int, str, bool]]:
 
 def _approximate(
     con: DuckDBPyConnection,
-    staged: str,
+    rows: str,
     delivery: Delivery,
     bad: dict[int, str],
     refused: dict[int, _BadLine],
@@ -173,12 +183,12 @@ def _approximate(
     """The bad rows without their own text: the values as they were read, the place left open."""
     source = delivery.source
     found = [Rejected(source, each.record, each.reason, each.text, "csv", header) for each in refused.values()]
-    rows = con.execute(
-        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _reason) FROM {staged} "
-        "WHERE _source = ? AND _reason IS NOT NULL ORDER BY rowid) AS t",
+    values = con.execute(
+        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _reason, _row) FROM {rows} "
+        "WHERE _source = ? AND _reason IS NOT NULL ORDER BY _row) AS t",
         [source],
     ).fetchall()
-    texts = (str(text) for (text,) in rows)
+    texts = (str(text) for (text,) in values)
     return found + [
         Rejected(source, None, reason, text, "json")
         for (_, reason), text in zip(sorted(bad.items()), texts, strict=True)

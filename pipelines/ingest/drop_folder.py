@@ -25,7 +25,7 @@ _FORMATS: dict[str, Format] = {
     ".jsonl.gz": "jsonl",
 }
 PART = ".part"
-MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_LINE_BYTES = 1 << 20
 _CHUNK = 1 << 20
 _GLOB = frozenset("*?[]{}")
 

@@ -81,7 +81,7 @@ def _judge(
     rows = con.execute(
         "SELECT _source, count(*) FILTER (NOT _bad), count(*) FILTER (_bad), max(known_at) FILTER (NOT _bad), "
         f"{bounds}, {every} "
-        f"FROM (SELECT *, (_misfit IS NOT NULL OR {rules.is_bad}) AS _bad FROM {rules.joined(f'({typed}) AS typed')}) "
+        f"FROM (SELECT typed.*, (_misfit IS NOT NULL OR {rules.is_bad}) AS _bad FROM ({typed}) AS typed{rules.joins}) "
         "GROUP BY _source"
     ).fetchall()
     by_source = {str(row[0]): row for row in rows}
@@ -105,20 +105,21 @@ def _plan_insert(
 ) -> None:
     """Queries that insert the good rows of the files and set the bad ones aside."""
     typed, _ = _typed_sql(rules, found, deliveries)
-    judged = f"FROM {rules.joined(f'({typed}) AS typed')}"
+    judged = f"FROM ({typed}) AS typed{rules.joins}"
     bad = f"(_misfit IS NOT NULL OR {rules.is_bad})"
     has_bad = any(part.count(each.source).bad for each in deliveries)
     if any(part.count(each.source).good for each in deliveries):
-        good = f"{judged} WHERE NOT {bad}" if has_bad else f"FROM ({typed})"
+        good = f"{judged} WHERE NOT {bad}" if has_bad else f"FROM ({typed}) AS typed"
         low, high = con.execute(f"SELECT min(event_at), max(event_at) {good}").fetchall()[0]
         day = production_day_sql(site, low, high)
-        part.good_sql = f"SELECT {columns_sql(rules.schema)}, _source, {day} AS production_day {good}"
+        part.good_sql = f"SELECT {columns_sql(rules.schema, 'typed')}, typed._source, {day} AS production_day {good}"
     if has_bad:
         fields = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in rules.schema)
         part.bad_sql = (
             "SELECT _source AS source, _position AS position, "
-            f"coalesce(_misfit, {rules.reason}) AS reason, CAST(to_json(struct_pack({fields})) AS VARCHAR) AS raw_text, "
-            f"'json' AS raw_format, CAST(NULL AS VARCHAR) AS raw_header {judged} WHERE {bad}"
+            f"coalesce(_misfit, {rules.reason}) AS reason, "
+            f"CAST(to_json(struct_pack({fields})) AS VARCHAR) AS raw_text, 'json' AS raw_format, "
+            f"CAST(NULL AS VARCHAR) AS raw_header {judged} WHERE {bad}"
         )
 
 

@@ -19,6 +19,8 @@ from pipelines.ingest.text_rows import stage_text
 # Bounds what one statement keeps in temporary tables.
 _GROUP_BYTES = 512 << 20
 _GROUP_FILES = 400
+# A file of this size is read alone.
+_LONG_BYTES = 8 << 20
 _Stage = Callable[[DuckDBPyConnection, Site, Rules, list[Delivery]], Part]
 _STAGES: dict[str, _Stage] = {"csv": stage_csv, "parquet": stage_parquet, "jsonl": stage_text, "rows": stage_text}
 
@@ -66,12 +68,17 @@ def _groups(con: DuckDBPyConnection, deliveries: Sequence[Delivery]) -> Iterator
         group: list[Delivery] = []
         size = 0
         for delivery in members:
+            is_long = delivery.size_bytes > _LONG_BYTES and delivery.format == "csv"
+            if is_long:
+                yield [delivery]
+                continue
             if group and (size + delivery.size_bytes > _GROUP_BYTES or len(group) >= _GROUP_FILES):
                 yield group
                 group, size = [], 0
             group.append(delivery)
             size += delivery.size_bytes
-        yield group
+        if group:
+            yield group
 
 
 def _shape(con: DuckDBPyConnection, delivery: Delivery) -> object:

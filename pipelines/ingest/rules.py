@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 
 from duckdb import DuckDBPyConnection
 
@@ -15,15 +17,30 @@ from pipelines.lake.sql import quote_identifier, quote_literal
 POINTS = "cw_control_point"
 _EARLIEST = "2000-01-01"
 _LEAD_DAYS = 366
-# A condition that is true for a row that does not fit, and what is wrong with such a row.
-Violation = tuple[str, str]
+_CODE = "characteristic_code"
+_tables = count(1)
+
+
+@dataclass(frozen=True)
+class _Violation:
+    """What is wrong with a row that does not fit.
+
+    Attributes:
+        condition: true for such a row.
+        reason: SQL of the text that says so.
+        is_implied: whether another condition is true as well, so that finding the row doesn't need this one.
+    """
+
+    condition: str
+    reason: str
+    is_implied: bool = False
 
 
 class Rules:
     """What a feed's rows must keep to enter the lake.
 
     Args:
-        con: connection that will run the SQL; gets a table of control points for feeds that name them.
+        con: connection that will run the SQL; gets the tables that conditions look up.
         site: the site.
         feed: name of the feed.
         newest: latest moment believed of any clock so far (wall or plant); a year beyond it is a broken clock.
@@ -32,56 +49,83 @@ class Rules:
     def __init__(self, con: DuckDBPyConnection, site: Site, feed: str, newest: datetime) -> None:
         self.feed = feed
         self.schema = raw_schema(site, feed)
-        self._is_series = site.feeds[feed].shape == "series"
-        self._violations = self._of_plan(site) + self._of_clocks(newest)
-        if self._is_series:
+        self._joins = ""
+        plan = [rule for rule in feed_rules(site, feed) if rule.column in self.schema and rule.kind != "type"]
+        is_long, is_series = site.feeds[feed].is_long, site.feeds[feed].shape == "series"
+        listed = [rule for rule in plan if is_long and rule.when is not None and rule.when[0] == _CODE]
+        direct = [rule for rule in plan if rule not in listed]
+        # NaN is above everything in DuckDB, so a range with both ends finds it as well as the infinities.
+        closed = {r.column for r in direct if r.kind == "range" and not r.when and None not in (r.low, r.high)}
+        self._violations = [
+            _Violation(
+                _broken(rule, self.schema[rule.column]),
+                quote_literal(rule.reason),
+                is_implied=rule.kind == "finite" and (rule.column in closed or is_series),
+            )
+            for rule in direct
+        ]
+        self._violations += _clock_guards(newest)
+        for kind, column in dict.fromkeys((rule.kind, rule.column) for rule in listed):
+            self._look_up(con, [rule for rule in listed if (rule.kind, rule.column) == (kind, column)])
+        if is_series:
             self._add_points(con, site)
 
-    def _of_plan(self, site: Site) -> list[Violation]:
-        rules = [rule for rule in feed_rules(site, self.feed) if rule.column in self.schema]
-        return [(_broken(rule, self.schema[rule.column]), rule.reason) for rule in rules if rule.kind != "type"]
-
-    def _of_clocks(self, newest: datetime) -> list[Violation]:
-        found: list[Violation] = []
-        for name in (EVENT_AT, KNOWN_AT):
-            column = quote_identifier(name)
-            latest = newest + timedelta(days=_LEAD_DAYS)
-            ahead = f"{column} > TIMESTAMP '{latest:%Y-%m-%d %H:%M:%S}'"
-            found.append((ahead, f"{name} is more than a year ahead of all clocks: a clock in the future"))
-            found.append(
-                (f"{column} < TIMESTAMP '{_EARLIEST}'", f"{name} is before {_EARLIEST}: a clock that was reset")
-            )
-        return found
+    def _look_up(self, con: DuckDBPyConnection, rules: list[RowRule]) -> None:
+        """Rules of one kind and column that hold for one characteristic each: a chain of a hundred is slow."""
+        name, kind = rules[0].column, self.schema[rules[0].column]
+        table = f"cw_rules_{next(_tables)}"
+        con.execute(
+            f"CREATE TEMP TABLE {table} (code VARCHAR, low {kind}, high {kind}, allowed VARCHAR[], reason VARCHAR)"
+        )
+        con.executemany(
+            f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",
+            [[r.when[1] if r.when else None, r.low, r.high, list(r.allowed), r.reason] for r in rules],
+        )
+        value = f"typed.{quote_identifier(name)}"
+        outside = f"{value} < {table}.low OR {value} > {table}.high"
+        broken = f"NOT list_contains({table}.allowed, {value})" if rules[0].kind == "allowed" else outside
+        self._joins += f" LEFT JOIN {table} ON {table}.code = typed.{_CODE}"
+        self._violations.append(_Violation(broken, f"{table}.reason"))
 
     def _add_points(self, con: DuckDBPyConnection, site: Site) -> None:
-        """Ranges of the control points, once per connection; FLOAT as the values are, so that limits compare equal."""
-        points = site.plan.control_points()
-        con.register("cw_points_arrow", points)
+        """Ranges of the control points; FLOAT as the values are, so that limits compare equal."""
+        con.register("cw_points_arrow", site.plan.control_points())
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {POINTS} AS SELECT control_point_no AS _point_no, "
-            "CAST(physical_min AS FLOAT) AS _low, CAST(physical_max AS FLOAT) AS _high FROM cw_points_arrow"
+            f"CREATE OR REPLACE TEMP TABLE {POINTS} AS SELECT control_point_no AS point_no, "
+            "CAST(physical_min AS FLOAT) AS low, CAST(physical_max AS FLOAT) AS high FROM cw_points_arrow"
         )
         con.unregister("cw_points_arrow")
-        self._violations.append(("_point_no IS NULL", "unknown control_point_no"))
-        outside = "value < _low OR value > _high"
-        self._violations.append((outside, "value is outside the physical range of its control point"))
+        self._joins += f" LEFT JOIN {POINTS} ON {POINTS}.point_no = typed.control_point_no"
+        self._violations.append(_Violation(f"{POINTS}.point_no IS NULL", "'unknown control_point_no'"))
+        outside = f"typed.value < {POINTS}.low OR typed.value > {POINTS}.high"
+        self._violations.append(_Violation(outside, "'value is outside the physical range of its control point'"))
 
-    def joined(self, relation: str) -> str:
-        """The relation with what the conditions need beside its own columns."""
-        return f"{relation} LEFT JOIN {POINTS} ON control_point_no = _point_no" if self._is_series else relation
+    @property
+    def joins(self) -> str:
+        """Joins that the conditions need behind a relation called `typed`; never more rows than it has."""
+        return self._joins
 
     @property
     def is_bad(self) -> str:
-        """Condition that is true, never NULL, for a row that does not fit."""
-        return f"(({') OR ('.join(condition for condition, _ in self._violations)})) IS TRUE"
+        """Condition that is true, never NULL, for a row of `typed` that does not fit."""
+        return f"(({') OR ('.join(each.condition for each in self._violations if not each.is_implied)})) IS TRUE"
 
     @property
     def reason(self) -> str:
         """Everything wrong with a row that does not fit, as text."""
-        arms = ", ".join(
-            f"CASE WHEN {condition} THEN {quote_literal(text)} END" for condition, text in self._violations
-        )
+        arms = ", ".join(f"CASE WHEN {each.condition} THEN {each.reason} END" for each in self._violations)
         return f"concat_ws('; ', {arms})"
+
+
+def _clock_guards(newest: datetime) -> list[_Violation]:
+    """Guards of both clocks; event_at is at most a tolerance after known_at by the plan's own rule."""
+    latest = newest + timedelta(days=_LEAD_DAYS)
+    ahead = f"{KNOWN_AT} is more than a year ahead of all clocks: a clock in the future"
+    reset = f"{EVENT_AT} is before {_EARLIEST}: a clock that was reset"
+    return [
+        _Violation(f"typed.{KNOWN_AT} > TIMESTAMP '{latest:%Y-%m-%d %H:%M:%S}'", quote_literal(ahead)),
+        _Violation(f"typed.{EVENT_AT} < TIMESTAMP '{_EARLIEST}'", quote_literal(reset)),
+    ]
 
 
 def casts(schema: Mapping[str, str], found: Mapping[str, str], sources: Mapping[str, str]) -> tuple[str, str]:
@@ -114,7 +158,7 @@ def casts(schema: Mapping[str, str], found: Mapping[str, str], sources: Mapping[
 
 def _broken(rule: RowRule, kind: str) -> str:
     """Condition of a row that breaks the rule; NULL, like false, when the rule says nothing about it."""
-    name = quote_identifier(rule.column)
+    name = f"typed.{quote_identifier(rule.column)}"
     if rule.kind == "not_null":
         broken = f"{name} IS NULL"
     elif rule.kind == "finite":
@@ -130,8 +174,8 @@ def _broken(rule: RowRule, kind: str) -> str:
             else f"{name} IS NOT NULL"
         )
     else:
-        broken = f"{name} > {quote_identifier(KNOWN_AT)} + INTERVAL ({int(rule.high or 0)}) SECOND"
+        broken = f"{name} > typed.{quote_identifier(KNOWN_AT)} + INTERVAL ({int(rule.high or 0)}) SECOND"
     if rule.when is not None:
         column, wanted = rule.when
-        return f"{quote_identifier(column)} = {quote_literal(wanted)} AND ({broken})"
+        return f"typed.{quote_identifier(column)} = {quote_literal(wanted)} AND ({broken})"
     return broken

@@ -53,7 +53,7 @@ def judge(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, staged:
         site: the site.
         rules: rules of the feed.
         part: gets counts and `good_sql`.
-        staged: table with the feed's typed columns, `_source` and `_reason` (NULL for a good row).
+        staged: relation with the feed's typed columns, `_source` and `_reason` (NULL for a good row).
     """
     low, high = None, None
     for source, good, bad, newest, first, last in con.execute(

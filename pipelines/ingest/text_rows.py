@@ -104,7 +104,7 @@ def stage_table(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, t
         )
         SELECT typed.* EXCLUDE (_misfit),
             CASE WHEN _misfit IS NOT NULL THEN _misfit WHEN {rules.is_bad} THEN {rules.reason} END AS _reason
-        FROM {rules.joined("typed")}
+        FROM typed{rules.joins}
         """
     )
     judge(con, site, rules, part, staged)

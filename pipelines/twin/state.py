@@ -36,16 +36,21 @@ class State:
     shift_from_cell: int | None = None
 
 
+def peek(home: Home) -> State | None:
+    """The plant's state; None before its first day."""
+    file = home.twin_dir / "state.json"
+    return State(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+
 def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, dict[str, pa.Table]]:
     """The plant's state and its pending records; a new plant when there is none.
 
     Raises:
         CellworksError: the plant was begun with another seed, scenario or scale.
     """
-    file = home.twin_dir / "state.json"
-    if not file.is_file():
+    state = peek(home)
+    if state is None:
         return State(seed if seed is not None else 1, scenario, scale), {}
-    state = State(**json.loads(file.read_text(encoding="utf-8")))
     asked = (state.seed if seed is None else seed, scenario, scale)
     if asked != (state.seed, state.scenario, state.scale):
         raise CellworksError(
@@ -53,7 +58,7 @@ def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[
             expected=f"seed {state.seed}, scenario {state.scenario}, scale {state.scale:g}",
             found=f"seed {asked[0]}, scenario {scenario}, scale {scale:g}",
             mend="leave these options away, or set CELLWORKS_HOME to a folder of its own",
-            where=str(file),
+            where=str(home.twin_dir / "state.json"),
         )
     folder = _pending_folder(home, state.next_day)
     return state, {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet"))}

@@ -89,7 +89,9 @@ def test_a_rollback_killed_between_any_two_steps_is_finished(two, ctx, monkeypat
         assert len(said) == len(half) == (1 if 0 < step < 5 else 0)
         wanted = {"champion": before["previous"], "previous": before["champion"]}
         now = aliases(client, two.name)
-        assert {name: now[name] for name in wanted} == ({name: before[name] for name in wanted} if step == 0 else wanted)
+        assert {name: now[name] for name in wanted} == (
+            {name: before[name] for name in wanted} if step == 0 else wanted
+        )
         assert recover(ctx.home) == [], "recovering twice changes nothing"
 
 

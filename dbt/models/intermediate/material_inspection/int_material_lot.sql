@@ -20,7 +20,7 @@ left join (
     select
         material_lot_id,
         {%- for row in site_plan().codes.lims__material_result %}
-        avg(value) filter (where characteristic_code = '{{ row.code }}') as "{{ row.code }}",
+        avg(value order by sample_no) filter (where characteristic_code = '{{ row.code }}') as "{{ row.code }}",
         {%- endfor %}
         count(*) as result_count,
         max(known_at) as result_known_at

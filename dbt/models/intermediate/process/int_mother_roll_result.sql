@@ -4,7 +4,7 @@ select
     mother_roll_id,
     {%- for name in names %}
     {%- set of_name = codes | selectattr('name', 'equalto', name) | map(attribute='code') | list %}
-    avg(value) filter (where characteristic_code in ({{ literals(of_name) }})) as "{{ name }}",
+    avg(value order by sample_no) filter (where characteristic_code in ({{ literals(of_name) }})) as "{{ name }}",
     max(known_at) filter (where characteristic_code in ({{ literals(of_name) }})) as "{{ name }}_known_at",
     {%- endfor %}
     max(known_at) as known_at

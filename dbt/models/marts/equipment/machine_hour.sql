@@ -19,14 +19,15 @@ with hours as (
     {%- endif %}
 ),
 
+-- Sums of doubles depend on their order in the last bits; as single precision they are the same on every run.
 rolled as (
     select
         *,
         {%- for name in names %}
-        avg("{{ name }}") over six as "{{ name }}_mean_6h",
-        avg("{{ name }}") over day as "{{ name }}_mean_24h",
-        regr_slope("{{ name }}", hour_no) over six as "{{ name }}_slope_6h",
-        regr_slope("{{ name }}", hour_no) over day as "{{ name }}_slope_24h",
+        (avg("{{ name }}") over six)::float as "{{ name }}_mean_6h",
+        (avg("{{ name }}") over day)::float as "{{ name }}_mean_24h",
+        (regr_slope("{{ name }}", hour_no) over six)::float as "{{ name }}_slope_6h",
+        (regr_slope("{{ name }}", hour_no) over day)::float as "{{ name }}_slope_24h",
         {%- endfor %}
         max(known_at) over day as features_known_at
     from hours

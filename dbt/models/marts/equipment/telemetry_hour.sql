@@ -8,10 +8,10 @@ select
     date_trunc('hour', event_at) as hour_at,
     production_day,
     count(value) as value_count,
-    avg(value) as value_mean,
+    avg(value)::float as value_mean,
     min(value) as value_min,
     max(value) as value_max,
-    stddev_samp(value) as value_sd,
+    stddev_samp(value)::float as value_sd,
     arg_max(value, event_at) as value_last,
     max(known_at) as known_at
 from {{ ref('stg_historian__telemetry') }}

@@ -15,13 +15,13 @@ with cohort as (
         count(*) filter (where is_premium) as cells_premium,
         count(*) filter (where scrapped_step_code is not null and grade_code is null) as cells_scrapped,
         count(*) filter (where final_grade_code in ({{ literals(site_plan().grades.scrap) }})) as cells_graded_scrap,
-        sum(case
+        sum((case
             when final_grade_code in ({{ literals(site_plan().grades.scrap) }})
                 then {{ cost.lost_material_usd_per_cell.grading }}
             when final_grade_code is null and scrapped_step_code is not null
                 then {{ by_step('scrapped_step_code', cost.lost_material_usd_per_cell) }}
             else 0.0
-        end) as scrap_material_cost_usd
+        end)::decimal(18, 6))::double as scrap_material_cost_usd
     from {{ ref('cell') }}
     where {{ in_days('production_day', days) }}
     group by production_day
@@ -31,7 +31,7 @@ bottleneck as (
     select
         production_day,
         sum(execute_s) / nullif(sum(planned_busy_s), 0) as availability,
-        sum(produced_count) / nullif(sum(execute_s / 3600 * ideal_rate_per_h), 0) as performance
+        sum(produced_count) / nullif(sum((execute_s / 3600 * ideal_rate_per_h)::decimal(18, 6))::double, 0) as performance
     from {{ ref('machine_state_day') }}
     where is_in_oee and step_code = '{{ bottleneck_step() }}' and {{ in_days('production_day', days) }}
     group by production_day
@@ -58,8 +58,8 @@ line_quality as (
 energy as (
     select
         production_day,
-        sum(energy_kwh) as energy_kwh,
-        sum(energy_cost_usd) as energy_cost_usd
+        sum(energy_kwh::decimal(18, 6))::double as energy_kwh,
+        sum(energy_cost_usd::decimal(18, 6))::double as energy_cost_usd
     from {{ ref('energy_interval') }}
     where {{ in_days('production_day', days) }}
     group by production_day
@@ -69,7 +69,7 @@ energy as (
 demand as (
     select production_day, max(power_kw) as peak_kw
     from (
-        select production_day, date_trunc('hour', interval_at) as hour_at, sum(energy_kwh) as power_kw
+        select production_day, date_trunc('hour', interval_at) as hour_at, sum(energy_kwh::decimal(18, 6))::double as power_kw
         from {{ ref('energy_interval') }}
         where {{ in_days('production_day', days) }}
         group by all

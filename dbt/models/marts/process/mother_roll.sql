@@ -13,7 +13,7 @@ select
     batch.active_material_lot_id,
     roll.machine_id as coater_id,
     calendering.machine_id as calender_id,
-    {{ shift_code('roll.started_at') }} as shift_code,
+    {{ shift_code(local_time('roll.started_at')) }} as shift_code,
     roll.started_at,
     roll.event_at as ended_at,
     calendering.event_at as calendered_at,

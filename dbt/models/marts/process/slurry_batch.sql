@@ -8,7 +8,7 @@ select
     batch.production_day,
     batch.electrode_code,
     batch.machine_id as mixer_id,
-    {{ shift_code('batch.started_at') }} as shift_code,
+    {{ shift_code(local_time('batch.started_at')) }} as shift_code,
     batch.started_at,
     batch.event_at as ended_at,
     batch.active_material_lot_id,

@@ -33,7 +33,6 @@ joined as (
             when '{{ machine.machine_id }}' then '{{ machine.line }}'
             {%- endfor %}
         end as line_code,
-        {{ shift_code('mes__stacking.started_at') }} as shift_code,
         -- machines and positions
         cathode_roll.mixer_id as cathode_mixer_id,
         anode_roll.mixer_id as anode_mixer_id,
@@ -172,9 +171,23 @@ joined as (
     where {{ in_days('mes__stacking.production_day', days) }}
 ),
 
+-- Local times once: the tariff and the shift ask for them many times over.
+local_times as (
+    select
+        *,
+        {{ local_time('stacking_at') }} as stacking_local,
+        {{ local_time('formation_at') }} as formation_local,
+        {{ local_time('coalesce(formation_ended_at, formation_at)') }} as formation_ended_local,
+        {{ local_time('ageing_ended_at') }} as ageing_ended_local,
+        {{ local_time('grading_at') }} as grading_local,
+        {{ local_time('graded_at') }} as graded_local
+    from joined
+),
+
 labelled as (
     select
         * exclude (scrapped_step_order),
+        {{ shift_code('stacking_local') }} as shift_code,
         case
             when grade_code is not null then grade_code in ({{ literals(plan.grades.premium) }})
             when scrapped_step_order >= {{ step_order('formation') }} then false
@@ -183,20 +196,20 @@ labelled as (
             when grade_code is not null then tester__grading_known_at
             when scrapped_step_order >= {{ step_order('formation') }} then mes__scrap_known_at
         end as label_known_at
-    from joined
+    from local_times
 ),
 
 costed as (
     select
         *,
         {{ activity_usd('formation') }} + {{ activity_usd('degassing') }} as formation_usd,
-        {{ energy_usd('formation', 'formation_at', 'coalesce(formation_ended_at, formation_at)') }} as formation_energy_usd,
+        {{ energy_usd('formation', 'formation_local', 'formation_ended_local') }} as formation_energy_usd,
         case when ageing_ended_at is not null then {{ activity_usd('ageing') }} else 0.0 end as ageing_usd,
         case when ageing_ended_at is not null
-            then {{ energy_usd('ageing', 'formation_ended_at', 'ageing_ended_at') }} else 0.0 end as ageing_energy_usd,
+            then {{ energy_usd('ageing', 'formation_ended_local', 'ageing_ended_local') }} else 0.0 end as ageing_energy_usd,
         case when graded_at is not null then {{ activity_usd('grading') }} else 0.0 end as grading_usd,
         case when graded_at is not null
-            then {{ energy_usd('grading', 'grading_at', 'graded_at') }} else 0.0 end as grading_energy_usd,
+            then {{ energy_usd('grading', 'grading_local', 'graded_local') }} else 0.0 end as grading_energy_usd,
         retest_count * {{ cost.retest_usd_per_cell }}::double as retest_usd,
         case
             when final_grade_code in ({{ literals(plan.grades.scrap) }}) then {{ cost.gathered_usd_per_cell.grading }}::double
@@ -209,7 +222,9 @@ costed as (
 )
 
 select
-    *,
+    * exclude (
+        stacking_local, formation_local, formation_ended_local, ageing_ended_local, grading_local, graded_local
+    ),
     case when is_premium is not null and formation_at is not null
         then (
             formation_usd + formation_energy_usd + ageing_usd + ageing_energy_usd + grading_usd + grading_energy_usd

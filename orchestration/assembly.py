@@ -1,0 +1,74 @@
+"""The only place where definitions are put together; tests call it with what they want replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import dagster as dg
+
+from orchestration.assets.checks import expectation_checks
+from orchestration.assets.curated import curated_assets
+from orchestration.assets.published import published_asset
+from orchestration.assets.raw import raw_assets
+from orchestration.assets.solutions import learning_assets
+from orchestration.catalogue import refuse_shared_slugs
+from orchestration.component_trees import component_trees
+from orchestration.components.predictive_model import PredictiveModel
+from orchestration.domains import DOMAINS, KPI
+from orchestration.executor import warm_executor
+from orchestration.jobs import platform_jobs
+from orchestration.manifest import Table, curated_tables
+from orchestration.plant import Plant, plant
+from orchestration.schedules import platform_schedules
+from orchestration.sensors.platform import platform_sensors
+
+
+def build_definitions(here: Plant | None = None, tables: Sequence[Table] | None = None) -> dg.Definitions:
+    """Return the definitions of a plant.
+
+    Args:
+        here: The plant; default the one that the environment names.
+        tables: The curated tables; default those of the dbt project's manifest.
+    """
+    here = plant() if here is None else here
+    tables = curated_tables(here) if tables is None else tables
+    trees = component_trees()
+    specs = [component.spec for tree in trees for component in tree.get_all_components(PredictiveModel)]
+    refuse_shared_slugs(specs)
+    platform = dg.Definitions(
+        assets=[raw_assets(here), *_curation(tables), *learning_assets(here, specs, tables)],
+        asset_checks=[*_checks(here, tables)],
+        jobs=platform_jobs(),
+        schedules=platform_schedules(here.site),
+        sensors=platform_sensors(),
+        executor=warm_executor(),
+    )
+    return dg.Definitions.merge(*(tree.build_defs() for tree in trees), platform)
+
+
+def _curation(tables: Sequence[Table]) -> Iterable[dg.AssetsDefinition]:
+    for domain in (*DOMAINS, KPI):
+        marts = _of(tables, "marts", domain)
+        if staging := _of(tables, "staging", domain):
+            yield curated_assets("staging", domain, staging)
+        if marts:
+            yield curated_assets("marts", domain, marts)
+            yield published_asset(domain, marts)
+
+
+def _checks(here: Plant, tables: Sequence[Table]) -> Iterable[dg.AssetChecksDefinition]:
+    for domain in (*DOMAINS, KPI):
+        raw = [feed.name for feed in here.site.feeds.values() if feed.domain == domain]
+        layers: dict[Literal["raw", "staging", "marts"], list[str]] = {
+            "raw": raw,
+            "staging": [table.name for table in _of(tables, "staging", domain)],
+            "marts": [table.name for table in _of(tables, "marts", domain)],
+        }
+        for layer, names in layers.items():
+            if names:
+                yield expectation_checks(layer, domain, names)
+
+
+def _of(tables: Iterable[Table], layer: str, domain: str) -> list[Table]:
+    return [table for table in tables if table.layer == layer and table.domain == domain]

@@ -1,0 +1,1 @@
+"""The platform's own assets: raw feeds, curated tables, their checks, published domains, solutions."""

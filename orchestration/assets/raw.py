@@ -1,0 +1,50 @@
+"""Raw feeds: one step takes in everything that was delivered, exactly once."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from orchestration import progress
+from orchestration.assets.keys import table_key
+from orchestration.domains import OWNERS
+from orchestration.plant import Plant, plant
+from orchestration.run_lock import refuse_beside_another_night
+
+
+def raw_assets(here: Plant) -> dg.AssetsDefinition:
+    """Return the one step that fills `raw.*`; every feed of the site is an asset of it."""
+    specs = [
+        dg.AssetSpec(
+            table_key("raw", feed.name),
+            group_name=f"raw_{feed.domain}",
+            description=f"As delivered ({feed.delivery.format}): one row per {', '.join(feed.keys)}; "
+            "corrections and duplicates are kept beside the first record.",
+            owners=[OWNERS[feed.domain]],
+            kinds={"ducklake", feed.delivery.format.removesuffix(".gz")},
+            tags={"layer": "raw", "domain": feed.domain},
+        )
+        for feed in here.site.feeds.values()
+    ]
+
+    @dg.multi_asset(name="ingest", specs=specs)
+    def ingest(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        """Take in what the drop folders and databases hold beyond the last offset; bad rows go to quarantine."""
+        from pipelines.ingest.run import ingest as run
+
+        served = plant()
+        refuse_beside_another_night(served.home, context.run)
+        progress.begin("taking in what the line delivered")
+        report = run(served.home, served.site, progress=progress.advance)
+        context.log.info("%s rows in, %s quarantined", report.rows_in, report.rows_quarantined)
+        for feed in served.site.feeds.values():
+            part = report.feed(feed.name)
+            yield dg.MaterializeResult(
+                asset_key=table_key("raw", feed.name),
+                metadata={
+                    "rows_in": part.rows_in,
+                    "rows_quarantined": part.rows_quarantined,
+                    "files": part.deliveries,
+                },
+            )
+
+    return ingest

@@ -1,0 +1,150 @@
+"""Solutions: one batch step per domain does the night of every solution that reads it.
+
+Work of a second or two is no process of its own, so solutions share a step; a failing one doesn't
+stop the others, the step then fails naming it. Steps are cut by domain because a failed blocking
+check must stop what reads its domain and nothing else.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from models.spec import PredictiveSpec
+from orchestration import progress
+from orchestration.assets.keys import published_key, solution_key, table_key
+from orchestration.domains import OWN_TABLES, OWNERS
+from orchestration.jobs import SEARCH_TAG
+from orchestration.manifest import Table
+from orchestration.night import solve
+from orchestration.plant import Plant, plant
+from orchestration.solving import CHECKS, MODEL, MONITORING, PARTS, PREDICTIONS, Outcome, Part
+
+_DESCRIPTIONS = {
+    MODEL: "The champion after tonight's training, gates and promotion.",
+    PREDICTIONS: "Rows of `solutions.{slug}` by the champion, and the actions that follow from them.",
+    MONITORING: "Live skill where labels arrived, drift of inputs and scores until then.",
+}
+
+
+def learning_assets(here: Plant, specs: Iterable[PredictiveSpec], tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
+    """Return the batch steps, one per domain that any solution reads.
+
+    Args:
+        here: The plant, for the domains of its raw feeds.
+        specs: All predictive solutions.
+        tables: The curated tables.
+    """
+    domains = {f"{table.layer}.{table.name}": table.domain for table in tables}
+    domains |= {f"raw.{feed.name}": feed.domain for feed in here.site.feeds.values()}
+    by_domain: dict[str, list[PredictiveSpec]] = {}
+    for spec in specs:
+        domain = spec.domain or domains.get(spec.table, OWN_TABLES)
+        by_domain.setdefault(domain, []).append(spec)
+    published = {table.domain for table in tables if table.layer == "marts"}
+    return [
+        _batch(domain, members, domains.keys(), has_snapshot=domain in published)
+        for domain, members in sorted(by_domain.items())
+    ]
+
+
+def _batch(
+    domain: str, members: Sequence[PredictiveSpec], known: Iterable[str], *, has_snapshot: bool
+) -> dg.AssetsDefinition:
+    known = set(known)
+    specs = [_asset_spec(spec, part, domain, known, has_snapshot) for spec in members for part in PARTS]
+    checks = [
+        dg.AssetCheckSpec(name, asset=solution_key(spec, part), description=text)
+        for spec in members
+        for part, named in CHECKS.items()
+        for name, text in named.items()
+    ]
+
+    @dg.multi_asset(name=f"learn_{domain}", specs=specs, check_specs=checks, can_subset=True)
+    def learn(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        chosen = [
+            (spec, [part for part in PARTS if solution_key(spec, part) in context.selected_asset_keys])
+            for spec in members
+        ]
+        failures: dict[str, str] = {}
+        for spec, parts in (each for each in chosen if each[1]):
+            progress.begin(f"learning {spec.solution}")
+            outcome = solve(
+                spec,
+                plant(),
+                parts=parts,
+                domain=domain if has_snapshot else None,
+                full_search=context.run.tags.get(SEARCH_TAG) == "full",
+                actor=f"run {context.run_id}",
+            )
+            yield from _events(context, outcome, parts)
+            if outcome.failure:
+                failures[spec.solution] = outcome.failure
+        if failures:
+            raise dg.Failure(
+                description="; ".join(f"{name}: {why}" for name, why in failures.items()),
+                metadata=dict(failures),
+                allow_retries=False,
+            )
+
+    return learn
+
+
+def _asset_spec(spec: PredictiveSpec, part: Part, domain: str, known: set[str], has_snapshot: bool) -> dg.AssetSpec:
+    inputs = [spec.table, spec.target.table, spec.baseline.table]
+    tables = [table_key(*name.split(".", 1)) for name in dict.fromkeys(inputs) if name in known and name is not None]
+    deps: list[dg.AssetKey] = [*tables, *([published_key(domain)] if has_snapshot else [])]
+    if part == PREDICTIONS:
+        deps.append(solution_key(spec, MODEL))
+    elif part == MONITORING:
+        deps.append(solution_key(spec, PREDICTIONS))
+    return dg.AssetSpec(
+        solution_key(spec, part),
+        deps=deps,
+        group_name=spec.stage,
+        description=f"{spec.question}\n\n{_DESCRIPTIONS[part].format(slug=spec.slug)}",
+        owners=[spec.owner or OWNERS.get(domain, OWNERS[OWN_TABLES])],
+        kinds={"mlflow"} if part == MODEL else {"ducklake"},
+        tags={"layer": part, "solution": spec.slug},
+    )
+
+
+def _events(
+    context: dg.AssetExecutionContext, outcome: Outcome, parts: Sequence[Part]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    spec = outcome.spec
+    for part in parts:
+        if part in outcome.results:
+            yield dg.MaterializeResult(
+                asset_key=solution_key(spec, part), metadata=_shown(outcome.results[part]), check_results=[]
+            )
+    for check in outcome.checks:
+        if check.part in parts:
+            yield dg.AssetCheckResult(
+                asset_key=solution_key(spec, check.part),
+                check_name=check.name,
+                passed=check.passed,
+                # A model that isn't promoted, or drifts, is news and no fault of the run.
+                severity=dg.AssetCheckSeverity.WARN,
+                description=check.description or None,
+                metadata=_shown(check.figures),
+            )
+    reason = outcome.failure or outcome.skipped
+    if reason:
+        context.log.warning("%s: %s", spec.solution, reason)
+    context.log_event(
+        dg.AssetObservation(
+            asset_key=solution_key(spec, MODEL),
+            metadata={
+                "state": "failing" if outcome.failure else "working",
+                "reason": reason,
+                "parts": ", ".join(parts),
+            },
+        )
+    )
+
+
+def _shown(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in figures.items()
+    }

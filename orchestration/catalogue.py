@@ -1,0 +1,121 @@
+"""The solutions of this instance, read from their `defs.yaml` without Dagster.
+
+The command line uses this to list, check and name them; the component reads the same attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from models.spec import PredictiveSpec
+from orchestration.environment import definition_folders, project_root
+from pipelines.control_plan.errors import CellworksError
+
+PREDICTIVE = "orchestration.components.predictive_model.PredictiveModel"
+
+
+def solution_files(folders: Iterable[Path] | None = None) -> Iterator[tuple[str, str, Path]]:
+    """Yield stage, slug and file of each `<stage>/<slug>/defs.yaml`, sorted within a folder."""
+    for folder in definition_folders() if folders is None else folders:
+        for file in sorted(folder.glob("*/*/defs.yaml")):
+            yield file.parent.parent.name, file.parent.name, file
+
+
+def discover(folders: Iterable[Path] | None = None) -> list[PredictiveSpec]:
+    """Return the predictive solutions, checked.
+
+    Raises:
+        CellworksError: A file is not YAML, an attribute is wrong, or two solutions share a slug.
+    """
+    specs = [spec for stage, slug, file in solution_files(folders) if (spec := _read(stage, slug, file))]
+    refuse_shared_slugs(specs)
+    return specs
+
+
+def find(name: str, specs: Iterable[PredictiveSpec] | None = None) -> PredictiveSpec:
+    """Return the solution `stage/slug` (or a slug alone).
+
+    Raises:
+        CellworksError: There is no such solution.
+    """
+    known = list(discover() if specs is None else specs)
+    for spec in known:
+        if name in (spec.solution, spec.slug, spec.name):
+            return spec
+    raise CellworksError(
+        f"no solution is called '{name}'",
+        expected=", ".join(spec.solution for spec in known) or "at least one defs.yaml under orchestration/defs",
+        found=name,
+        mend="take one of these names, or write a new one with `cellworks solution new`",
+    )
+
+
+def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str) -> PredictiveSpec:
+    """Return the spec that a file's attributes say; stage and slug come from its folder.
+
+    Raises:
+        CellworksError: An attribute is missing, unknown or out of range.
+    """
+    try:
+        return PredictiveSpec(stage=stage, slug=slug, **attributes)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'attributes'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False)
+        ]
+        raise CellworksError(
+            f"the solution {stage}/{slug} is not described rightly",
+            expected="the attributes of PredictiveModel (see `dg docs` or docs/reference)",
+            found="; ".join(faults),
+            mend="correct the file; `dg check yaml` names the line",
+            where=where,
+        ) from error
+
+
+def refuse_shared_slugs(specs: Iterable[PredictiveSpec]) -> None:
+    """Refuse two solutions of one slug: the slug is the name of the table of predictions.
+
+    Raises:
+        CellworksError: Two stages use the same slug.
+    """
+    seen: dict[str, PredictiveSpec] = {}
+    for spec in specs:
+        other = seen.setdefault(spec.slug, spec)
+        if other is not spec:
+            raise CellworksError(
+                f"two solutions are called '{spec.slug}'",
+                expected="a slug that no other stage uses: it names the table solutions.<slug>",
+                found=f"{other.solution} and {spec.solution}",
+                mend="rename one of the folders",
+            )
+
+
+def _read(stage: str, slug: str, file: Path) -> PredictiveSpec | None:
+    root = project_root()
+    where = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CellworksError(
+            "a defs.yaml can't be read",
+            expected="YAML in UTF-8",
+            found=str(error),
+            mend="correct the file",
+            where=where,
+        ) from error
+    if not isinstance(content, dict) or "type" not in content:
+        raise CellworksError(
+            "a defs.yaml names no type",
+            expected=f"`type: {PREDICTIVE}` and `attributes:`",
+            found=type(content).__name__,
+            mend="write one with `cellworks solution new` and compare",
+            where=where,
+        )
+    if content["type"] != PREDICTIVE:
+        return None  # another family; Dagster itself loads and checks it
+    return build_spec(stage, slug, content.get("attributes") or {}, where)

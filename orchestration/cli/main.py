@@ -1,0 +1,174 @@
+"""The command `cellworks`: one door for people and programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.cli import people, plant_commands, registry_commands
+from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, project_root, silence_telemetry
+from pipelines.control_plan.errors import CellworksError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="cellworks: from plant data to promoted models that act. State lives under CELLWORKS_HOME.",
+)
+actions_app = typer.Typer(no_args_is_help=True, help="Proposed actions: list them, approve or reject one.")
+quarantine_app = typer.Typer(no_args_is_help=True, help="Rows and files that did not fit.")
+app.add_typer(actions_app, name="actions")
+app.add_typer(quarantine_app, name="quarantine")
+
+SiteOption = Annotated[
+    Path | None, typer.Option("--site", help="Folder of the site. Default: infra/sites/demo.", callback=None)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+def _at(site: Path | None) -> None:
+    """Make the site known to this process and those it starts."""
+    if site is not None:
+        folder = site if site.is_dir() else project_root() / site
+        if not folder.is_dir():
+            raise CellworksError(
+                "there is no such site",
+                expected="a folder with site.yaml",
+                found=str(site),
+                mend="see infra/sites/demo",
+            )
+        os.environ[SITE_VARIABLE] = str(folder.resolve())
+
+
+@app.command()
+def init(site: SiteOption = None) -> None:
+    """Create the instance's lake. Example: cellworks init --site infra/sites/demo."""
+    _at(site)
+    plant_commands.init()
+
+
+@app.command()
+def simulate(
+    days: Annotated[int, typer.Option(min=1, help="Production days to simulate.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Seed of a new plant; a plant that goes on keeps its own.")] = None,
+    scenario: Annotated[str, typer.Option(help="A scenario of the site's twin.yaml.")] = "baseline",
+    telemetry_days: Annotated[int, typer.Option(min=0, help="Last days that bring minute values.")] = 7,
+    scale: Annotated[float, typer.Option(min=0.01, max=1.0, help="Size of the plant; 1 is the whole line.")] = 1.0,
+    site: SiteOption = None,
+) -> None:
+    """Let the twin run the next days. Example: cellworks simulate --seed 1234 --days 10."""
+    _at(site)
+    from orchestration.cli.simulate import run_twin
+
+    run_twin(days, seed, scenario, telemetry_days, scale)
+
+
+@app.command()
+def nightly(
+    only: Annotated[str | None, typer.Option(help="Just this solution, as stage/slug.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="Spend the whole search budget.")] = False,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Ingest, curate, check, learn, act. Example: cellworks nightly --only finishing/yield_root_cause."""
+    _at(site)
+    plant_commands.nightly(only, full_search=search, as_json=as_json)
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, help="Days of the first run.")] = 30,
+    scale: Annotated[float, typer.Option(min=0.01, max=1.0, help="Size of the plant.")] = 1.0,
+    site: SiteOption = None,
+) -> None:
+    """Simulate a month (later: the next day), then run the night. Example: cellworks demo."""
+    _at(site)
+    from orchestration.cli.simulate import next_days
+
+    next_days(days, scale)
+    plant_commands.nightly(None, full_search=False, as_json=False)
+
+
+@app.command()
+def status(as_json: Json = False, site: SiteOption = None) -> None:
+    """Show every solution and the plant's key figures. Example: cellworks status --json."""
+    _at(site)
+    people.show_status(as_json=as_json)
+
+
+@app.command()
+def models(as_json: Json = False, site: SiteOption = None) -> None:
+    """List versions and their aliases. Example: cellworks models."""
+    _at(site)
+    registry_commands.show_models(as_json=as_json)
+
+
+@app.command()
+def rollback(
+    solution: str,
+    why: Annotated[str, typer.Option(help="The reason, kept in the audit.")],
+    who: Annotated[str | None, typer.Option(help="Default: the user of this machine.")] = None,
+    site: SiteOption = None,
+) -> None:
+    """Move champion back to previous. Example: cellworks rollback yield_root_cause --why "too many false alarms"."""
+    _at(site)
+    registry_commands.roll_back(solution, who, why)
+
+
+@app.command()
+def ui(site: SiteOption = None) -> None:
+    """Serve Dagster (3000) and MLflow (5000) on 127.0.0.1 until Ctrl-C. Example: cellworks ui."""
+    _at(site)
+    from orchestration.cli.serve import serve
+
+    serve()
+
+
+@actions_app.command("list")
+def list_actions(as_json: Json = False, limit: int = 30, site: SiteOption = None) -> None:
+    """List actions, newest first. Example: cellworks actions list --json."""
+    _at(site)
+    people.show_actions(limit, as_json=as_json)
+
+
+@actions_app.command()
+def approve(
+    action_id: str, why: Annotated[str, typer.Option()], who: str | None = None, site: SiteOption = None
+) -> None:
+    """Approve an action. Example: cellworks actions approve 1a2b3c4d --why "seen on the line"."""
+    _at(site)
+    people.decide_action(action_id, "approved", who, why)
+
+
+@actions_app.command()
+def reject(
+    action_id: str, why: Annotated[str, typer.Option()], who: str | None = None, site: SiteOption = None
+) -> None:
+    """Reject an action. Example: cellworks actions reject 1a2b3c4d --why "machine was serviced"."""
+    _at(site)
+    people.decide_action(action_id, "rejected", who, why)
+
+
+@quarantine_app.command("list")
+def list_quarantine(as_json: Json = False, limit: int = 30, site: SiteOption = None) -> None:
+    """List what was set aside, newest first. Example: cellworks quarantine list."""
+    _at(site)
+    people.show_quarantine(limit, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is told without a traceback, with exit code 2."""
+    silence_telemetry()
+    os.environ.setdefault(HOME_VARIABLE, str(project_root() / ".cellworks"))
+    try:
+        app()
+    except CellworksError as error:
+        print(f"cellworks: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)
+        sys.exit(130)

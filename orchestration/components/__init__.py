@@ -1,0 +1,5 @@
+"""Families of digital solutions: one Dagster Component class each, registered for `dg`."""
+
+from orchestration.components.predictive_model import PredictiveModel
+
+__all__ = ["PredictiveModel"]

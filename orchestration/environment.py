@@ -1,0 +1,49 @@
+"""Where this process works, and the switches that must be set before third parties are imported.
+
+Belongs here: environment variables and the folders they name. Not here: anything that opens one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SITE_VARIABLE = "CELLWORKS_SITE"
+HOME_VARIABLE = "CELLWORKS_HOME"
+DEFINITIONS_VARIABLE = "CELLWORKS_DEFS"
+
+# No phoning home: a plant's network is closed, and usage is nobody's business. Each library has its
+# own switch and reads it while it is imported.
+QUIET = {
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DO_NOT_TRACK": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def silence_telemetry() -> None:
+    """Switch off usage reporting of Dagster, dbt, Great Expectations and MLflow for this process and its children."""
+    os.environ.update(QUIET)
+
+
+def project_root() -> Path:
+    """Return the folder that holds `orchestration/`, `dbt/` and `infra/`."""
+    return Path(__file__).resolve().parents[1]
+
+
+def site_folder() -> Path:
+    """Return the folder of the site: `CELLWORKS_SITE`, or the demonstration site of the project."""
+    named = os.environ.get(SITE_VARIABLE)
+    return Path(named) if named else project_root() / "infra" / "sites" / "demo"
+
+
+def definition_folders() -> list[Path]:
+    """Return the folders whose `<stage>/<slug>/defs.yaml` are this instance's solutions.
+
+    The project's own come first; `CELLWORKS_DEFS` adds others, parted as in `PATH`.
+    """
+    extra = [Path(part) for part in os.environ.get(DEFINITIONS_VARIABLE, "").split(os.pathsep) if part]
+    return [project_root() / "orchestration" / "defs", *extra]

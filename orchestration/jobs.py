@@ -1,0 +1,53 @@
+"""Jobs: what runs together. Selections are by tag, so that a new solution or table joins by itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+SEARCH_TAG: Final = "cellworks/search"
+"""Run tag: `full` spends the whole search budget instead of the nightly refit."""
+
+_INFLOW = (
+    dg.AssetSelection.tag("layer", "raw")
+    | dg.AssetSelection.tag("layer", "staging")
+    | (dg.AssetSelection.tag("layer", "marts") | dg.AssetSelection.tag("layer", "published"))
+)
+_MODELS = dg.AssetSelection.tag("layer", "model")
+_ANSWERS = dg.AssetSelection.tag("layer", "predictions") | dg.AssetSelection.tag("layer", "monitoring")
+
+NIGHTLY: Final = "nightly"
+NEW_DATA: Final = "new_data"
+SCORE: Final = "score"
+RETRAIN: Final = "retrain"
+WEEKLY_SEARCH: Final = "weekly_search"
+
+
+def platform_jobs() -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
+    """Return the jobs over assets, and those that keep house."""
+    return [
+        dg.define_asset_job(
+            NIGHTLY,
+            selection=_INFLOW | _MODELS | _ANSWERS | dg.AssetSelection.all_asset_checks(),
+            description="Take in, curate, check, publish, refit, gate, promote, score and watch.",
+        ),
+        dg.define_asset_job(
+            NEW_DATA,
+            selection=_INFLOW | _ANSWERS,
+            description="Take in what arrived, curate and check it, and score with the champions in place.",
+        ),
+        dg.define_asset_job(SCORE, selection=_ANSWERS, description="Score and watch with the champions in place."),
+        dg.define_asset_job(
+            RETRAIN,
+            selection=_MODELS | _ANSWERS,
+            tags={SEARCH_TAG: "full"},
+            description="Search anew for the solutions that drifted or lost skill, then score.",
+        ),
+        dg.define_asset_job(
+            WEEKLY_SEARCH,
+            selection=_MODELS | _ANSWERS,
+            tags={SEARCH_TAG: "full"},
+            description="Spend the whole search budget of every solution.",
+        ),
+    ]

@@ -1,0 +1,235 @@
+"""The night of one solution, step by step; what it brought is one row of `ops.solution_night`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from models.context import ModelContext
+from models.spec import PredictiveSpec
+from orchestration.plant import Plant
+from orchestration.solving import CHECKS, MODEL, MONITORING, PREDICTIONS, CheckOutcome, Outcome, Part
+from pipelines.control_plan.errors import CellworksError
+
+NIGHT_COLUMNS = {
+    "solution": "VARCHAR NOT NULL",
+    "at": "TIMESTAMP NOT NULL",
+    "run_at": "TIMESTAMP NOT NULL",
+    "state": "VARCHAR NOT NULL",
+    "reason": "VARCHAR NOT NULL",
+    "champion_version": "VARCHAR",
+    "metric_name": "VARCHAR",
+    "metric_value": "DOUBLE",
+    "metric_low": "DOUBLE",
+    "metric_high": "DOUBLE",
+    "baseline_name": "VARCHAR",
+    "baseline_value": "DOUBLE",
+    "last_trained": "TIMESTAMP",
+    "last_scored": "TIMESTAMP",
+    "rows_scored": "BIGINT NOT NULL",
+    "actions": "BIGINT NOT NULL",
+    "checks_passed": "BIGINT NOT NULL",
+    "checks_failed": "BIGINT NOT NULL",
+}
+
+
+@dataclass
+class Night:
+    """One solution's night under way."""
+
+    spec: PredictiveSpec
+    ctx: ModelContext
+    outcome: Outcome
+    row: dict[str, Any]
+
+
+def solve(
+    spec: PredictiveSpec,
+    here: Plant,
+    *,
+    parts: Sequence[Part],
+    domain: str | None,
+    full_search: bool,
+    actor: str,
+) -> Outcome:
+    """Train, gate, promote, score and watch one solution; an error is its own and told in the outcome.
+
+    Args:
+        spec: The solution.
+        here: Site and home.
+        parts: What to do: model, predictions, monitoring.
+        domain: Domain whose published snapshot it reads; None for a file of the user's own.
+        full_search: Spend the whole search budget.
+        actor: Who runs this, for audits.
+    """
+    from orchestration.night_store import last_night, store_night
+
+    outcome = Outcome(spec)
+    begun = last_night(here.home, spec.solution)
+    try:
+        ctx = _context(spec, here, domain, full_search, actor)
+    except CellworksError as error:
+        outcome.failure = str(error)
+        return outcome
+    night = Night(spec.model_copy(update={"domain": domain}), ctx, outcome, begun)
+    work = {MODEL: _learn, PREDICTIONS: _score, MONITORING: _watch}
+    for part in parts:
+        try:
+            work[part](night)
+        except CellworksError as error:
+            outcome.failure = str(error)
+            break
+        except Exception as error:  # noqa: BLE001 - one solution's fault must not stop the others; it is told
+            outcome.failure = f"{type(error).__name__}: {error}"
+            break
+    store_night(here.home, night.row, outcome, _moment(ctx))
+    return outcome
+
+
+def _context(spec: PredictiveSpec, here: Plant, domain: str | None, full_search: bool, actor: str) -> ModelContext:
+    from pipelines.lake.publish import published_snapshot
+
+    snapshot = None if domain is None else published_snapshot(here.home, domain)
+    if domain is not None and snapshot is None:
+        raise CellworksError(
+            f"{spec.solution} has nothing to read",
+            expected=f"a published snapshot of the domain '{domain}'",
+            found="none: its blocking checks never passed",
+            mend="look at the failed checks, mend the data, run the nightly again",
+        )
+    return ModelContext(
+        home=here.home,
+        site=here.site,
+        snapshot=snapshot,
+        as_of=_plant_now(here, domain),
+        mode="search" if full_search else "refit",
+        # A published snapshot is one whose blocking checks passed; a user's own file has no suite.
+        inputs_passed=True if domain is not None else None,
+        actor=actor,
+    )
+
+
+def _plant_now(here: Plant, domain: str | None) -> datetime | None:
+    from pipelines.lake.clock import plant_now
+    from pipelines.lake.connection import reader
+
+    if domain is None:
+        return None
+    with reader(here.home) as con:
+        return plant_now(con)
+
+
+def _moment(ctx: ModelContext) -> datetime:
+    from datetime import UTC
+
+    return ctx.as_of or datetime.now(UTC).replace(tzinfo=None)
+
+
+def _learn(night: Night) -> None:
+    from models.gates.judge import judge
+    from models.registry.aliases import graduate, promote, recover, shadow_due
+    from models.train import train
+
+    spec, ctx = night.spec, night.ctx
+    recover(ctx.home)
+    due = shadow_due(spec, ctx)
+    if due is not None:
+        graduated = graduate(spec, ctx, judge(spec, ctx, due))
+        if graduated.alias == "champion" and graduated.moved:
+            night.row["champion_version"] = graduated.version
+    result = train(spec, ctx)
+    verdict = judge(spec, ctx, result)
+    promotion = promote(spec, ctx, verdict)
+    night.row["last_trained"] = _moment(ctx)
+    primary = result.metrics[result.primary]
+    figures = {
+        "metric_name": result.primary,
+        "metric_value": primary.value,
+        "metric_low": primary.low,
+        "metric_high": primary.high,
+        "baseline_name": result.best_baseline,
+        "baseline_value": result.baselines.get(result.best_baseline),
+    }
+    if promotion.moved and promotion.alias == "champion":
+        night.row |= {"champion_version": promotion.version, **figures}
+    elif night.row.get("champion_version") is None:
+        night.row |= figures
+        night.outcome.skipped = verdict.sentence
+    night.outcome.results[MODEL] = {
+        "version": result.version,
+        "library": result.library,
+        "trials": result.trials,
+        "rows_development": result.rows_development,
+        "rows_holdout": result.rows_holdout,
+        **figures,
+        "alias": promotion.alias,
+        "promotion": promotion.sentence,
+        "mlflow_run": result.run_id,
+        "seconds": result.seconds.get("total", 0.0),
+    }
+    known = CHECKS[MODEL]
+    for gate in verdict.gates:
+        if gate.name in known:
+            night.outcome.checks.append(CheckOutcome(MODEL, gate.name, gate.passed, gate.sentence, gate.figures))
+    said = {check.name for check in night.outcome.checks}
+    for name in known.keys() - said:
+        night.outcome.checks.append(CheckOutcome(MODEL, name, True, "there is nothing to compare with yet"))
+
+
+def _score(night: Night) -> None:
+    from models.scoring.score import score
+
+    report = score(night.spec, night.ctx)
+    acted = 0
+    if report.rows and report.flagged:
+        acted = _act(night, report.predicted_at or _moment(night.ctx), str(report.version))
+    night.outcome.results[PREDICTIONS] = {
+        "rows": report.rows,
+        "flagged": report.flagged,
+        "version": report.version or "none",
+        "actions": acted,
+        "skipped": report.skipped,
+    }
+    night.outcome.checks.append(
+        CheckOutcome(PREDICTIONS, "champion_is_cleared", report.alarm is None, report.alarm or "")
+    )
+    if report.rows:
+        night.row["last_scored"] = report.predicted_at
+        night.row["champion_version"] = report.version
+    night.row["rows_scored"] = int(night.row.get("rows_scored") or 0) + report.rows
+    night.row["actions"] = int(night.row.get("actions") or 0) + acted
+    if report.version is None:
+        night.outcome.skipped = night.outcome.skipped or report.skipped
+
+
+def _act(night: Night, at: datetime, version: str) -> int:
+    """Propose what the flagged predictions call for; reports are read, not acted upon."""
+    from pipelines.actions.propose import Origin, propose
+    from pipelines.lake.connection import writer
+    from pipelines.lake.sql import quote_identifier
+
+    spec = night.spec
+    if spec.action.kind == "report" or night.ctx.site is None:
+        return 0
+    key = quote_identifier(spec.keys[0])
+    with writer(night.ctx.home, why=f"actions of {spec.solution}") as con:
+        rows: pa.Table = con.execute(
+            f"SELECT CAST({key} AS VARCHAR) AS target_id, max(coalesce(probability, value)) AS priority, "
+            f"arg_max(CAST(reasons AS VARCHAR), coalesce(probability, value)) AS reason "
+            f"FROM lake.solutions.{quote_identifier(spec.slug)} WHERE is_flagged AND predicted_at = ? GROUP BY 1",
+            [at],
+        ).to_arrow_table()
+        origin = Origin(spec.slug, spec.action.kind, at, version, night.ctx.snapshot)
+        report = propose(con, night.ctx.site, origin, rows)
+    return report.proposed + (1 if report.grouped else 0)
+
+
+def _watch(night: Night) -> None:
+    from models.drift.monitor import monitor
+
+    report = monitor(night.spec, night.ctx)
+    night.outcome.results[MONITORING] = {"summary": str(report)[:2000]}

@@ -1,0 +1,84 @@
+"""`ops.solution_night`: one row per solution and night, only appended to; the status of a solution is its newest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestration.night import NIGHT_COLUMNS
+from orchestration.solving import Outcome
+from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_identifier
+
+_CARRIED = (
+    "champion_version",
+    "metric_name",
+    "metric_value",
+    "metric_low",
+    "metric_high",
+    "baseline_name",
+    "baseline_value",
+    "last_trained",
+    "last_scored",
+    "rows_scored",
+    "actions",
+)
+
+
+def nights(home: Home) -> dict[str, dict[str, Any]]:
+    """Newest row of each solution, by `<stage>/<slug>`."""
+    if not home.catalogue.is_file():
+        return {}
+    with reader(home) as con:
+        known = con.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' "
+            "AND table_name = 'solution_night'"
+        ).fetchone()
+        if known is None:
+            return {}
+        result = con.execute(
+            "SELECT * FROM lake.ops.solution_night "
+            "QUALIFY row_number() OVER (PARTITION BY solution ORDER BY run_at DESC) = 1"
+        )
+        names = [column[0] for column in result.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return {row["solution"]: row for row in rows}
+
+
+def last_night(home: Home, solution: str) -> dict[str, Any]:
+    """What carries over from a solution's newest row; empty before its first night."""
+    row = nights(home).get(solution, {})
+    return {name: row[name] for name in _CARRIED if name in row}
+
+
+def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime) -> None:
+    """Append the night's row.
+
+    Args:
+        home: The instance.
+        row: Figures of the champion, carried over or new.
+        outcome: State, reason and checks.
+        at: The plant's now.
+    """
+    failed = sum(not check.passed for check in outcome.checks)
+    values = {
+        "rows_scored": 0,
+        "actions": 0,
+        **row,
+        "solution": outcome.spec.solution,
+        "at": at,
+        "run_at": datetime.now(UTC).replace(tzinfo=None),
+        "state": "failing" if outcome.failure else "working",
+        "reason": outcome.failure or outcome.skipped,
+        "checks_passed": len(outcome.checks) - failed,
+        "checks_failed": failed,
+    }
+    columns = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in NIGHT_COLUMNS.items())
+    marks = ", ".join("?" * len(NIGHT_COLUMNS))
+    with writer(home, why=f"status of {outcome.spec.solution}") as con, transaction(con):
+        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+        con.execute(f"CREATE TABLE IF NOT EXISTS lake.ops.solution_night ({columns})")
+        con.execute(
+            f"INSERT INTO lake.ops.solution_night VALUES ({marks})", [values.get(name) for name in NIGHT_COLUMNS]
+        )

@@ -1,0 +1,214 @@
+"""Figures against independent computations: scikit-learn, brute force, simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from models.evaluation.baselines import naive_predictions
+from models.evaluation.bootstrap import metric_interval, paired_mean
+from models.evaluation.calibration import calibration_error, calibration_noise, fit_calibration
+from models.evaluation.conformal import fit_interval
+from models.evaluation.costs import choose_threshold
+from models.evaluation.metrics import average_precision, decision_cost, roc_auc, task_metrics
+from models.scoring.runtime import calibrate
+from models.spec import Costs, PredictiveSpec
+
+
+def _spec(task, **changes):
+    return PredictiveSpec(
+        stage="a", slug="b", question="?", table="t.csv", keys=["k"], target={"column": "y"}, task=task, **changes
+    )
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_ranking_metrics_agree_with_scikit_learn(seed, weighted):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(120) < 0.3).astype(float)
+    y[:2] = (0, 1)
+    score = np.round(rng.random(120), 1)  # many ties
+    weight = rng.integers(0, 4, 120).astype(float) if weighted else np.ones(120)
+    weight[:2] = 1
+    assert roc_auc(y, score)(weight) == pytest.approx(reference.roc_auc_score(y, score, sample_weight=weight))
+    assert average_precision(y, score)(weight) == pytest.approx(
+        reference.average_precision_score(y, score, sample_weight=weight)
+    )
+
+
+def test_task_metrics_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    ones = np.ones(300)
+    y = rng.integers(0, 3, 300).astype(float)
+    p = rng.dirichlet(np.ones(3), 300)
+    names = np.asarray(["a", "b", "c"], dtype=object)
+    found = task_metrics(_spec("multiclass"), list(names), y, p, {"class": names[p.argmax(axis=1)]})
+    assert found["macro_f1"](ones) == pytest.approx(reference.f1_score(y, p.argmax(axis=1), average="macro"))
+    assert found["accuracy"](ones) == pytest.approx(reference.accuracy_score(y, p.argmax(axis=1)))
+
+    value = y + rng.normal(0, 1, 300)
+    found = task_metrics(_spec("regression"), [], y, value, {"low": value - 1, "high": value + 1})
+    assert found["rmse"](ones) == pytest.approx(reference.root_mean_squared_error(y, value))
+    assert found["r2"](ones) == pytest.approx(reference.r2_score(y, value))
+    assert found["coverage"](ones) == pytest.approx(np.mean(np.abs(y - value) <= 1))
+
+    event = (y == 2).astype(float)
+    decided = np.asarray(["no", "yes"], dtype=object)[(p[:, 2] > 0.5).astype(int)]
+    found = task_metrics(_spec("binary"), ["no", "yes"], event, p[:, 2], {"class": decided})
+    assert found["f1"](ones) == pytest.approx(reference.f1_score(event, p[:, 2] > 0.5))
+    assert found["brier"](ones) == pytest.approx(reference.brier_score_loss(event, p[:, 2]))
+
+
+def test_paired_intervals_hold_their_level_with_lots():
+    hits, wrong_if_rows_were_independent = 0, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        lot = np.repeat(np.arange(15), 20)
+        gain = rng.normal(0, 1, 300) + rng.normal(0, 1, 15)[lot]
+        low, high = paired_mean(np.zeros(300), gain, lot, seed).interval
+        hits += low <= 0 <= high
+        low, high = paired_mean(np.zeros(300), gain, np.arange(300), seed).interval
+        wrong_if_rows_were_independent += low <= 0 <= high
+    assert 0.91 <= hits / 200 <= 0.985
+    assert wrong_if_rows_were_independent / 200 < 0.6
+
+
+def test_an_interval_of_a_metric_covers_it():
+    rng = np.random.default_rng(1)
+    error = rng.normal(0, 2, 900) ** 2
+    figure = metric_interval(lambda w: float(np.sqrt(error @ w / w.sum())), np.arange(900) // 9)
+    assert figure.low < 2 < figure.high
+    assert figure.high - figure.low < 0.5
+
+
+@pytest.mark.parametrize(("events", "kind"), [(100, "platt"), (2000, "isotonic")])
+def test_calibration_mends_what_is_bent(events, kind):
+    rng = np.random.default_rng(2)
+    n = events * 5
+    truth = rng.beta(1, 4, n)
+    y = (rng.random(n) < truth).astype(float)
+    bent = truth**2.5
+    found = fit_calibration("binary", bent, y)
+    assert found["kind"] == kind
+    fresh = rng.beta(1, 4, 20_000)
+    event = (rng.random(20_000) < fresh).astype(float)
+    before, after = calibration_error(fresh**2.5, event), calibration_error(calibrate(fresh**2.5, found), event)
+    assert before > 0.08
+    assert after < 0.03
+    ranks = calibrate(np.sort(fresh**2.5), found)
+    assert (np.diff(ranks) >= 0).all(), "order is kept"
+
+
+def test_temperature_mends_overconfident_classes():
+    rng = np.random.default_rng(3)
+    margin = rng.normal(0, 1.5, (4000, 3))
+    p = np.exp(margin) / np.exp(margin).sum(axis=1, keepdims=True)
+    y = (p.cumsum(axis=1) > rng.random((4000, 1))).argmax(axis=1).astype(float)
+    sharp = p**3 / (p**3).sum(axis=1, keepdims=True)
+    assert fit_calibration("multiclass", sharp, y)["temperature"] == pytest.approx(3, rel=0.1)
+
+
+def test_chance_alone_gives_the_noise_of_calibration():
+    rng = np.random.default_rng(4)
+    p = rng.random(300)
+    within = [calibration_error(p, (rng.random(300) < p).astype(float)) <= calibration_noise(p) for _ in range(200)]
+    assert 0.9 <= np.mean(within) <= 0.99
+
+
+@pytest.mark.parametrize("between", [0.0, 1.0])
+def test_conformal_intervals_hold_on_new_lots(between):
+    covered = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        lot = np.repeat(np.arange(40), 25)
+        noise = rng.normal(0, 1, 1000) + rng.normal(0, between, 40)[lot]
+        found = fit_interval("regression", np.zeros(1000), noise, lot, 0.9)
+        fresh = rng.normal(0, 1, 4000) + rng.normal(0, between, 400)[np.repeat(np.arange(400), 10)]
+        covered.append(np.mean(np.abs(fresh) <= found["above"]))
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.02)
+
+
+def test_conformal_quantiles_are_widened_or_narrowed():
+    rng = np.random.default_rng(5)
+    y = rng.normal(0, 1, 2000)
+    narrow = np.tile([-0.5, 0.0, 0.5], (2000, 1))
+    wide = np.tile([-5.0, 0.0, 5.0], (2000, 1))
+    groups = np.arange(2000)
+    assert fit_interval("quantile", narrow, y, groups, 0.9)["above"] == pytest.approx(1.145, abs=0.08)
+    assert fit_interval("quantile", wide, y, groups, 0.9)["above"] < -3
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_the_threshold_is_the_cheapest_of_all(seed):
+    rng = np.random.default_rng(seed)
+    p = np.round(rng.random(60), 2)
+    y = (rng.random(60) < p).astype(float)
+    costs = Costs(
+        false_positive=float(rng.integers(1, 5)), false_negative=float(rng.integers(1, 20)), true_positive=0.5
+    )
+    spec = _spec("binary", costs=costs)
+    chosen = choose_threshold(p, y, costs)
+
+    def price(threshold):
+        return decision_cost(spec, ["n", "y"], y, (p >= threshold).astype(float)).sum()
+
+    assert price(chosen) == pytest.approx(min(price(t) for t in [*np.unique(p), 1.01]), abs=1e-9)
+    best = choose_threshold(p, y, None)
+    scores = [reference.f1_score(y, p >= t, zero_division=0) for t in np.unique(p)]
+    assert reference.f1_score(y, p >= best, zero_division=0) == pytest.approx(max(scores))
+
+
+def test_baselines_know_only_what_was_known():
+    rng = np.random.default_rng(6)
+    n = 200
+    time = np.sort(rng.integers(0, 1000, n)).astype("datetime64[us]")
+    known = time + rng.integers(1, 300, n).astype("timedelta64[us]")
+    group = rng.integers(0, 8, n)
+    y = rng.normal(0, 1, n)
+    y[rng.random(n) < 0.1] = np.nan
+    ask, train = np.arange(120, 200), np.flatnonzero(~np.isnan(y[:120]))
+    found = naive_predictions(
+        _spec("regression"),
+        y,
+        train,
+        ask,
+        group=group,
+        has_group=True,
+        time=time,
+        known=known,
+        column=None,
+        n_classes=0,
+    )
+    has = ~np.isnan(y)
+    for place, row in enumerate(ask):
+        seen = has & (known < time[row])
+        lot = seen & (group == group[row])
+        expected = y[lot].mean() if lot.any() else y[seen].mean() if seen.any() else y[train].mean()
+        assert found["lot_mean"][place] == pytest.approx(expected)
+        if seen.any():
+            newest = known[seen].max()
+            assert found["last_value"][place] in y[seen & (known == newest)]
+    np.testing.assert_allclose(found["prior"], y[train].mean())
+
+
+def test_a_prediction_in_the_table_is_a_baseline_too():
+    y = np.arange(10.0)
+    column = np.where(np.arange(10) == 7, np.nan, 3.0)
+    found = naive_predictions(
+        _spec("regression"),
+        y,
+        np.arange(5),
+        np.arange(5, 10),
+        group=np.arange(10),
+        has_group=False,
+        time=None,
+        known=None,
+        column=column,
+        n_classes=0,
+    )
+    assert found["table"].tolist() == [3.0, 3.0, 2.0, 3.0, 3.0]
+    assert set(found) == {"prior", "table"}

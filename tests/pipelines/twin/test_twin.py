@@ -1,0 +1,80 @@
+"""The twin through its door: the same plant however it is cut into calls, and causes with their signs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv as pa_csv
+import pytest
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import load_site
+from pipelines.lake.home import Home
+from pipelines.twin.simulate import simulate
+from pipelines.twin.world import World
+
+SITE = load_site(Path(__file__).parents[3] / "infra" / "sites" / "demo")
+
+
+def _files(home: Home) -> dict[str, bytes]:
+    return {str(p.relative_to(home.drop_dir)): p.read_bytes() for p in sorted(home.drop_dir.rglob("*")) if p.is_file()}
+
+
+def test_days_in_one_call_and_in_many_are_the_same_plant(tmp_path: Path) -> None:
+    whole, cut = Home(tmp_path / "whole"), Home(tmp_path / "cut")
+    simulate(SITE, whole, days=3, seed=5, scale=0.02, telemetry_days=0)
+    for _ in range(3):
+        simulate(SITE, cut, days=1, seed=5, scale=0.02, telemetry_days=0)
+    assert _files(whole) == _files(cut)
+
+
+def test_another_seed_is_another_plant(tmp_path: Path) -> None:
+    one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
+    simulate(SITE, one, days=1, seed=5, scale=0.02, telemetry_days=0)
+    simulate(SITE, other, days=1, seed=6, scale=0.02, telemetry_days=0)
+    assert _files(one) != _files(other)
+
+
+def test_a_plant_can_not_change_its_seed_half_way(tmp_path: Path) -> None:
+    simulate(SITE, Home(tmp_path), days=1, seed=5, scale=0.02, telemetry_days=0)
+    with pytest.raises(CellworksError, match="seed 5"):
+        simulate(SITE, Home(tmp_path), days=1, seed=6, scale=0.02, telemetry_days=0)
+
+
+def test_an_unknown_scenario_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CellworksError, match="there is no scenario 'no_such'"):
+        simulate(SITE, Home(tmp_path), days=1, scenario="no_such", scale=0.02)
+
+
+def test_nothing_is_delivered_before_it_is_known(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    simulate(SITE, home, days=2, seed=5, scale=0.02, telemetry_days=0)
+    file = next((home.drop_dir / "mes__mother_roll").glob("*2026-09-01*"))
+    known = pa_csv.read_csv(file)["known_at"].to_pylist()
+    assert max(known).isoformat() <= "2026-09-01T22:00:00"  # 06:00 the next morning in Shanghai
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("cause", "effect", "sign"),
+    [
+        ("lfp_bet_m2_g", "cathode_viscosity_mpa_s", 1),
+        ("cathode_solids_pct", "cathode_areal_weight_g_m2", 1),
+        ("cathode_areal_weight_g_m2", "capacity_ah", 1),
+        ("cathode_drying_rate_index", "cathode_peel_strength_n_m", -1),
+        ("cathode_knife_km", "cathode_burr_um", 1),
+        ("horn_weld_count", "weld_resistance_uohm", 1),
+        ("lens_transmission_pct", "penetration_mm", 1),
+        ("exposure_time_h", "bake_cathode_moisture_ppm", 1),
+        ("formation_tray_temp_c", "formation_resistance_mohm", -1),
+        ("contact_resistance_mohm", "capacity_ah", -1),
+        ("particle_count", "k_value_mv_h", 1),
+    ],
+)
+def test_causes_act_with_the_sign_of_the_domain(seed: int, cause: str, effect: str, sign: int) -> None:
+    world = World(SITE, seed, "baseline", 1.0)
+    cells = np.arange(0, 600_000, 7)
+    memo: dict[str, np.ndarray] = {}
+    correlation = np.corrcoef(world.z(cause, cells, memo), world.z(effect, cells, memo))[0, 1]
+    assert sign * correlation > 0.02
