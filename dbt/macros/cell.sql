@@ -55,15 +55,6 @@
     case when "{{ known_at_column }}" <= coalesce({{ moment }}, timestamp 'infinity') then "{{ column }}" end
 {%- endmacro %}
 
-{#- Columns of marts.cell that belong to steps before the given one: [{code, known_at, ...}]. -#}
-{% macro columns_before(step) -%}
-    {%- set order = step_order(step) | int -%}
-    {{ return(
-        (site_plan().cell_ids | selectattr('order', 'lt', order) | list)
-        + (site_plan().cell | selectattr('order', 'lt', order) | list)
-    ) }}
-{%- endmacro %}
-
 {#- The view of a cell at the entry of a step; no target and nothing of this step or a later one is in it. -#}
 {% macro cell_at(step) -%}
     {%- set before = cell_steps()[step] -%}
@@ -79,7 +70,7 @@ select
     {{ step }}_at as entered_at,
     {{ step }}_at is not null as is_entered,
     {%- endif %}
-    {%- for column in columns_before(step) %}
+    {%- for column in site_plan().cell_at[step] %}
     {{ known_at(step, step ~ '_at', column.code, column.known_at) }} as "{{ column.code }}"{{ ',' if not loop.last }}
     {%- endfor %}
 from {{ ref('cell') }}

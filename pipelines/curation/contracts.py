@@ -136,10 +136,12 @@ _plan_data: dict[str, dict[str, Any]] = {}
 
 
 def plan_data_of(site: Site) -> dict[str, Any]:
-    """`plan_data` with the point-in-time columns of the contracts, worked out once per site."""
+    """`plan_data` and, as `cell_at`, the columns visible at each step; worked out once per site."""
     if site.hash not in _plan_data:
         data = plan_data(site)
-        _plan_data[site.hash] = data | {"cell_ids": cell_ids(data)}
+        ids = cell_ids(data)
+        visible = {step: columns_at(data, ids, step) for step in PIT_VIEWS}
+        _plan_data[site.hash] = data | {"cell_at": visible}
     return _plan_data[site.hash]
 
 
@@ -147,17 +149,31 @@ def cell_ids(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Columns of a cell beside the characteristics: code, column that says when it was known, order of the step."""
     order = {step["code"]: step["order"] for step in data["steps"]}
     found = [
-        {"code": column, "known_at": group["known_at"], "step": group["step"], "order": order[group["step"]]}
+        {"code": column, "known_at": group["known_at"], "order": order[group["step"]]}
         for group in _contract_files()[0]["cell"]["point_in_time"]
         for column in group["columns"]
     ]
     for material in tested_materials(data):
         known_at = f"{material}_{MATERIAL_RESULT}_known_at"
         found += [
-            {"code": column, "known_at": known_at, "step": "incoming", "order": order["incoming"]}
+            {"code": column, "known_at": known_at, "order": data["material_order"][material]}
             for column in (f"{material}_lot_id", f"{material}_supplier_code")
         ]
     return found
+
+
+def columns_at(data: Mapping[str, Any], ids: list[dict[str, Any]], step: str) -> list[dict[str, str]]:
+    """Columns that can be known of a cell when it enters a step, each with the column that says when it was.
+
+    They belong to earlier steps, and not to the record of the step itself: that is written when the step is over.
+    """
+    order = {each["code"]: each["order"] for each in data["steps"]}
+    own = {entry["known_at"] for entry in data["cell"] if entry["step"] == step}
+    return [
+        {"code": entry["code"], "known_at": entry["known_at"]}
+        for entry in (*ids, *data["cell"])
+        if entry["order"] < order[step] and entry["known_at"] not in own
+    ]
 
 
 def tested_materials(data: Mapping[str, Any]) -> list[str]:
@@ -208,8 +224,7 @@ def _references_test(name: str, references: Mapping[str, str]) -> dict[str, Any]
 
 
 def _view_model(site: Site, data: Mapping[str, Any], step: str, of_cell: Mapping[str, Column]) -> dict[str, Any]:
-    order = site.plan.steps_by_code[step].order
-    visible = [row["code"] for row in (*data["cell_ids"], *data["cell"]) if row["order"] < order]
+    visible = [entry["code"] for entry in data["cell_at"][step]]
     head: dict[str, str] = {
         "cell_id": "varchar",
         "production_day": "date",

@@ -60,6 +60,7 @@ def plan_data(site: Site) -> dict[str, Any]:
             {"code": step.code, "order": step.order, "is_facility": step.is_facility} for step in site.plan.steps
         ],
         "materials": list(site.feeds["erp__material_lot"].columns["material_code"].allowed),
+        "material_order": material_order(site),
         "codes": {name: codes_of(site, name) for name in (ROLL_RESULT, MATERIAL_RESULT)},
         "electrode": {feed: names_of(site, feed) for feed in (*ELECTRODE_FEEDS, ROLL_RESULT)},
         "cell": cell_characteristics(site),
@@ -113,8 +114,9 @@ def cell_characteristics(site: Site) -> list[dict[str, Any]]:
         known_at, the column of marts.cell that says when it was known; step and its order.
     """
     order = {step.code: step.order for step in site.plan.steps}
+    of_material = material_order(site)
     entries = [
-        {"step": row.step, "order": order[row.step], **entry}
+        {"step": row.step, "order": of_material.get(row.variant, order[row.step]), **entry}
         for row in site.plan.rows
         for entry in _cell_entries(site, row)
     ]
@@ -122,6 +124,20 @@ def cell_characteristics(site: Site) -> list[dict[str, Any]]:
     for entry in entries:
         seen.setdefault(entry["code"], entry)
     return list(seen.values())
+
+
+def material_order(site: Site) -> dict[str, int]:
+    """By material, the order of the last step of the record that takes it in: after it, its lot is the cell's."""
+    order = {step.code: step.order for step in site.plan.steps}
+    last: dict[str, int] = {}
+    for row in site.plan.rows:
+        last[row.feed] = max(order[row.step], last.get(row.feed, 0))
+    found = {}
+    for material in site.feeds["erp__material_lot"].columns["material_code"].allowed:
+        takes_in = [feed for feed in CELL_FEEDS if f"{material}_lot_id" in site.feeds[feed].columns]
+        electrode_feed = "mes__mother_roll" if material.endswith("foil") else "mes__slurry_batch"
+        found[material] = last[takes_in[0] if takes_in else electrode_feed]
+    return found
 
 
 def _cell_entries(site: Site, row: Characteristic) -> list[dict[str, Any]]:
