@@ -1,73 +1,166 @@
-"""Keeping the lake small: compaction, expiry of snapshots that nobody names, clean-up. Holds the writer lock alone."""
+"""Maintenance: compaction, expiry that keeps what somebody names, and removal of what belongs to nothing.
+
+Everything here holds the writer lock alone: expiring beside an open transaction can lose deletes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.lake.connection import ALIAS, writer
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.connection import ALIAS, current_snapshot, retrying, writer
 from pipelines.lake.home import Home
-from pipelines.lake.sql import quote_literal
+from pipelines.lake.lock import DEFAULT_TIMEOUT_S
+
+KEEP = timedelta(days=7)
+# Readers hold no lock: a file that compaction has replaced stays this long for queries that still read it.
+GRACE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
 class MaintenanceReport:
-    """What maintenance did: snapshots expired and kept because something names them."""
+    """What maintenance did.
 
-    expired: int
-    kept: int
+    Attributes:
+        files_before: data files of the newest snapshot before compaction; files_after likewise.
+        expired: snapshots that were forgotten.
+        kept: snapshots that are left.
+        removed: data files deleted, as no snapshot names them any more.
+        orphans: files deleted that no snapshot ever named (left by a killed writer).
+    """
+
+    files_before: int
+    files_after: int
+    expired: tuple[int, ...]
+    kept: tuple[int, ...]
+    removed: int
+    orphans: int
 
 
 def pin(con: DuckDBPyConnection, snapshot_id: int, reason: str, holder: str) -> None:
-    """Keep a snapshot from expiry for as long as its holder (a model version, an open run) needs it.
+    """Keep a snapshot from expiry, until the same holder unpins it; pinning twice is harmless.
 
     Args:
-        con: a writing connection; inside a transaction or not.
-        snapshot_id: the snapshot.
-        reason: why, for people.
-        holder: who; pinning twice by the same holder is one pin.
+        con: a writing connection.
+        snapshot_id: a snapshot that exists.
+        reason: what it is kept for.
+        holder: who holds it, such as `model finishing.yield_root_cause 3` or a run's id.
+
+    Raises:
+        CellworksError: there is no such snapshot (any more).
     """
-    known = con.execute(
-        "SELECT 1 FROM lake.ops.pin WHERE snapshot_id = ? AND holder = ?", [snapshot_id, holder]
-    ).fetchone()
-    if known is None:
-        now = datetime.now(UTC).replace(tzinfo=None)
-        con.execute("INSERT INTO lake.ops.pin VALUES (?, ?, ?, ?)", [snapshot_id, reason, holder, now])
+    if snapshot_id not in snapshots(con):
+        raise CellworksError(
+            f"snapshot {snapshot_id} can't be pinned",
+            expected="a snapshot that the lake still has",
+            found="it never was or has expired",
+            mend="take a newer one",
+        )
+    con.execute(
+        "INSERT INTO lake.ops.pin SELECT ?, ?, ?, ? WHERE NOT EXISTS "
+        "(SELECT 1 FROM lake.ops.pin WHERE snapshot_id = ? AND holder = ?)",
+        [snapshot_id, reason, holder, datetime.now(UTC).replace(tzinfo=None), snapshot_id, holder],
+    )
 
 
-def unpin(con: DuckDBPyConnection, holder: str) -> None:
-    """Let go of everything that a holder pinned."""
-    con.execute("DELETE FROM lake.ops.pin WHERE holder = ?", [holder])
+def unpin(con: DuckDBPyConnection, holder: str, snapshot_id: int | None = None) -> None:
+    """Let go of a holder's pins, or of one of them."""
+    condition = "" if snapshot_id is None else " AND snapshot_id = ?"
+    values: list[object] = [holder] if snapshot_id is None else [holder, snapshot_id]
+    con.execute(f"DELETE FROM lake.ops.pin WHERE holder = ?{condition}", values)
 
 
-def maintain(home: Home, *, keep_days: float = 7.0) -> MaintenanceReport:
-    """Merge small files, expire old snapshots that are neither pinned nor published, remove what they leave.
+def snapshots(con: DuckDBPyConnection) -> dict[int, datetime]:
+    """Snapshots that the lake has, with the time (UTC, naive) each was made."""
+    rows = con.execute(
+        f"SELECT snapshot_id, snapshot_time AT TIME ZONE 'UTC' FROM ducklake_snapshots('{ALIAS}') ORDER BY 1"
+    ).fetchall()
+    return {int(number): at for number, at in rows}
+
+
+def named_snapshots(con: DuckDBPyConnection) -> set[int]:
+    """Snapshots that must not expire: pinned ones, the published one of each domain and the newest."""
+    rows = con.execute(
+        "SELECT snapshot_id FROM lake.ops.pin UNION SELECT arg_max(snapshot_id, published_at) "
+        "FROM lake.ops.published GROUP BY domain"
+    ).fetchall()
+    return {int(number) for (number,) in rows} | {current_snapshot(con)}
+
+
+def expire(con: DuckDBPyConnection, keep: timedelta = KEEP, also_keep: Iterable[int] = ()) -> tuple[int, ...]:
+    """Forget snapshots older than `keep` that nothing names.
+
+    Args:
+        con: a writing connection; the caller holds the writer lock.
+        keep: age up to which every snapshot stays.
+        also_keep: snapshots that something outside the lake names (registered model versions).
+
+    Returns:
+        The snapshots that were forgotten.
+    """
+    limit = datetime.now(UTC).replace(tzinfo=None) - keep
+    kept = named_snapshots(con) | set(also_keep)
+    old = tuple(number for number, at in snapshots(con).items() if at < limit and number not in kept)
+    if old:
+        con.execute(f"CALL ducklake_expire_snapshots('{ALIAS}', versions => [{', '.join(map(str, old))}])").fetchall()
+    return old
+
+
+def maintain(
+    home: Home,
+    *,
+    keep: timedelta = KEEP,
+    grace: timedelta = GRACE,
+    also_keep: Iterable[int] = (),
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> MaintenanceReport:
+    """Compact, expire and clean the lake, alone.
 
     Args:
         home: the instance.
-        keep_days: snapshots younger than this stay.
+        keep: age up to which every snapshot stays.
+        grace: how long replaced files stay for readers that still use them.
+        also_keep: snapshots that something outside the lake names.
+        timeout_s: how long to wait for the writer lock.
 
     Raises:
-        CellworksError: another writer holds the lake.
+        CellworksError: another writer holds the lock.
     """
-    with writer(home, why="maintenance") as con:
-        con.execute(f"CALL ducklake_merge_adjacent_files('{ALIAS}')")
-        before = datetime.now(UTC) - timedelta(days=keep_days)
-        old = con.execute(
-            f"SELECT snapshot_id FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_time < ? "
-            f"AND snapshot_id <> (SELECT max(snapshot_id) FROM ducklake_snapshots('{ALIAS}')) AND snapshot_id > 0",
-            [before],
-        ).fetchall()
-        named = con.execute(
-            "SELECT snapshot_id FROM lake.ops.pin UNION "
-            "SELECT arg_max(snapshot_id, published_at) FROM lake.ops.published GROUP BY domain"
-        ).fetchall()
-        held = {int(row[0]) for row in named}
-        chosen = [int(row[0]) for row in old if int(row[0]) not in held]
-        if chosen:
-            versions = ", ".join(quote_literal(each) for each in chosen)
-            con.execute(f"CALL ducklake_expire_snapshots('{ALIAS}', versions => [{versions}])")
-        con.execute(f"CALL ducklake_cleanup_old_files('{ALIAS}', cleanup_all => true)")
-    return MaintenanceReport(len(chosen), len(old) - len(chosen))
+    named = frozenset(also_keep)
+
+    def work() -> MaintenanceReport:
+        with writer(home, why="maintenance", timeout_s=timeout_s) as con:
+            before = _file_count(con)
+            con.execute(f"CALL ducklake_flush_inlined_data('{ALIAS}')").fetchall()
+            con.execute(f"CALL ducklake_merge_adjacent_files('{ALIAS}')").fetchall()
+            expired = expire(con, keep, named)
+            older = f"older_than => now() - INTERVAL ({int(grace.total_seconds())}) SECOND"
+            removed = con.execute(f"CALL ducklake_cleanup_old_files('{ALIAS}', {older})").fetchall()
+            # Nobody else writes, so what no snapshot names is what a killed writer left.
+            orphans = con.execute(f"CALL ducklake_delete_orphaned_files('{ALIAS}', cleanup_all => true)").fetchall()
+            kept = tuple(snapshots(con))
+            after = _file_count(con)
+        _remove_empty_folders(home.data_dir)
+        return MaintenanceReport(before, after, expired, kept, len(removed), len(orphans))
+
+    return retrying(work)
+
+
+def _file_count(con: DuckDBPyConnection) -> int:
+    row = con.execute(f"SELECT coalesce(sum(file_count), 0) FROM ducklake_table_info('{ALIAS}')").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _remove_empty_folders(root: Path) -> None:
+    """Folders that held a partition once; a folder that a reader is about to open again is made anew by writers."""
+    folders = sorted(
+        (each for each in root.rglob("*") if each.is_dir()), key=lambda each: len(each.parts), reverse=True
+    )
+    for folder in folders:
+        if not any(folder.iterdir()):
+            folder.rmdir()
