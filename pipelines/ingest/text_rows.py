@@ -92,8 +92,9 @@ def stage_table(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, t
         f"""
         CREATE TEMP TABLE {staged} AS
         WITH checked AS (
-            SELECT *, coalesce(_problem IS NULL AND json_valid(_text) AND json_type(_text) = 'OBJECT', false)
-                AS _is_object
+            SELECT *, CASE WHEN _problem IS NOT NULL OR _text IS NULL OR NOT json_valid(_text) THEN false
+                -- Not AND: DuckDB may look at the type first, which fails on what is no JSON.
+                ELSE json_type(_text) = 'OBJECT' END AS _is_object
             FROM {text}
         ), parsed AS (
             SELECT *, CASE WHEN _is_object THEN json_extract_string(_text, [{paths}]) END AS _values FROM checked

@@ -20,6 +20,8 @@ from pipelines.lake.lock import DEFAULT_TIMEOUT_S
 KEEP = timedelta(days=7)
 # Readers hold no lock: a file that compaction has replaced stays this long for queries that still read it.
 GRACE = timedelta(hours=6)
+# Share of deleted rows from which a file is written anew; merging passes over files with deletes.
+_REWRITE = 0.2
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def maintain(
         with writer(home, why="maintenance", timeout_s=timeout_s) as con:
             before = _file_count(con)
             con.execute(f"CALL ducklake_flush_inlined_data('{ALIAS}')").fetchall()
+            con.execute(f"CALL ducklake_rewrite_data_files('{ALIAS}', delete_threshold => {_REWRITE})").fetchall()
             con.execute(f"CALL ducklake_merge_adjacent_files('{ALIAS}')").fetchall()
             expired = expire(con, keep, named)
             older = f"older_than => now() - INTERVAL ({int(grace.total_seconds())}) SECOND"
