@@ -17,6 +17,7 @@ ROWS = "{rows}"  # stands for the relation under check inside an expression
 WHOLE = "{whole}"  # stands for the whole table where only some days are looked at
 TABLE = "table"
 PROFILE_SEPARATOR = "__by__"
+_HEAVY = "1e15"
 OF_TYPE = "expect_column_values_to_be_of_type"
 
 
@@ -236,7 +237,7 @@ def unique(columns: Sequence[str], *, whole: str = "") -> Check:
     if whole:
         return rows_satisfy(f"NOT ({twin})", title=title, column=columns[0], uses=columns)
     return aggregate(
-        f"count(*) - count(DISTINCT {key})",
+        f"count({key}) - count(DISTINCT {key})",  # a missing key is told by its own check
         0,
         0,
         title=title,
@@ -247,7 +248,7 @@ def unique(columns: Sequence[str], *, whole: str = "") -> Check:
 
 
 def references(
-    column: str, relation: str, other: str, *, max_share: float = 0.0, when: str = "", title: str = ""
+    column: str, relation: str, other: str, *, title: str, settled: str = "true", waiting_share: float = 0.0
 ) -> Check:
     """Every value is found in a column of another table; missing values don't count.
 
@@ -255,16 +256,22 @@ def references(
         column: the referring column.
         relation: `schema.table` referred to.
         other: its column.
-        max_share: share of the rows that may refer to nothing.
-        when: SQL condition of the rows it applies to; empty for all.
-        title: what it says; made up when empty.
+        title: what it says.
+        settled: SQL condition of rows whose record must be there; others may wait for it ...
+        waiting_share: ... as long as no larger share of all rows does.
     """
     name, target = quote_identifier(column), quote_identifier(other)
-    found = f"{name} IN (SELECT {target} FROM {lake(relation)} WHERE {target} IS NOT NULL)"
-    return rows_satisfy(
-        f"NOT ({when}) OR {found}" if when else found,
-        title=title or f"{column} is found in {relation}.{other}",
+    lost = f"({name} IN (SELECT {target} FROM {lake(relation)} WHERE {target} IS NOT NULL)) IS FALSE"
+    # The look-up stands once in the query: a settled row weighs more than any number of waiting ones.
+    weight = f"CASE WHEN {lost} THEN CASE WHEN {settled} THEN {_HEAVY} ELSE 1.0 END END"
+    expression = f"coalesce(sum({weight}) / nullif(count(*), 0), 0.0)"
+    return aggregate(
+        expression,
+        None,
+        waiting_share,
+        title=title,
         column=column,
+        uses=[column],
         needs=[relation],
-        max_share=max_share,
+        violation=lost,
     )

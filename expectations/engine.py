@@ -20,7 +20,7 @@ import duckdb
 
 from expectations.checks import Check
 from expectations.report import LAYERS
-from pipelines.lake.connection import attach_statements, retrying, threads
+from pipelines.lake.connection import attach_statements, reader, retrying, threads
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier, quote_literal, quote_relation
 
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
     from great_expectations.core.batch_definition import BatchDefinition
 
-_MEMORY_LIMIT = "320MB"  # what does not fit goes to disk; a process with the library loaded then stays below 500 MB
+# The library alone takes 300 MB of the 500 that a run may; what does not fit in the rest goes to disk. Pages of files
+# are left to the operating system, which caches them as well.
+_CONFIG = {"memory_limit": "160MB", "enable_external_file_cache": "false"}
+_RENEW_BYTES = 32_000_000
 PROFILES = "profiles"
 _CATALOGUE = "__ducklake_metadata_lake"  # DuckLake attaches its catalogue beside the lake, under this name
 _QUIET = ("great_expectations", "great_expectations.expectations.core.expect_column_values_to_be_of_type")
@@ -53,18 +56,19 @@ class Engine:
             from expectations import kinds  # noqa: F401 - registers our own types
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._con = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "threads": threads()})
-        for schema in (*LAYERS, PROFILES):
-            self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        self._con = duckdb.connect()
+        self._is_prepared = False
         self.context = gx.get_context(mode="ephemeral")
         self.context.variables.progress_bars = {"globally": False}
         # The library opens two pools; its connections are cursors of ours, so that all meet one database.
         self._source: Any = self.context.data_sources.add_sql(
-            "lake", connection_string="duckdb://", kwargs={"creator": self._connect}
+            "lake", connection_string="duckdb://", kwargs={"creator": self._connect, "query_cache_size": 0}
         )
-        for engine in (self._source.get_engine(), self._source.get_execution_engine().engine):
+        self._engines = (self._source.get_engine(), self._source.get_execution_engine().engine)
+        for engine in self._engines:
             _buffer_rows(engine)
             self._reflect_quickly(engine.dialect)
+            engine.dispose()
         self._lock = threading.Lock()
         self.startup_seconds = time.perf_counter() - started
 
@@ -96,21 +100,46 @@ class Engine:
         """Attach an instance's lake, read only and as of a snapshot, for the length of the block.
 
         The lake is left afterwards: a warm engine holds no file of an instance open between runs.
+
+        Raises:
+            CellworksError: there is no lake, or no such snapshot.
         """
-        statements = [
-            statement
-            for statement in attach_statements(home, read_only=True, snapshot=snapshot)
-            if not statement.startswith("USE ")  # batches are views of this database, not the lake's tables
-        ]
+        if not home.catalogue.is_file():
+            with reader(home):  # says what is missing
+                pass
         with self._lock:
-            temporary = home.lake_dir / "tmp"
-            with contextlib.suppress(duckdb.Error):  # DuckDB refuses to move a directory that it has written to
-                self._con.execute(f"SET temp_directory = {quote_literal(temporary)}")
+            self._renew()
             try:
-                retrying(lambda: [self._con.execute(statement) for statement in statements])
+                self._attach(home, snapshot)
                 yield self._con
             finally:
                 self._con.execute("DETACH DATABASE IF EXISTS lake")
+
+    def _renew(self) -> None:
+        """Begin a new database when the old one has gathered memory: DuckLake keeps what it learnt of past lakes."""
+        used = self._con.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchone()
+        if self._is_prepared and used and used[0] < _RENEW_BYTES:
+            return
+        for engine in self._engines:
+            engine.dispose()
+        self._con.close()
+        self._con = duckdb.connect(config={**_CONFIG, "threads": threads()})
+        for schema in (*LAYERS, PROFILES):
+            self._con.execute(f"CREATE SCHEMA {schema}")
+        self._is_prepared = True
+
+    def _attach(self, home: Home, snapshot: int | None) -> None:
+        temporary = home.lake_dir / "tmp"
+        with contextlib.suppress(duckdb.Error):  # DuckDB refuses to move a directory that it has written to
+            self._con.execute(f"SET temp_directory = {quote_literal(temporary)}")
+        statements = attach_statements(home, read_only=True, snapshot=snapshot)
+        # Batches are views of this private database, so it stays in use.
+        wanted = [statement for statement in statements if not statement.startswith("USE ")]
+        try:
+            retrying(lambda: [self._con.execute(statement) for statement in wanted])
+        except duckdb.Error:
+            with reader(home, snapshot=snapshot):  # says what is wrong with the snapshot
+                raise
 
     @contextlib.contextmanager
     def batch(self, schema: str, name: str, sql: str, *, stored: bool = False) -> Iterator[str]:

@@ -25,7 +25,7 @@ from expectations.checks import (
     unique,
 )
 from expectations.settings import Settings, read_yaml, setting_error
-from expectations.staging import range_check, staging_table
+from expectations.staging import machines_of, range_check, staging_table
 from pipelines.control_plan.derive import expectation_ranges
 from pipelines.control_plan.site import Site
 from pipelines.lake.sql import quote_identifier, quote_literal
@@ -123,7 +123,7 @@ def _codes(site: Site, present: Mapping[str, str]) -> Iterator[Check]:
     for column in present:
         stem = column.removeprefix("cathode_").removeprefix("anode_")
         if stem in machine_columns:
-            yield in_set(column, list(site.machines_by_id), title=f"{column} is a machine of the site")
+            yield in_set(column, machines_of(site, column), title=f"{column} is a machine of the site")
         elif column == "step_code":
             yield in_set(column, list(site.plan.steps_by_code), title=f"{column} is a step of the site")
         elif column == "shift_code":

@@ -45,7 +45,6 @@ class Settings(_Model):
     look_back_days: Annotated[int, Field(ge=0)]
     reference_grace_h: Annotated[float, Field(ge=0)]
     reference_grace_share: Share
-    reference_share: Share
     gauges: GaugeSettings
     default: FeedSettings
     feeds: dict[str, FeedSettings]

@@ -74,39 +74,36 @@ def range_check(each: ColumnRange) -> Check:
 def _references(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Iterator[Check]:
     for name, column in feed.columns.items():
         if column.references == "machine":
-            yield in_set(name, list(site.machines_by_id), title=f"{name} is a machine of the site")
+            yield in_set(name, machines_of(site, name), title=f"{name} is a machine of the site")
         elif column.references == "step":
             yield in_set(name, list(site.plan.steps_by_code), title=f"{name} is a step of the site")
         elif column.references:
-            yield from _records(site, feed, name, column.references, settings, facts)
+            yield _record(site, feed, name, column.references, settings, facts)
 
 
-def _records(site: Site, feed: Feed, column: str, target: str, settings: Settings, facts: Facts) -> Iterator[Check]:
+def machines_of(site: Site, column: str) -> list[str]:
+    """Machines that a column may name: `stacker_id` those of the class stacker, `machine_id` all."""
+    stem = column.removeprefix("cathode_").removeprefix("anode_").removesuffix("_id")
+    return [machine.id for machine in site.machines(stem)] or list(site.machines_by_id)
+
+
+def _record(site: Site, feed: Feed, column: str, target: str, settings: Settings, facts: Facts) -> Check:
     other, key = target.split(".")
     # Another domain's staging may be held back by its own checks; what arrived from it is in raw all the same.
     is_same = site.feeds[other].domain == feed.domain
     relation = f"staging.{staging_table(other)}" if is_same else f"raw.{other}"
     title = f"{column} is found in {other}.{key}"
     if facts.now is None:
-        yield references(column, relation, key, max_share=settings.reference_share, title=title)
-        return
-    settled = quote_literal((facts.now - timedelta(hours=settings.reference_grace_h)).isoformat(sep=" "))
-    yield references(
+        return references(column, relation, key, title=title)
+    settled_until = facts.now - timedelta(hours=settings.reference_grace_h)
+    return references(
         column,
         relation,
         key,
-        max_share=settings.reference_share,
-        when=f"{KNOWN_AT} <= TIMESTAMP {settled}",
         title=title,
+        settled=f"{KNOWN_AT} <= TIMESTAMP {quote_literal(settled_until.isoformat(sep=' '))}",
+        waiting_share=settings.reference_grace_share,
     )
-    if settings.reference_grace_share < 1:
-        yield references(
-            column,
-            relation,
-            key,
-            max_share=settings.reference_grace_share,
-            title=f"{title}, but for {settings.reference_grace_share:.0%} that wait for it",
-        )
 
 
 def _clocks(feed: Feed, facts: Facts) -> Iterator[Check]:

@@ -33,7 +33,7 @@ class WrittenCheck(_Model):
         uses: columns it reads beside `column`.
         needs: other relations of the lake it reads, `schema.table`.
         max_share: share of rows that may break a rule.
-        on: profile of this suite that it reads instead of the table.
+        reads: profile of this suite that it reads instead of the table (`on` would be a boolean to YAML).
     """
 
     title: str
@@ -45,7 +45,7 @@ class WrittenCheck(_Model):
     uses: tuple[str, ...] = ()
     needs: tuple[Annotated[str, Field(pattern=r"^\w+\.\w+$")], ...] = ()
     max_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    on: str = TABLE
+    reads: str = TABLE
 
 
 class WrittenProfile(_Model):
@@ -74,13 +74,13 @@ class WrittenSuite(_Model):
 
 
 def _check(each: WrittenCheck) -> Check:
-    uses = tuple(dict.fromkeys(filter(None, (each.column if each.on == TABLE else "", *each.uses))))
+    uses = tuple(dict.fromkeys(filter(None, (each.column if each.reads == TABLE else "", *each.uses))))
     if each.rule:
         kwargs: dict[str, Any] = {"expression": each.rule, "max_share": each.max_share}
         kind, violation = "expect_rows_to_satisfy", f"NOT ({each.rule})"
     else:
         kwargs, kind, violation = each.kwargs, each.type, each.violation
-    return Check(kind, kwargs, each.title, each.column, uses, each.needs, violation, each.on)
+    return Check(kind, kwargs, each.title, each.column, uses, each.needs, violation, each.reads)
 
 
 def written_suites(site: Site) -> dict[str, list[WrittenSuite]]:

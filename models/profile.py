@@ -282,7 +282,12 @@ def _contract(path: str, frame: Frame) -> tuple[list[dict[str, Any]], dict[str, 
     """The contract of the candidates; see `learn_contract`."""
     if not frame.selection.columns:
         raise _nothing_left(path, frame.selection.dropped)
-    return learn_contract(frame)
+    try:
+        return learn_contract(frame)
+    except CellworksError as error:
+        raise CellworksError(
+            f"'{path}' has no column to learn from", expected=error.expected, found=error.found
+        ) from error
 
 
 def _examine(

@@ -18,7 +18,7 @@ class Part(BaseModel):
 
 
 class FeatureSelection(Part):
-    """Which columns of the table may become features; shell patterns, exclusion wins."""
+    """Which columns of the table may become features; `*` and `?` as wildcards, exclusion wins."""
 
     select: list[str] = Field(default_factory=lambda: ["*"])
     exclude: list[str] = Field(default_factory=list)

@@ -16,7 +16,7 @@ from models.spec import PredictiveSpec
 from orchestration.environment import definition_folders, project_root
 from pipelines.control_plan.errors import CellworksError
 
-PREDICTIVE = "orchestration.components.predictive_model.PredictiveModel"
+PREDICTIVE = "orchestration.components.PredictiveModel"
 
 
 def solution_files(folders: Iterable[Path] | None = None) -> Iterator[tuple[str, str, Path]]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from models.context import ModelContext
+from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
 from orchestration.plant import Plant
 from orchestration.solving import CHECKS, MODEL, MONITORING, PREDICTIONS, CheckOutcome, Outcome, Part
@@ -135,7 +136,7 @@ def _learn(night: Night) -> None:
     from models.train import train
 
     spec, ctx = night.spec, night.ctx
-    recover(ctx.home)
+    recover(ctx.home, uri=ctx.tracking_uri)
     due = shadow_due(spec, ctx)
     if due is not None:
         graduated = graduate(spec, ctx, judge(spec, ctx, due))
@@ -171,13 +172,20 @@ def _learn(night: Night) -> None:
         "mlflow_run": result.run_id,
         "seconds": result.seconds.get("total", 0.0),
     }
-    known = CHECKS[MODEL]
-    for gate in verdict.gates:
-        if gate.name in known:
-            night.outcome.checks.append(CheckOutcome(MODEL, gate.name, gate.passed, gate.sentence, gate.figures))
-    said = {check.name for check in night.outcome.checks}
-    for name in known.keys() - said:
-        night.outcome.checks.append(CheckOutcome(MODEL, name, True, "there is nothing to compare with yet"))
+    _tell_gates(night.outcome, verdict)
+
+
+def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
+    """Each gate as a check; one that was not reached is no pass, but for the champion that a first version lacks."""
+    gates = {gate.name: gate for gate in verdict.gates}
+    for name in CHECKS[MODEL]:
+        gate = gates.get(name)
+        if gate is not None:
+            outcome.checks.append(CheckOutcome(MODEL, name, gate.passed, gate.sentence, gate.figures))
+        elif verdict.status == "insufficient":
+            outcome.checks.append(CheckOutcome(MODEL, name, False, "not judged: the hold-out is too small to tell"))
+        else:
+            outcome.checks.append(CheckOutcome(MODEL, name, True, "does not apply to this version"))
 
 
 def _score(night: Night) -> None:
@@ -232,4 +240,17 @@ def _watch(night: Night) -> None:
     from models.drift.monitor import monitor
 
     report = monitor(night.spec, night.ctx)
-    night.outcome.results[MONITORING] = {"summary": str(report)[:2000]}
+    drifted = [each.name for each in report.drifted_inputs]
+    night.outcome.results[MONITORING] = {
+        "version": report.version or "none",
+        "live_days": len(report.days),
+        "inputs_watched": sum(each.kind == "input" for each in report.drift),
+        "inputs_drifted": ", ".join(drifted[:10]),
+        "summary": report.sentence or report.skipped,
+    }
+    told = {
+        "live_skill": (report.skill_lost is not True, report.sentence or report.skipped),
+        "input_drift": (not drifted, f"drifted: {', '.join(drifted[:10])}" if drifted else report.skipped),
+        "score_drift": (not report.score_drifted, report.skipped),
+    }
+    night.outcome.checks += [CheckOutcome(MONITORING, name, passed, text) for name, (passed, text) in told.items()]

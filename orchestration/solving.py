@@ -47,12 +47,14 @@ class Outcome:
 
 CHECKS: dict[Part, dict[str, str]] = {
     MODEL: {
+        "holdout": "The later hold-out has enough lots and positives to tell.",
+        "leak": "No score too good to be true, no single feature that explains all but everything.",
         "beats_baseline": "Better than the naive baselines on the later hold-out, interval above zero.",
         "not_worse": "Not worse than the champion on the same frozen hold-out.",
         "slices": "No line, supplier, shift or product falls behind by more than the tolerance.",
         "calibration": "Probabilities or intervals are calibrated.",
         "speed": "Scores within its time limit.",
-        "inputs": "What it was trained on passed its expectations, and nothing looks leaked.",
+        "inputs": "What it was trained on passed its expectations.",
     },
     PREDICTIONS: {
         "champion_is_cleared": "The version that scored has a passing verdict or a signed override.",

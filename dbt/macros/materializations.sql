@@ -84,7 +84,8 @@
 {% materialization lake_view, adapter='duckdb' %}
     {%- set target = this.incorporate(type='view') -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- if last_build() is none -%}
+    {%- set built = run_query('select ' ~ last_build('fingerprint', "''")).rows[0][0] -%}
+    {%- if flags.FULL_REFRESH or built != fingerprint() -%}
         {%- if config.get('contract').enforced -%}{{ get_assert_columns_equivalent(sql) }}{%- endif -%}
         {%- call statement('main') -%}
             create or replace view {{ target }} as ({{ sql }})

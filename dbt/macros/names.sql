@@ -16,3 +16,8 @@
         '{{ value | string | replace("'", "''") }}'{%- if not loop.last -%},{{ ' ' }}{%- endif -%}
     {%- endfor -%}
 {%- endmacro %}
+
+{#- dbt asks for the schemas before each run; the information schema would read every table's statistics for it. -#}
+{% macro duckdb__list_schemas(database) -%}
+    {{ return(run_query("select schema_name from duckdb_schemas() where database_name = 'lake'")) }}
+{%- endmacro %}

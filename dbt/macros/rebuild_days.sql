@@ -6,41 +6,39 @@
     number; a model further down rebuilds the days that follow from those with a higher number than its own.
 -#}
 
-{#- What is known of this model's last build, or none: then everything is built. -#}
-{% macro last_build() -%}
-    {%- if not execute or flags.FULL_REFRESH -%}{{ return(none) }}{%- endif -%}
-    {%- set rows = run_query(
-        "select build_no, up_to_batch_id, fingerprint from lake.ops.model_build where model = '" ~ this.identifier
-        ~ "' order by build_no desc limit 1"
-    ).rows -%}
-    {%- if rows | length == 0 or rows[0][2] != fingerprint() -%}{{ return(none) }}{%- endif -%}
-    {{ return({'build_no': rows[0][0] | int, 'up_to_batch_id': rows[0][1] | int}) }}
-{%- endmacro %}
-
 {#- Changes when the model's own SQL, a macro or the part of the plan that it reads changes. -#}
 {% macro fingerprint() -%}
     {{ return(model_fingerprints().get(this.identifier, 'unknown')) }}
 {%- endmacro %}
 
+{#- Column of this model's newest build; 0 or empty when it was never built. -#}
+{% macro last_build(column, otherwise) -%}
+    (select coalesce(max_by({{ column }}, build_no), {{ otherwise }}) from lake.ops.model_build where model = '{{ this.identifier }}')
+{%- endmacro %}
+
 {#-
     Days to rebuild as a list of ISO dates; none stands for all of them. A model passes the macro of its config's
     `days`, so that dbt sees at parse time which models the macro reads, and writes rebuild_note(days) into its SQL.
+
+    All is asked in one query: each statement outside a transaction costs the lake 20 ms.
 -#}
 {% macro rebuild_days(days_macro=none) -%}
     {%- if not execute -%}
-        {%- if days_macro is not none -%}{%- do context[days_macro](0) -%}{%- endif -%}
+        {%- if days_macro is not none -%}{%- do context[days_macro]('0') -%}{%- endif -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- set built = last_build() -%}
-    {%- if built is none -%}{{ return(none) }}{%- endif -%}
-    {%- if days_macro is not none -%}
-        {%- set query = context[days_macro](built.build_no) -%}
-    {%- elif is_feed_unchanged(config.get('feed'), built.up_to_batch_id) -%}
-        {{ return([]) }}
+    {%- if flags.FULL_REFRESH -%}{{ return(none) }}{%- endif -%}
+    {%- if days_macro is none -%}
+        {%- set query = feed_days(config.get('feed'), last_build('up_to_batch_id', 0)) -%}
     {%- else -%}
-        {%- set query = feed_days(config.get('feed'), built.up_to_batch_id) -%}
+        {%- set query = context[days_macro](last_build('build_no', 0)) -%}
     {%- endif -%}
-    {{ return(run_query("select production_day::varchar from (" ~ query ~ ") order by 1").columns[0].values() | list) }}
+    {%- set row = run_query(
+        "select " ~ last_build('fingerprint', "''") ~ ", "
+        ~ "(select string_agg(production_day::varchar, ' ' order by production_day) from (" ~ query ~ "))"
+    ).rows[0] -%}
+    {%- if row[0] != fingerprint() -%}{{ return(none) }}{%- endif -%}
+    {{ return((row[1] or '').split()) }}
 {%- endmacro %}
 
 {#- The days as a comment at the head of the compiled SQL, for the materialization to read. -#}
@@ -54,12 +52,6 @@
         {{ exceptions.raise_compiler_error("the model's SQL has no rebuild_note(days)") }}
     {%- endif -%}
     {{ return(fromjson(note.group(1))) }}
-{%- endmacro %}
-
-{% macro is_feed_unchanged(feed, batch_id) -%}
-    {{ return((run_query(
-        "select count(*) from lake.ops.affected_day where feed = '" ~ feed ~ "' and batch_id > " ~ batch_id
-    ).rows[0][0] | int) == 0) }}
 {%- endmacro %}
 
 {#-

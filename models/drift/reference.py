@@ -20,7 +20,7 @@ def number_reference(values: Array) -> dict[str, Any]:
     present = values[np.isfinite(values)]
     missing = 1.0 - len(present) / max(len(values), 1)
     if len(present) == 0:
-        return {"kind": "number", "missing": 1.0, "quantiles": [], "edges": [], "shares": []}
+        return {"kind": "number", "missing": 1.0, "quantiles": [], "edges": [], "shares": [0.0]}
     edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
     shares = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1) / len(present)
     quantiles = np.quantile(present, np.linspace(0, 1, POINTS))

@@ -44,6 +44,11 @@ def kind_of(duckdb_type: str) -> str | None:
     return "category" if duckdb_type.startswith(_TEXTS) else None
 
 
+def matches(name: str, pattern: str) -> bool:
+    """Whether a column matches a pattern of `*` and `?`; brackets are plain text, for units stand in them."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
 def _roles(spec: PredictiveSpec) -> dict[str, str]:
     """Columns that have another part to play."""
     roles = dict.fromkeys(spec.keys, "key of the entity")
@@ -80,7 +85,7 @@ def unknown_at_step(spec: PredictiveSpec, site: Site | None) -> set[str]:
 
 def _explicit(spec: PredictiveSpec) -> set[str]:
     """Columns named outright, without a pattern."""
-    return {name for name in spec.features.select if not set(name) & set("*?[")}
+    return {name for name in spec.features.select if not set(name) & set("*?")}
 
 
 def _refuse_leaks(spec: PredictiveSpec, roles: dict[str, str], late: set[str]) -> None:
@@ -105,8 +110,8 @@ def _reason_out(name: str, duckdb_type: str, spec: PredictiveSpec, roles: dict[s
         return roles[name]
     reasons = {
         "bookkeeping column": name.startswith("_"),
-        "not selected": not any(fnmatchcase(name, pattern) for pattern in spec.features.select),
-        "excluded in the YAML": any(fnmatchcase(name, pattern) for pattern in spec.features.exclude),
+        "not selected": not any(matches(name, pattern) for pattern in spec.features.select),
+        "excluded in the YAML": any(matches(name, pattern) for pattern in spec.features.exclude),
         f"not known at step '{spec.acts_at}'": name in late,
         f"type {duckdb_type} is no feature": kind_of(duckdb_type) is None,
     }

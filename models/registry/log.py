@@ -102,7 +102,8 @@ def log_trials(client: Any, run_id: str, fitted: Fitted) -> None:
     """Every trial as one table, which the MLflow page shows as such."""
     rows = [trial.as_row() for trial in fitted.found.trials]
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
-    columns["params"] = [json.dumps(params) for params in columns["params"]]
+    for name in ("params", "fold_rounds"):
+        columns[name] = [json.dumps(value) for value in columns[name]]
     client.log_table(run_id, columns, "trials.json")
 
 

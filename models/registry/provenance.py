@@ -10,6 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from pipelines.control_plan.errors import CellworksError
+
 _PROJECT = Path(__file__).resolve().parents[2]
 _LOCK = _PROJECT / "requirements.lock"
 _NEEDED = ("mlflow", "numpy", "pandas", "pyarrow")
@@ -39,11 +41,30 @@ def lock_hash() -> str:
 
 
 @cache
-def _locked() -> dict[str, str]:
-    """Versions of the lock file by package."""
+def _locked() -> set[tuple[str, str]]:
+    """Packages and versions of the lock file; one package may have a version per Python."""
     if not _LOCK.is_file():
-        return {}
-    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", _LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE))
+        return set()
+    text = _LOCK.read_text(encoding="utf-8")
+    return set(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", text, flags=re.MULTILINE))
+
+
+def _version(name: str) -> str:
+    """The installed version, which the lock must name.
+
+    Raises:
+        CellworksError: the environment is not the locked one.
+    """
+    installed = metadata.version(name)
+    wanted = sorted(version for package, version in _locked() if package == name)
+    if wanted and installed not in wanted:
+        raise CellworksError(
+            f"{name} is installed in another version than the lock file names",
+            expected=", ".join(wanted),
+            found=installed,
+            mend="run `make setup`",
+        )
+    return installed
 
 
 @cache
@@ -52,4 +73,4 @@ def pip_requirements(library: str) -> list[str]:
     names = [*_NEEDED, library] if library != "linear" else list(_NEEDED)
     if library == "xgboost":
         names.append("scipy")
-    return [f"{name}=={_locked().get(name) or metadata.version(name)}" for name in names]
+    return [f"{name}=={_version(name)}" for name in names]

@@ -36,7 +36,7 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
     if ctx.snapshot is None or file_suffix(spec.table) is not None:
         yield
         return
-    from pipelines.lake.maintenance import pin
+    from pipelines.lake.maintenance import pin, unpin
 
     with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
         pin(con, ctx.snapshot, f"training set of {spec.name}", holder)
@@ -44,5 +44,5 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
         yield
     except BaseException:
         with writer(ctx.home, why=f"let go of snapshot {ctx.snapshot}") as con:
-            con.execute("DELETE FROM lake.ops.pin WHERE holder = ?", [holder])
+            unpin(con, holder, ctx.snapshot)
         raise

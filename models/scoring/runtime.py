@@ -203,7 +203,8 @@ def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
     Raises:
         KeyError: a feature's column is missing.
     """
-    missing = [f["name"] for f in features if f["name"] not in table.column_names]
+    present = set(table.column_names)
+    missing = [f["name"] for f in features if f["name"] not in present]
     if missing:
         raise KeyError(f"columns missing for this model: {', '.join(missing[:10])}")
     out = np.empty((table.num_rows, len(features)), dtype=np.float32)

@@ -28,6 +28,7 @@ class Trial:
     rounds: int
     seconds: float
     params: dict[str, float | int]
+    fold_rounds: list[int] = field(default_factory=list)
 
     def as_row(self) -> dict[str, Any]:
         """Plain values; the parameters keep the study's names."""
@@ -39,6 +40,7 @@ class Trial:
             "rounds": self.rounds,
             "seconds": round(self.seconds, 4),
             "params": self.params,
+            "fold_rounds": self.fold_rounds,
         }
 
 
@@ -94,6 +96,7 @@ class _Objective:
         for place, fold in enumerate(self.folds):
             fits.append(self._fit(trial, estimator, fold, params, reports=place == 0 and library != "linear"))
             losses.append(min(fits[-1].curve))
+            trial.set_user_attr("fold_rounds", [len(fit.curve) for fit in fits])
             if place + 1 < len(self.folds):
                 trial.report(float(np.mean(losses)), self.search.max_rounds + 1 + place)
                 if trial.should_prune():
@@ -108,6 +111,7 @@ class _Objective:
         def watch(step: int, value: float) -> None:
             trial.report(value, step)
             if trial.should_prune():
+                trial.set_user_attr("fold_rounds", [step])
                 raise optuna.TrialPruned
 
         search = self.search
@@ -197,14 +201,16 @@ def _row(trial: Any) -> Trial:
     seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
     library = str(trial.params.get("library", ""))
     value = None if trial.value is None else float(trial.value)
+    attributes = trial.user_attrs
     return Trial(
-        trial.number,
-        library,
-        trial.state.name,
-        value,
-        int(trial.user_attrs.get("rounds", 0)),
-        seconds,
-        dict(trial.params),
+        number=trial.number,
+        library=library,
+        state=trial.state.name,
+        value=value,
+        rounds=int(attributes.get("rounds", 0)),
+        seconds=seconds,
+        params=dict(trial.params),
+        fold_rounds=list(attributes.get("fold_rounds", [])),
     )
 
 

@@ -70,6 +70,8 @@ def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
         run = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            # The events are in the instance and on the bars; the terminal needs no copy of them.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             asset_selection=keys,
             tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit"},
         )

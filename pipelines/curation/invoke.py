@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.control_plan.errors import CellworksError
-from pipelines.curation.project import Project
+from pipelines.curation import instance
+from pipelines.curation.project import DATABASE_VARIABLE, Project
 from pipelines.lake.home import Home
 
 # Nothing is reported to anybody, whatever the machine's own configuration says.
@@ -57,7 +58,7 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
         "--log-path", str(home.dbt_dir / "logs"),
         "--quiet", "--no-version-check", "--log-level-file", "none",
     ]  # fmt: skip
-    with _environment():
+    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}):
         result = dbtRunner(manifest=manifest).invoke([*arguments, *options])
     if result.exception is not None:
         raise CellworksError(
@@ -71,9 +72,9 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _QUIET}
-    os.environ.update(_QUIET)
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -16,10 +16,12 @@ from typing import Any
 import yaml
 
 from pipelines.control_plan.site import Site
+from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT, plan_data_of, schema_files, write
-from pipelines.lake.connection import ALIAS, EXTENSIONS, extension_file, memory_limit, threads
+from pipelines.lake.connection import ALIAS, EXTENSIONS, extension_file
 from pipelines.lake.home import Home
 
+DATABASE_VARIABLE = "CELLWORKS_DBT_DATABASE"
 # Macros that a staging model is made with; a change of any other leaves staging as it is.
 STAGING_MACROS = ("names.sql", "rebuild_days.sql", "materializations.sql", "staging.sql")
 _SOURCES = (
@@ -115,7 +117,11 @@ def _fingerprints(plan: dict[str, Any], files: dict[Path, str]) -> dict[str, str
 
 
 def _profile(home: Home) -> str:
-    """Profile of dbt-duckdb: a DuckDB in memory with the lake attached, one thread (a SQLite catalogue's limit)."""
+    """Profile of dbt-duckdb: the process's shared DuckDB, one thread (a SQLite catalogue's limit).
+
+    The path is a variable of the environment, since the shared DuckDB's name holds the process; without it, as by
+    hand, dbt gets a DuckDB of its own.
+    """
     lake = {
         "path": f"ducklake:sqlite:{home.catalogue}",
         "alias": ALIAS,
@@ -129,18 +135,14 @@ def _profile(home: Home) -> str:
     }
     output = {
         "type": "duckdb",
-        "path": ":memory:",
+        "path": "{{ env_var('" + DATABASE_VARIABLE + "', ':memory:') }}",
+        "keep_open": True,
         "database": ALIAS,
         "schema": "staging",
         "threads": 1,
         "extensions": [str(extension_file(name)) for name in EXTENSIONS],
-        "config_options": {"extension_directory": str(home.extension_dir), "autoinstall_known_extensions": False},
-        "settings": {
-            "threads": threads(),
-            "memory_limit": memory_limit(),
-            "temp_directory": str(home.lake_dir / "tmp"),
-            "TimeZone": "UTC",
-        },
+        "config_options": instance.config(home),
+        "settings": {"TimeZone": "UTC"},
         "attach": [lake],
     }
     return yaml.safe_dump({"cellworks": {"target": "lake", "outputs": {"lake": output}}}, sort_keys=False)

@@ -11,10 +11,11 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import DOMAINS
 from pipelines.control_plan.site import Site
 from pipelines.curation import tables
+from pipelines.curation.instance import connection
 from pipelines.curation.invoke import call, manifest
 from pipelines.curation.project import Project, prepare
 from pipelines.curation.report import CurateReport, Layer, ModelResult, TestResult
-from pipelines.lake.connection import writer
+from pipelines.lake.connection import transaction
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
 from pipelines.lake.sql import quote_relation
@@ -46,14 +47,14 @@ def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = Fa
     start = time.perf_counter()
     with writer_lock(home, f"curate {layer} {domain}"):
         project = prepare(home, site)
-        # The connection stays open beside dbt's own: opening one reads the whole catalogue.
-        with writer(home, why=f"curate {layer} {domain}") as con:
-            tables.ensure(con, site)
-            if not full and tables.is_unchanged(con, layer, domain, project.hash):
-                return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
-            parsed = manifest(home, project)
-            inputs = _inputs(parsed, _selected(parsed, layer, domain), layer)
-            result = call(home, project, _build_arguments(layer, domain, full=full), manifest=parsed)
+        con = connection(home)
+        tables.ensure(con, site)
+        if not full and tables.is_unchanged(con, layer, domain, project.hash):
+            return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
+        parsed = manifest(home, project)
+        inputs = _inputs(parsed, _selected(parsed, layer, domain), layer)
+        result = call(home, project, _build_arguments(layer, domain, full=full), manifest=parsed)
+        with transaction(con):
             built, tests = _results(con, result.result)
             is_passed = bool(result.success)
             tables.record(con, layer, domain, project.hash, is_passed=is_passed, inputs=inputs)
@@ -153,6 +154,7 @@ def docs(home: Home, site: Site) -> Path:
     """
     with writer_lock(home, "dbt docs"):
         project = prepare(home, site)
+        tables.ensure(connection(home), site)
         arguments = ["docs", "generate", "--static", "--no-compile"]
         call(home, project, arguments, manifest=manifest(home, project))
     return _page(home, project)

@@ -41,10 +41,7 @@ def ensure(con: DuckDBPyConnection, site: Site) -> None:
         con: a writing connection outside a transaction.
         site: the site whose control points telemetry refers to.
     """
-    rows = con.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops'"
-    ).fetchall()
-    there = {str(name) for (name,) in rows}
+    there = _tables_of_ops(con)
     missing = {name: columns for name, columns in TABLES.items() if name not in there}
     plan_hash = site.plan.hash
     is_current = "control_point" in there and "control_point_plan" not in missing and _plan_hash(con) == plan_hash
@@ -57,6 +54,16 @@ def ensure(con: DuckDBPyConnection, site: Site) -> None:
             con.execute(f"CREATE TABLE lake.ops.{quote_identifier(name)} ({body})")
         if not is_current:
             _write_control_points(con, site)
+
+
+def _tables_of_ops(con: DuckDBPyConnection) -> set[str]:
+    """Names of the tables there are; the catalogue is asked itself, since duckdb_tables() reads all statistics."""
+    rows = con.execute(
+        "SELECT t.table_name FROM __ducklake_metadata_lake.ducklake_table t "
+        "JOIN __ducklake_metadata_lake.ducklake_schema s USING (schema_id) "
+        "WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL AND s.schema_name = 'ops'"
+    ).fetchall()
+    return {str(name) for (name,) in rows}
 
 
 def _plan_hash(con: DuckDBPyConnection) -> str | None:
@@ -109,18 +116,17 @@ def record(
     """Write down that the layer of a domain was run on all there is now.
 
     Args:
-        con: a writing connection outside a transaction.
+        con: a writing connection, within a transaction.
         layer: staging or marts.
         domain: the domain.
         project_hash: version of project and plan that ran.
         is_passed: whether all models were built and all tests passed; if not, the next run calls dbt again.
         inputs: feeds (staging) or models (marts) that the layer reads.
     """
-    with transaction(con):
-        con.execute("DELETE FROM lake.ops.curation WHERE layer = ? AND domain = ?", [layer, domain])
-        con.execute(
-            "INSERT INTO lake.ops.curation SELECT ?, ?, ?, ?, (SELECT coalesce(max(build_no), 0) FROM "
-            "lake.ops.model_build), (SELECT coalesce(max(batch_id), 0) FROM lake.ops.affected_day), ?",
-            [layer, domain, project_hash, is_passed, inputs],
-        )
-        _forget_old_builds(con)
+    con.execute("DELETE FROM lake.ops.curation WHERE layer = ? AND domain = ?", [layer, domain])
+    con.execute(
+        "INSERT INTO lake.ops.curation SELECT ?, ?, ?, ?, (SELECT coalesce(max(build_no), 0) FROM "
+        "lake.ops.model_build), (SELECT coalesce(max(batch_id), 0) FROM lake.ops.affected_day), ?",
+        [layer, domain, project_hash, is_passed, inputs],
+    )
+    _forget_old_builds(con)

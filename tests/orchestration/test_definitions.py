@@ -51,3 +51,10 @@ def test_every_raw_staging_and_mart_table_has_a_check(loaded: dict[str, list[str
     checked = {check.rsplit(":", 1)[0] for check in loaded["checks"]}
     assert tables
     assert tables <= checked
+
+
+def test_the_command_line_finds_the_same_solutions_as_dagster(loaded: dict[str, list[str]]) -> None:
+    from orchestration.catalogue import discover
+
+    served = {key.removesuffix("/model") for key in loaded["keys"] if key.endswith("/model")}
+    assert {spec.solution for spec in discover()} == served

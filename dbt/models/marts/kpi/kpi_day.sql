@@ -30,7 +30,7 @@ with cohort as (
 bottleneck as (
     select
         production_day,
-        sum(execute_s) / nullif(sum(planned_busy_s), 0) as availability,
+        sum(execute_s::decimal(18, 6))::double / nullif(sum(planned_busy_s::decimal(18, 6))::double, 0) as availability,
         sum(produced_count) / nullif(sum((execute_s / 3600 * ideal_rate_per_h)::decimal(18, 6))::double, 0) as performance
     from {{ ref('machine_state_day') }}
     where is_in_oee and step_code = '{{ bottleneck_step() }}' and {{ in_days('production_day', days) }}

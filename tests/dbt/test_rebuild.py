@@ -1,0 +1,112 @@
+"""The dbt project on a small plant: what is rebuilt, what stays, and what a step cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.control_plan.site import load_site
+from pipelines.curation import instance
+from pipelines.curation.contracts import PIT_VIEWS, PROJECT, plan_data_of
+from pipelines.curation.report import CurateReport
+from pipelines.curation.run import LAYER_DOMAINS, curate
+from pipelines.ingest.run import ingest
+from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.hashing import table_hash
+from pipelines.lake.home import Home
+from pipelines.lake.schemas import bootstrap
+from pipelines.twin.simulate import simulate
+
+SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
+TABLES = ("marts.cell", "marts.mother_roll", "marts.machine_hour", "marts.kpi_day", "staging.stg_mes__filling")
+pytestmark = pytest.mark.slow
+
+
+def run_all(home: Home) -> list[CurateReport]:
+    return [
+        curate(home, SITE, layer=layer, domain=domain) for layer, domains in LAYER_DOMAINS.items() for domain in domains
+    ]
+
+
+def hashes(home: Home) -> dict[str, str]:
+    with reader(home) as con:
+        return {table: table_hash(con, table) for table in TABLES}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+    bootstrap(home, SITE)
+    simulate(SITE, home, days=8, seed=5, scale=0.02, telemetry_days=0)
+    ingest(home, SITE)
+    reports = run_all(home)
+    assert [report for report in reports if not report.is_passed] == []
+    yield home
+    instance.close(home)
+
+
+def test_nothing_new_calls_no_dbt_and_changes_nothing(home: Home) -> None:
+    before = hashes(home)
+    assert {report.status for report in run_all(home)} == {"unchanged"}
+    assert hashes(home) == before
+
+
+def test_a_later_correction_wins_and_rebuilds_its_day_only(home: Home) -> None:
+    with writer(home, why="correct a record") as con:
+        cell_id, day = con.execute(
+            "SELECT cell_id, production_day FROM lake.staging.stg_mes__filling ORDER BY cell_id LIMIT 1"
+        ).fetchall()[0]
+        others = table_hash(con, "staging.stg_mes__filling", where=f"production_day <> DATE '{day}'")
+        before = newest_build(home)
+        correct(con, cell_id, day)
+    run_all(home)
+    with reader(home) as con:
+        value = con.execute("SELECT fill_mass_g FROM marts.cell WHERE cell_id = ?", [cell_id]).fetchall()
+        assert value == [(3701.5,)]
+        assert table_hash(con, "staging.stg_mes__filling", where=f"production_day <> DATE '{day}'") == others
+        rebuilt = con.execute(
+            "SELECT DISTINCT production_day FROM ops.model_day WHERE model = 'stg_mes__filling' AND build_no > ?",
+            [before],
+        ).fetchall()
+        assert rebuilt == [(day,)]
+
+
+def newest_build(home: Home) -> int:
+    with reader(home) as con:
+        return int(con.execute("SELECT max(build_no) FROM ops.model_build").fetchall()[0][0])
+
+
+def correct(con: object, cell_id: str, day: date) -> None:
+    with transaction(con):  # type: ignore[arg-type]
+        con.execute(  # type: ignore[attr-defined]
+            "INSERT INTO lake.raw.mes__filling SELECT * REPLACE (3701.5 AS fill_mass_g, "
+            "known_at + INTERVAL 1 HOUR AS known_at, 99 AS _batch_id) FROM lake.raw.mes__filling "
+            "WHERE cell_id = ? QUALIFY row_number() OVER (ORDER BY known_at DESC) = 1",
+            [cell_id],
+        )
+        con.execute("INSERT INTO lake.ops.affected_day VALUES ('mes__filling', ?, 99)", [day])  # type: ignore[attr-defined]
+
+
+def test_a_full_rebuild_gives_the_same_rows(home: Home) -> None:
+    before = hashes(home)
+    for layer, domains in LAYER_DOMAINS.items():
+        for domain in domains:
+            assert curate(home, SITE, layer=layer, domain=domain, full=True).is_passed
+    assert hashes(home) == before
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(step=st.sampled_from(PIT_VIEWS), pick=st.integers(0, 10_000))
+def test_no_value_known_after_the_entry_is_visible(home: Home, step: str, pick: int) -> None:
+    columns = plan_data_of(SITE)["cell_at"][step]
+    entry = columns[pick % len(columns)]
+    with reader(home) as con:
+        leaked = con.execute(
+            f"SELECT count(*) FROM marts.cell_at_{step} v JOIN marts.cell c USING (cell_id) WHERE v.is_entered "
+            f'AND v."{entry["code"]}" IS NOT NULL AND NOT coalesce(c."{entry["known_at"]}" <= c.{step}_at, false)'
+        ).fetchall()
+    assert leaked == [(0,)]

@@ -1,0 +1,50 @@
+"""A wrong solution is refused before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from models.spec import PredictiveSpec
+
+GOOD = {
+    "stage": "finishing",
+    "slug": "cells",
+    "question": "?",
+    "table": "marts.cell",
+    "keys": ["cell_id"],
+    "target": {"column": "is_premium"},
+    "task": "binary",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"slug": "Bad Slug"}, "slug"),
+        ({"task": "clustering"}, "task"),
+        ({"keys": []}, "keys"),
+        ({"keys": ["is_premium"]}, "also a key"),
+        ({"featurs": {}}, "featurs"),
+        ({"target": {"colum": "y"}}, "colum"),
+        ({"quantiles": [0.5, 0.1, 0.9]}, "three rising"),
+        ({"task": "regression", "costs": {"false_positive": 1}}, "costs belong to classification"),
+        ({"task": "multiclass", "costs": {"false_positive": 1}}, "costs.matrix"),
+        ({"costs": {"matrix": {"a": {"b": 1}}}}, "costs.matrix"),
+        ({"search": {"trials": 0}}, "trials"),
+        ({"search": {"libraries": ["catboost"]}}, "libraries"),
+        ({"split": {"holdout_ratio": 0.9}}, "holdout_ratio"),
+        ({"action": {"kind": "explode"}}, "kind"),
+    ],
+)
+def test_a_wrong_attribute_is_named(change, says):
+    with pytest.raises(ValidationError, match=says):
+        PredictiveSpec(**(GOOD | change))
+
+
+def test_names_and_defaults():
+    spec = PredictiveSpec(**GOOD)
+    assert (spec.name, spec.solution, spec.primary_metric) == ("finishing.cells", "finishing/cells", "roc_auc")
+    with pytest.raises(ValidationError):
+        spec.slug = "other"
+    assert PredictiveSpec(**(GOOD | {"task": "quantile"})).primary_metric == "pinball"
