@@ -16,7 +16,7 @@ select
     meter.step_code,
     meter.interval_s,
     meter.energy_kwh,
-    meter.energy_kwh / (meter.interval_s / 3600) as mean_power_kw,
+    meter.energy_kwh / (meter.interval_s / 3600) as meter_power_kw,
     {{ tariff_at('meter.local_at') }} as tariff_usd_per_kwh,
     meter.energy_kwh * ({{ tariff_at('meter.local_at') }}) as energy_cost_usd,
     weather.outdoor_temp_c,
