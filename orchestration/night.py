@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,6 +87,7 @@ def solve(
             break
         except Exception as error:  # noqa: BLE001 - one solution's fault must not stop the others; it is told
             outcome.failure = f"{type(error).__name__}: {error}"
+            outcome.trace = traceback.format_exc()
             break
     store_night(here.home, night.row, outcome, _moment(ctx))
     return outcome

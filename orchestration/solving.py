@@ -35,6 +35,7 @@ class Outcome:
         results: Figures of each part that was done, as shown on its asset.
         checks: Its asset checks.
         failure: Why a part could not be done (an error), empty when all went well.
+        trace: Where in the code an unforeseen error arose, for the run's log; empty otherwise.
         skipped: Why a part was rightly left out, such as no champion yet.
     """
 
@@ -42,6 +43,7 @@ class Outcome:
     results: dict[Part, dict[str, Any]] = field(default_factory=dict)
     checks: list[CheckOutcome] = field(default_factory=list)
     failure: str = ""
+    trace: str = ""
     skipped: str = ""
 
 

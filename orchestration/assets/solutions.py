@@ -130,6 +130,8 @@ def _events(
                 metadata=_shown(check.figures),
             )
     reason = outcome.failure or outcome.skipped
+    if outcome.trace:
+        context.log.error("%s: %s", spec.solution, outcome.trace)
     if reason:
         context.log.warning("%s: %s", spec.solution, reason)
     context.log_event(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.control_plan.errors import CellworksError
@@ -50,9 +52,15 @@ def test_an_unknown_scenario_is_refused_by_name(tmp_path: Path) -> None:
 def test_nothing_is_delivered_before_it_is_known(tmp_path: Path) -> None:
     home = Home(tmp_path)
     simulate(SITE, home, days=2, seed=5, scale=0.02, telemetry_days=0)
-    file = next((home.drop_dir / "mes__mother_roll").glob("*2026-09-01*"))
-    known = pa_csv.read_csv(file)["known_at"].to_pylist()
-    assert max(known).isoformat() <= "2026-09-01T22:00:00"  # 06:00 the next morning in Shanghai
+    end = datetime(2026, 9, 1, 22)  # noqa: DTZ001 - UTC; 06:00 the next morning in Shanghai
+    newest = {}
+    for file in home.drop_dir.rglob("*_2026-09-01.*"):
+        if file.name.endswith((".csv", ".csv.gz")):
+            newest[file.parent.name] = max(pa_csv.read_csv(file)["known_at"].to_pylist())
+        elif file.suffix == ".parquet":
+            newest[file.parent.name] = max(pq.read_table(file)["known_at"].to_pylist())
+    assert {"mes__mother_roll", "mes__stacking", "scada__machine_state"} <= newest.keys()
+    assert {feed: at for feed, at in newest.items() if at > end} == {}
 
 
 @pytest.mark.parametrize("seed", range(5))
