@@ -13,7 +13,7 @@ from orchestration.assets.published import published_asset
 from orchestration.assets.raw import raw_assets
 from orchestration.assets.solutions import learning_assets
 from orchestration.catalogue import refuse_shared_slugs
-from orchestration.component_trees import component_trees
+from orchestration.component_trees import component_trees, solution_definitions
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.domains import DOMAINS, KPI
 from orchestration.executor import warm_executor
@@ -44,7 +44,7 @@ def build_definitions(here: Plant | None = None, tables: Sequence[Table] | None 
         sensors=platform_sensors(),
         executor=warm_executor(),
     )
-    return dg.Definitions.merge(*(tree.build_defs() for tree in trees), platform)
+    return dg.Definitions.merge(*solution_definitions(trees), platform)
 
 
 def _curation(tables: Sequence[Table]) -> Iterable[dg.AssetsDefinition]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,26 @@ def component_trees() -> list[dg.ComponentTree]:
     _, *further = definition_folders()
     own = dg.ComponentTree.for_project(path_within_project=project_root())
     return [own, *(_tree_of(folder, number) for number, folder in enumerate(further))]
+
+
+def solution_definitions(trees: Iterable[dg.ComponentTree]) -> list[dg.Definitions]:
+    """Return what each tree's components define, ready to be merged.
+
+    Dagster's merge takes one tree only; that of the project stays, so that `dg` can show it.
+    """
+    first, *further = [tree.build_defs() for tree in trees]
+    return [first, *(_without_tree(each) for each in further)]
+
+
+def _without_tree(definitions: dg.Definitions) -> dg.Definitions:
+    return dg.Definitions(
+        assets=definitions.assets,
+        asset_checks=definitions.asset_checks,
+        jobs=definitions.jobs,
+        schedules=definitions.schedules,
+        sensors=definitions.sensors,
+        resources=definitions.resources,
+    )
 
 
 def _tree_of(folder: Path, number: int) -> dg.ComponentTree:

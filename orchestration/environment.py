@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipelines.lake.home import Home
+
 SITE_VARIABLE = "CELLWORKS_SITE"
 HOME_VARIABLE = "CELLWORKS_HOME"
 DEFINITIONS_VARIABLE = "CELLWORKS_DEFS"
@@ -43,7 +45,17 @@ def site_folder() -> Path:
 def definition_folders() -> list[Path]:
     """Return the folders whose `<stage>/<slug>/defs.yaml` are this instance's solutions.
 
-    The project's own come first; `CELLWORKS_DEFS` adds others, parted as in `PATH`.
+    The project's own come first; `CELLWORKS_DEFS` adds others, parted as in `PATH`; last those that
+    `cellworks solution new` wrote for this instance.
     """
     extra = [Path(part) for part in os.environ.get(DEFINITIONS_VARIABLE, "").split(os.pathsep) if part]
-    return [project_root() / "orchestration" / "defs", *extra]
+    own = [own_definitions()] if own_definitions().is_dir() else []
+    return [project_root() / "orchestration" / "defs", *extra, *own]
+
+
+def own_definitions() -> Path:
+    """Return the folder of the solutions over a person's own tables.
+
+    It lies in the instance's home and not in the project, because their tables are this instance's alone.
+    """
+    return Home.from_env().root / "solutions"

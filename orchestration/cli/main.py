@@ -23,6 +23,8 @@ actions_app = typer.Typer(no_args_is_help=True, help="Proposed actions: list the
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows and files that did not fit.")
 app.add_typer(actions_app, name="actions")
 app.add_typer(quarantine_app, name="quarantine")
+solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
+app.add_typer(solution_app, name="solution")
 
 SiteOption = Annotated[
     Path | None, typer.Option("--site", help="Folder of the site. Default: infra/sites/demo.", callback=None)
@@ -158,6 +160,23 @@ def list_quarantine(as_json: Json = False, limit: int = 30, site: SiteOption = N
     """List what was set aside, newest first. Example: cellworks quarantine list."""
     _at(site)
     people.show_quarantine(limit, as_json=as_json)
+
+
+@solution_app.command("new")
+def new_solution(
+    name: Annotated[str, typer.Argument(help="stage/slug, such as my_stage/my_model.")],
+    table: Annotated[str, typer.Option(help="CSV, Parquet or JSON-lines file, or a lake table.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    entity: Annotated[str, typer.Option(help="Column that names a row.")],
+    time: Annotated[str | None, typer.Option(help="When each row happened.")] = None,
+    group: Annotated[str | None, typer.Option(help="Lot or batch that must stay together.")] = None,
+    site: SiteOption = None,
+) -> None:
+    """Write a solution. Example: cellworks solution new my_stage/my_model --table t.csv --target y --entity id."""
+    _at(site)
+    from orchestration.cli import solution
+
+    solution.new(name, table, solution.Roles(target, entity, time, group))
 
 
 def main() -> None:

@@ -1,0 +1,152 @@
+"""`solution new`: a predictive solution from a person's own table, written without asking and without Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.profile import ProfileReport, profile_table
+from models.spec import PredictiveSpec
+from orchestration.catalogue import PREDICTIVE, build_spec, discover, refuse_shared_slugs
+from orchestration.environment import own_definitions
+from orchestration.plant import Plant, plant
+from pipelines.control_plan.errors import CellworksError
+
+_NAME = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Columns of the table by what they stand for; `time` and `group` may be absent."""
+
+    target: str
+    entity: str
+    time: str | None = None
+    group: str | None = None
+
+    def refuse_twice(self) -> None:
+        """Refuse one column in two roles that exclude each other.
+
+        Raises:
+            CellworksError: The target is also entity, time or group, or the entity is also the time.
+        """
+        pairs = (("target", "entity"), ("target", "time"), ("target", "group"), ("entity", "time"))
+        for one, other in pairs:
+            if getattr(self, one) == getattr(self, other):
+                raise CellworksError(
+                    f"the column '{getattr(self, one)}' can't be both {one} and {other}",
+                    expected=f"two different columns for --{one} and --{other}",
+                    found=f"--{one} '{getattr(self, one)}' --{other} '{getattr(self, other)}'",
+                    mend=f"name another column with --{other}",
+                )
+
+
+def new(name: str, table: str, roles: Roles) -> None:
+    """Look at the table, write the solution's folder, and tell what was chosen and left out.
+
+    Args:
+        name: `stage/slug` of the solution.
+        table: A CSV, Parquet or JSON-lines file, or a lake relation.
+        roles: Columns by role.
+
+    Raises:
+        CellworksError: The name is taken or wrong, or nothing can be learnt from the table; nothing is written then.
+    """
+    here = plant()
+    file, report = propose(here, name, table, roles)
+    print(f"wrote {file}")
+    print(
+        f"  task {report.task}, {report.labelled:,} labelled of {report.rows:,} rows, {len(report.features)} features"
+    )
+    for column, reason in report.excluded.items():
+        print(f"  left out '{column}': {reason}")
+    for note in report.notes:
+        print(f"  {note}")
+    print(f"Train, gate and score it:  cellworks nightly --only {name}")
+
+
+def propose(here: Plant, name: str, table: str, roles: Roles) -> tuple[Path, ProfileReport]:
+    """Write the `defs.yaml` of a new solution below the instance's own folder; see `new`."""
+    stage, slug = _parts(name)
+    roles.refuse_twice()
+    folder = own_definitions() / stage / slug
+    known = discover()
+    _refuse_taken(name, folder, known)
+    source = _source(table)
+    report = profile_table(source, roles.target, roles.entity, roles.time, roles.group, home=here.home)
+    attributes = _attributes(source, roles, report)
+    refuse_shared_slugs([*known, build_spec(stage, slug, attributes, str(folder / "defs.yaml"))])
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "defs.yaml"
+    # Written aside and renamed: a sensor or a night that looks in between sees no half of a file.
+    draft = file.with_suffix(".draft")
+    draft.write_text(_render(attributes, report), encoding="utf-8")
+    draft.replace(file)
+    return file, report
+
+
+def _parts(name: str) -> tuple[str, str]:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise CellworksError(
+            f"'{name}' can't name a solution",
+            expected="stage/slug in lower-case letters, digits and underscores, such as my_stage/my_model",
+            found=name,
+            mend="give another name",
+        )
+    return found[1], found[2]
+
+
+def _refuse_taken(name: str, folder: Path, known: list[PredictiveSpec]) -> None:
+    if folder.exists() or any(spec.solution == name for spec in known):
+        raise CellworksError(
+            f"the solution {name} is there already",
+            expected="a name that is not taken",
+            found=name,
+            mend=f"take another name, or edit or remove {folder}",
+        )
+
+
+def _source(table: str) -> str:
+    """The table as the YAML names it: a file by its whole path, so that a schedule finds it from any folder."""
+    from models.features.source import file_suffix, resolve_file
+
+    return table if file_suffix(table) is None else str(resolve_file(table, None))
+
+
+def _attributes(table: str, roles: Roles, report: ProfileReport) -> dict[str, Any]:
+    target: dict[str, Any] = {"column": roles.target}
+    if report.task == "binary":
+        target["positive"] = list(report.classes)[-1]  # classes are told as [other, event]
+    split = {role: column for role, column in (("time", roles.time), ("group", roles.group)) if column}
+    return {
+        "question": f"What is '{roles.target}' of each '{roles.entity}'?",
+        "entity": "row",
+        "table": table,
+        "keys": report.keys,
+        "features": {"select": report.features},
+        "target": target,
+        "task": report.task,
+        **({"split": split} if split else {}),
+        "action": {"kind": "report"},
+    }
+
+
+def _render(attributes: Mapping[str, Any], report: ProfileReport) -> str:
+    left_out = [f"#   {_one_line(column)}: {_one_line(reason)}" for column, reason in report.excluded.items()]
+    head = [f"# Proposed by `cellworks solution new` from {report.rows} rows, {report.labelled} of them labelled."]
+    if left_out:
+        head += ["# Columns left out of the features, and why:", *left_out]
+    content = {"type": PREDICTIVE, "attributes": dict(attributes)}
+    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    return "\n".join([*head, body])
+
+
+def _one_line(text: str) -> str:
+    """A header may hold a line break, which would end the comment."""
+    return " ".join(text.split())
