@@ -191,6 +191,27 @@ def _require(columns: dict[str, str], **wanted: str | None) -> None:
             )
 
 
+def _require_moment(columns: dict[str, str], time: str | None) -> None:
+    if time is not None and not columns[time].startswith(("TIMESTAMP", "DATE")):
+        raise CellworksError(
+            f"the time column '{time}' holds no moments",
+            expected="dates or times, in a file best as 2026-01-31 06:00:00",
+            found=f"type {columns[time]}",
+            mend="correct --time, or leave it out",
+        )
+
+
+def _require_whole(table: pa.Table, entity: str) -> None:
+    missing = table.column(entity).null_count
+    if missing:
+        raise CellworksError(
+            f"the entity '{entity}' is missing in some rows",
+            expected="a value in every row: predictions are written by it",
+            found=f"{missing} of {table.num_rows} rows without one",
+            mend="name another column with --entity, or fill it",
+        )
+
+
 def _frame(table: pa.Table, columns: dict[str, str], roles: dict[str, str]) -> Frame:
     """Candidate features of the sample as a frame."""
     selection = Selection(dropped=dict(roles))
@@ -245,6 +266,8 @@ def profile_table(
     """
     columns, table, rows = _read(path, home, snapshot, root)
     _require(columns, target=target, entity=entity, time=time, group=group)
+    _require_moment(columns, time)
+    _require_whole(table, entity)
     keys = _keys(table, entity, time)
     kind: Task = task or guess_task(table.column(target))
     labels = make_labels(_bare_spec(path, target, keys, kind), table.column(target))

@@ -5,7 +5,7 @@ The command line uses this to list, check and name them; the component reads the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,15 @@ def find(name: str, specs: Iterable[PredictiveSpec] | None = None) -> Predictive
     )
 
 
-def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str) -> PredictiveSpec:
+def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str, text: str = "") -> PredictiveSpec:
     """Return the spec that a file's attributes say; stage and slug come from its folder.
+
+    Args:
+        stage: First folder.
+        slug: Second folder, in it.
+        attributes: What the file says.
+        where: The file, for messages.
+        text: The file's content, so that a message can name the line.
 
     Raises:
         CellworksError: An attribute is missing, unknown or out of range.
@@ -64,17 +71,36 @@ def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str)
     try:
         return PredictiveSpec(stage=stage, slug=slug, **attributes)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'attributes'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_context=False)
-        ]
+        told = error.errors(include_url=False, include_context=False)
+        lines = [line_of(text, ("attributes", *fault["loc"])) for fault in told] if text else []
+        faults = [f"{'.'.join(str(part) for part in fault['loc']) or 'attributes'}: {fault['msg']}" for fault in told]
+        if lines:
+            faults = [f"line {line}: {fault}" for line, fault in zip(lines, faults, strict=True)]
         raise CellworksError(
             f"the solution {stage}/{slug} is not described rightly",
             expected="the attributes of PredictiveModel (see `dg docs` or docs/reference)",
             found="; ".join(faults),
-            mend="correct the file; `dg check yaml` names the line",
-            where=where,
+            mend="correct the file",
+            where=f"{where}, line {max(lines)}" if lines else where,
         ) from error
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int:
+    """Line, from 1, of a key in YAML; of the deepest part that is there when the key itself is missing."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
 
 
 def refuse_shared_slugs(specs: Iterable[PredictiveSpec]) -> None:
@@ -99,7 +125,8 @@ def _read(stage: str, slug: str, file: Path) -> PredictiveSpec | None:
     root = project_root()
     where = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CellworksError(
             "a defs.yaml can't be read",
@@ -118,4 +145,4 @@ def _read(stage: str, slug: str, file: Path) -> PredictiveSpec | None:
         )
     if content["type"] != PREDICTIVE:
         return None  # another family; Dagster itself loads and checks it
-    return build_spec(stage, slug, content.get("attributes") or {}, where)
+    return build_spec(stage, slug, content.get("attributes") or {}, where, text)

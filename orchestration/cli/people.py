@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from orchestration.catalogue import discover
 from orchestration.cli import console
+from orchestration.cli.reasons import in_words, units_of
 from orchestration.plant import Plant, plant
 
 KPIS = ("oee", "premium_ratio", "conversion_cost_usd_per_kwh", "throughput_kwh_per_day")
@@ -128,8 +129,12 @@ def show_actions(limit: int, *, as_json: bool) -> None:
     from pipelines.actions.decide import list_actions
     from pipelines.lake.connection import reader
 
-    with reader(plant().home) as con:
+    here = plant()
+    with reader(here.home) as con:
         found = list_actions(con, limit=limit)
+    units = units_of(here.site)
+    for each in found:
+        each["reason"] = in_words(each["reason"], units)
     if as_json:
         print(console.as_json(found))
         return

@@ -50,7 +50,8 @@ class PredictiveModel(dg.Component):
         """Build the component from its attributes; stage and slug are the names of its two folders."""
         folder = context.path if context.path.is_dir() else context.path.parent
         given = attributes.model_dump(exclude_unset=True) if attributes is not None else {}
-        return cls(build_spec(folder.parent.name, folder.name, given, str(folder / "defs.yaml")))
+        file = folder / "defs.yaml"
+        return cls(build_spec(folder.parent.name, folder.name, given, str(file), file.read_text(encoding="utf-8")))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The solution's own job; its assets live in the batch step of its domain."""

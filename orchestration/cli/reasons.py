@@ -1,0 +1,51 @@
+"""Reasons of a prediction in words: what was seen, in its unit, and which way it moved the score."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.control_plan.site import Site
+
+
+def units_of(site: Site) -> dict[str, str]:
+    """Unit of each characteristic of the control plan, by code and by name; longest first, so the closest name wins."""
+    named = {name: row.unit for row in site.plan.rows for name in (row.code, row.name)}
+    return dict(sorted(named.items(), key=lambda item: -len(item[0])))
+
+
+def in_words(reason: str | None, units: Mapping[str, str]) -> str:
+    """Return a reason for a person.
+
+    Args:
+        reason: JSON list of feature, value and contribution as scoring writes it; other text stays as it is.
+        units: See `units_of`.
+    """
+    try:
+        parts = json.loads(reason or "")
+    except json.JSONDecodeError:
+        return reason or ""
+    if not isinstance(parts, list):
+        return reason or ""
+    return "; ".join(_part(part, units) for part in parts)
+
+
+def _part(part: Mapping[str, Any], units: Mapping[str, str]) -> str:
+    feature, value, contribution = part["feature"], part["value"], part["contribution"]
+    unit = next((unit for name, unit in units.items() if f"_{name}_" in f"_{feature}_"), "")
+    spoken = _without_unit(feature, unit).replace("_", " ").strip()
+    if value is None:
+        shown = "is missing"
+    elif isinstance(value, str):
+        shown = value
+    else:
+        shown = f"{value:.4g} {unit if unit != '1' else ''}".rstrip()
+    return f"{spoken} {shown} ({'raises' if contribution > 0 else 'lowers'} it, {contribution:+.2g})"
+
+
+def _without_unit(feature: str, unit: str) -> str:
+    """`bearing_temp_c_mean` with unit C: `bearing_temp_mean`; the unit stands behind the value."""
+    suffix = re.sub(r"[^a-z0-9]+", "_", unit.lower().replace("%", "pct")).strip("_")
+    return re.sub(rf"_{re.escape(suffix)}(?=_|$)", "", feature) if len(suffix) and suffix != "1" else feature
