@@ -139,12 +139,17 @@ def _attributes(table: str, roles: Roles, report: ProfileReport) -> dict[str, An
 
 def _render(attributes: Mapping[str, Any], report: ProfileReport) -> str:
     left_out = [f"#   {_one_line(column)}: {_one_line(reason)}" for column, reason in report.excluded.items()]
-    head = [f"# Proposed by `cellworks solution new` from {report.rows} rows, {report.labelled} of them labelled."]
+    head = [f"# Proposed by `cellworks solution new` from {_rows_in_words(report)}."]
     if left_out:
         head += ["# Columns left out of the features, and why:", *left_out]
     content = {"type": PREDICTIVE, "attributes": dict(attributes)}
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
     return "\n".join([*head, body])
+
+
+def _rows_in_words(report: ProfileReport) -> str:
+    """A long table is looked at by a sample, so the labelled rows are those of the sample."""
+    return f"{report.rows:,} rows, {report.labelled:,} labelled among those looked at"
 
 
 def _one_line(text: str) -> str:
