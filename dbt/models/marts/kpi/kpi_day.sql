@@ -49,7 +49,8 @@ step_quality as (
 ),
 
 line_quality as (
-    select production_day, product(quality) as quality
+    -- In a fixed order: a product of floats depends on it in the last bit, and a rebuild must give the same row.
+    select production_day, product(quality order by step_code) as quality
     from step_quality
     where quality > 0
     group by production_day
