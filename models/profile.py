@@ -19,13 +19,15 @@ from models.evaluation.metrics import roc_auc
 from models.features.contract import learn_contract
 from models.features.frame import Frame
 from models.features.select import Selection, kind_of
-from models.features.source import Tables, file_suffix
-from models.labels.labels import make_labels
+from models.features.source import Tables
+from models.labels.labels import labels_like, make_labels
 from models.scoring.runtime import Array, matrix
 from models.spec import PredictiveSpec, Target, Task
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
+from pipelines.lake.files import file_suffix
 from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_identifier
 
 _SAMPLE = 200_000
 _DETERMINES = 0.995
@@ -39,7 +41,7 @@ class ProfileReport:
     Attributes:
         task: Guess from the target's values.
         rows: Rows of the table.
-        labelled: Rows with a label.
+        labelled: Rows with a label, all rows looked at.
         classes: Class names and counts; empty for numbers.
         keys: Columns that name one row.
         features: Columns proposed as features.
@@ -147,16 +149,19 @@ def _siblings(columns: list[str], leaks: dict[str, str], flags: set[str], rare: 
 
 
 def _read(
-    path: str, home: Home | None, snapshot: int | None, root: Path | None
-) -> tuple[dict[str, str], pa.Table, int]:
-    """Columns with types, at most 200,000 rows (seeded), and the number of rows."""
+    path: str, target: str, home: Home | None, snapshot: int | None, root: Path | None
+) -> tuple[dict[str, str], pa.Table, pa.ChunkedArray]:
+    """Columns with types, at most 200,000 rows (seeded), and the target of every row.
 
-    def fetch(tables: Tables) -> tuple[dict[str, str], pa.Table, int]:
+    The target is read whole, or rare labels would be counted as absent.
+    """
+
+    def fetch(tables: Tables) -> tuple[dict[str, str], pa.Table, pa.ChunkedArray]:
         columns = tables.columns(path)
-        row = tables.con.execute(f"SELECT count(*) FROM {tables.relation(path)}").fetchone()
-        count = int(row[0]) if row else 0
-        sample = f" USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (7)" if count > _SAMPLE else ""
-        return columns, tables.arrow(f"SELECT * FROM {tables.relation(path)}{sample}"), count
+        _require(columns, target=target)
+        whole = tables.arrow(f"SELECT {quote_identifier(target)} FROM {tables.relation(path)}").column(0)
+        sample = f" USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (7)" if len(whole) > _SAMPLE else ""
+        return columns, tables.arrow(f"SELECT * FROM {tables.relation(path)}{sample}"), whole
 
     if file_suffix(path) is None:
         if home is None:
@@ -264,26 +269,29 @@ def profile_table(
     Raises:
         CellworksError: a named column is missing, the target cannot be learnt, or nothing is left to learn from.
     """
-    columns, table, rows = _read(path, home, snapshot, root)
-    _require(columns, target=target, entity=entity, time=time, group=group)
+    columns, table, whole_target = _read(path, target, home, snapshot, root)
+    _require(columns, entity=entity, time=time, group=group)
     _require_moment(columns, time)
     _require_whole(table, entity)
     keys = _keys(table, entity, time)
-    kind: Task = task or guess_task(table.column(target))
-    labels = make_labels(_bare_spec(path, target, keys, kind), table.column(target))
+    kind: Task = task or guess_task(whole_target)
+    bare = _bare_spec(path, target, keys, kind)
+    labels = make_labels(bare, whole_target)
+    y = labels.y if table.num_rows == len(whole_target) else labels_like(bare, table.column(target), labels.classes)
     roles = {target: "the target", entity: "the entity"}
     roles |= {name: role for name, role in ((time, "the time"), (group, "the group")) if name}
     frame = _frame(table, columns, roles)
     features, useless = _contract(path, frame)
     excluded = frame.selection.dropped | useless
     whole = {name for name, duckdb_type in columns.items() if "INT" in duckdb_type}
-    knowing, counting = _examine(kind, features, matrix(frame.table, features), labels.y, whole, list(columns))
+    knowing, counting = _examine(kind, features, matrix(frame.table, features), y, whole, list(columns))
     excluded |= counting | {name: f"knows the target: {reason}" for name, reason in knowing.items()}
     chosen = [f["name"] for f in features if f["name"] not in excluded]
     if not chosen:
         raise _nothing_left(path, excluded)
     counts = {name: int((labels.y == place).sum()) for place, name in enumerate(labels.classes)}
-    notes = [f"looked at {table.num_rows} of {rows} rows"] if rows > table.num_rows else []
+    rows = len(whole_target)
+    notes = [f"looked at the columns of {table.num_rows:,} of {rows:,} rows"] if rows > table.num_rows else []
     return ProfileReport(kind, rows, int(labels.known.sum()), counts, keys, chosen, excluded, sorted(knowing), notes)
 
 

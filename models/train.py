@@ -13,7 +13,6 @@ from models.context import ModelContext
 from models.evaluation.bootstrap import Interval
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.explain.importance import Importance, importance
-from models.features.source import file_suffix
 from models.fitting import Fitted, History, fit
 from models.prepare import Prepared, prepare
 from models.registry.client import experiment_id, open_client
@@ -22,6 +21,7 @@ from models.registry.published import hold_snapshot, is_published
 from models.registry.versions import Version, aliases, all_versions, get_version
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.files import file_suffix
 
 
 @dataclass

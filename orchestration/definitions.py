@@ -9,7 +9,12 @@ from orchestration.environment import silence_telemetry
 
 silence_telemetry()
 
+import warnings  # noqa: E402
+
 import dagster as dg  # noqa: E402 - the switches above are read while third parties are imported
+
+# Dagster warns of its own components' use of its own beta classes; nobody here can act on that.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, module=r"dagster\.components")
 
 
 @dg.definitions

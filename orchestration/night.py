@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -73,11 +73,13 @@ def solve(
     outcome = Outcome(spec)
     begun = last_night(here.home, spec.solution)
     try:
+        spec = _bound(spec, here, domain, actor)
         ctx = _context(spec, here, domain, full_search, actor)
     except CellworksError as error:
         outcome.failure = str(error)
+        store_night(here.home, begun, outcome, _now())
         return outcome
-    night = Night(spec.model_copy(update={"domain": domain}), ctx, outcome, begun)
+    night = Night(spec, ctx, outcome, begun)
     work = {MODEL: _learn, PREDICTIONS: _score, MONITORING: _watch}
     for part in parts:
         try:
@@ -93,14 +95,24 @@ def solve(
     return outcome
 
 
+def _bound(spec: PredictiveSpec, here: Plant, domain: str | None, actor: str) -> PredictiveSpec:
+    """The solution over published tables: the domain's, or the lake's copy of a person's own file."""
+    from orchestration.own_tables import take_in_files
+    from pipelines.lake.files import file_suffix
+
+    if domain is None and file_suffix(spec.table) is not None:
+        return take_in_files(spec, here.home, actor)
+    return spec.model_copy(update={"domain": domain})
+
+
 def _context(spec: PredictiveSpec, here: Plant, domain: str | None, full_search: bool, actor: str) -> ModelContext:
     from pipelines.lake.publish import published_snapshot
 
-    snapshot = None if domain is None else published_snapshot(here.home, domain)
-    if domain is not None and snapshot is None:
+    snapshot = None if spec.domain is None else published_snapshot(here.home, spec.domain)
+    if spec.domain is not None and snapshot is None:
         raise CellworksError(
             f"{spec.solution} has nothing to read",
-            expected=f"a published snapshot of the domain '{domain}'",
+            expected=f"a published snapshot of the domain '{spec.domain}'",
             found="none: its blocking checks never passed",
             mend="look at the failed checks, mend the data, run the nightly again",
         )
@@ -110,13 +122,14 @@ def _context(spec: PredictiveSpec, here: Plant, domain: str | None, full_search:
         snapshot=snapshot,
         as_of=_plant_now(here, domain),
         mode="search" if full_search else "refit",
-        # A published snapshot is one whose blocking checks passed; a user's own file has no suite.
-        inputs_passed=True if domain is not None else None,
+        # A published snapshot is one whose blocking checks passed.
+        inputs_passed=True if spec.domain is not None else None,
         actor=actor,
     )
 
 
 def _plant_now(here: Plant, domain: str | None) -> datetime | None:
+    """The plant's clock for what reads the plant; a person's own table has none, all its labels are known."""
     from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import reader
 
@@ -127,9 +140,11 @@ def _plant_now(here: Plant, domain: str | None) -> datetime | None:
 
 
 def _moment(ctx: ModelContext) -> datetime:
-    from datetime import UTC
+    return ctx.as_of or _now()
 
-    return ctx.as_of or datetime.now(UTC).replace(tzinfo=None)
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _learn(night: Night) -> None:

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from models.context import ModelContext
 from models.features.select import Selection, exact_selection, kind_of, select_features
-from models.features.source import Tables, file_digest, file_suffix, open_tables, resolve_file
+from models.features.source import Tables, open_tables
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.files import file_digest, file_suffix, resolve_file
 from pipelines.lake.sql import quote_identifier
 
 Array = npt.NDArray[Any]

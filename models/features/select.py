@@ -83,14 +83,14 @@ def unknown_at_step(spec: PredictiveSpec, site: Site | None) -> set[str]:
     return {str(code) for code in site.plan.by_code} - known
 
 
-def _explicit(spec: PredictiveSpec) -> set[str]:
+def explicit_columns(spec: PredictiveSpec) -> set[str]:
     """Columns named outright, without a pattern."""
     return {name for name in spec.features.select if not set(name) & set("*?")}
 
 
 def _refuse_leaks(spec: PredictiveSpec, roles: dict[str, str], late: set[str]) -> None:
     """A column named outright that must not be seen is a mistake to tell, not to repair."""
-    for name in sorted(_explicit(spec)):
+    for name in sorted(explicit_columns(spec)):
         why = roles.get(name) if roles.get(name, "").endswith(("target", "known")) else None
         if name in late:
             why = f"not known at step '{spec.acts_at}'"
@@ -132,7 +132,7 @@ def select_features(spec: PredictiveSpec, ctx: ModelContext, columns: dict[str, 
     Raises:
         CellworksError: a column named outright is missing or leaks, or nothing is left.
     """
-    absent = sorted(_explicit(spec) - columns.keys())
+    absent = sorted(explicit_columns(spec) - columns.keys())
     if absent:
         raise CellworksError(
             f"features.select names columns that '{spec.table}' does not have",

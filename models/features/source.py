@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,35 +14,8 @@ from duckdb import DuckDBPyConnection
 from models.context import ModelContext
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
-from pipelines.lake.sql import quote_literal, quote_relation
-
-_READERS = {
-    ".csv": "read_csv({}, sample_size = -1)",
-    ".tsv": "read_csv({}, delim = '\t', sample_size = -1)",
-    ".csv.gz": "read_csv({}, sample_size = -1)",
-    ".parquet": "read_parquet({})",
-    ".jsonl": "read_json({}, format = 'newline_delimited')",
-}
-
-
-def file_suffix(table: str) -> str | None:
-    """The suffix by which a table name is a file, None when it is a lake relation."""
-    lowered = table.lower()
-    return next((suffix for suffix in sorted(_READERS, key=len, reverse=True) if lowered.endswith(suffix)), None)
-
-
-def resolve_file(table: str, root: Path | None) -> Path:
-    """A file table's path: as it is when absolute, else below `root` (default: the working directory)."""
-    path = Path(table).expanduser()
-    path = path if path.is_absolute() else (root or Path.cwd()) / path
-    if not path.is_file():
-        raise CellworksError(
-            f"the table file is not there: {table}",
-            expected="a readable CSV, Parquet or JSON-lines file",
-            found=f"nothing at {path}",
-            mend="correct `table` in the solution's defs.yaml",
-        )
-    return path.resolve()
+from pipelines.lake.files import file_relation, file_suffix, resolve_file
+from pipelines.lake.sql import quote_relation
 
 
 @dataclass(frozen=True)
@@ -55,10 +27,9 @@ class Tables:
 
     def relation(self, table: str) -> str:
         """SQL that stands for the table in FROM."""
-        suffix = file_suffix(table)
-        if suffix is None:
+        if file_suffix(table) is None:
             return quote_relation(table)
-        return _READERS[suffix].format(quote_literal(resolve_file(table, self.root)))
+        return file_relation(resolve_file(table, self.root))
 
     def columns(self, table: str) -> dict[str, str]:
         """Column names with their DuckDB types.
@@ -100,9 +71,3 @@ def open_tables(ctx: ModelContext, table: str) -> Iterator[Tables]:
         yield Tables(con, ctx.files_root)
     finally:
         con.close()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content: the 'snapshot' of a table that is no lake table."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

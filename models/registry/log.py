@@ -15,7 +15,6 @@ from models.drift.reference import make_reference
 from models.evaluation.evaluate import Evaluation
 from models.evaluation.plots import draw_all
 from models.explain.importance import Importance
-from models.features.source import file_suffix
 from models.fitting import Fitted
 from models.prepare import Prepared
 from models.registry.card import model_card
@@ -23,6 +22,7 @@ from models.registry.provenance import code_revision, lock_hash, pip_requirement
 from models.registry.versions import Version, get_version
 from models.scoring import runtime
 from models.spec import PredictiveSpec
+from pipelines.lake.files import file_suffix
 
 _ENTRY = Path(__file__).with_name("pyfunc_model.py")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from models.context import ModelContext
-from models.features.source import file_suffix
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, writer
+from pipelines.lake.files import file_suffix
 
 
 def is_published(ctx: ModelContext, domain: str | None) -> bool:

@@ -93,10 +93,22 @@ def show_night(here: Plant, summary: dict[str, Any]) -> None:
         print(f"    ✗ {name}")
     for step, why in summary["failed_steps"].items():
         print(f"    ✗ step {step}: {why[:600]}")
+    for model in summary["models"]:
+        print(f"  {_learnt(model)}")
     _show_solutions(summary["solutions"])
     _show_kpis(summary["kpis"])
     print(f"\nOpen Dagster and MLflow:  CELLWORKS_HOME={here.home.root} .venv/bin/cellworks ui")
     print(f"See it again:             CELLWORKS_HOME={here.home.root} .venv/bin/cellworks status")
+
+
+def _learnt(model: dict[str, Any]) -> str:
+    """One line on tonight's version: what it reaches beside the baseline, and what became of it."""
+    scored = console.with_interval({part: model[f"metric_{part}"] for part in ("value", "low", "high")})
+    return (
+        f"{model['solution']} version {model['version']} ({model['library']}, {model['trials']} trials): "
+        f"{model['metric_name']} {scored} beside {model['baseline_name']} {console.figure(model['baseline_value'])}; "
+        f"{model['promotion']}"
+    )
 
 
 def _show_solutions(solutions: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from orchestration.cli.console import as_json as to_json
 from orchestration.cli.console import bars
 from orchestration.environment import project_root
 from orchestration.plant import Plant, plant
+from orchestration.solving import MODEL
 
 
 def init() -> None:
@@ -83,10 +84,21 @@ def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
             "checks_failed": [
                 f"{each.asset_key.to_user_string()}: {each.check_name}" for each in checks if not each.passed
             ],
+            "models": [_model(event) for event in run.get_asset_materialization_events() if _is_model(event)],
             "failed_steps": {
                 event.step_key: _why(event.step_failure_data) for event in run.all_events if event.is_step_failure
             },
         }
+
+
+def _is_model(event: Any) -> bool:
+    return bool(event.asset_key and event.asset_key.path[-1] == MODEL and len(event.asset_key.path) == 3)
+
+
+def _model(event: Any) -> dict[str, Any]:
+    """What a solution's training brought: version, figures, and what became of it and why."""
+    figures = {name: each.value for name, each in event.materialization.metadata.items()}
+    return {"solution": "/".join(event.asset_key.path[:-1]), **figures}
 
 
 def _why(failure: Any) -> str:

@@ -16,6 +16,7 @@ from orchestration.catalogue import PREDICTIVE, build_spec, discover, refuse_sha
 from orchestration.environment import own_definitions
 from orchestration.plant import Plant, plant
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.files import file_suffix, resolve_file
 
 _NAME = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)")
 
@@ -114,8 +115,6 @@ def _refuse_taken(name: str, folder: Path, known: list[PredictiveSpec]) -> None:
 
 def _source(table: str) -> str:
     """The table as the YAML names it: a file by its whole path, so that a schedule finds it from any folder."""
-    from models.features.source import file_suffix, resolve_file
-
     return table if file_suffix(table) is None else str(resolve_file(table, None))
 
 
@@ -148,8 +147,7 @@ def _render(attributes: Mapping[str, Any], report: ProfileReport) -> str:
 
 
 def _rows_in_words(report: ProfileReport) -> str:
-    """A long table is looked at by a sample, so the labelled rows are those of the sample."""
-    return f"{report.rows:,} rows, {report.labelled:,} labelled among those looked at"
+    return f"{report.rows:,} rows, {report.labelled:,} labelled"
 
 
 def _one_line(text: str) -> str:

@@ -47,6 +47,14 @@ OPS_TABLES: dict[str, dict[str, str]] = {
         "batch_id": "BIGINT NOT NULL",
         "ingested_at": "TIMESTAMP NOT NULL",
     },
+    # One row per content of a person's own table file; the newest is what the copy holds.
+    "own_table": {
+        "relation": "VARCHAR NOT NULL",
+        "file": "VARCHAR NOT NULL",
+        "sha256": "VARCHAR NOT NULL",
+        "rows_in": "BIGINT NOT NULL",
+        "copied_at": "TIMESTAMP NOT NULL",
+    },
     # Production days that a batch touched; curation rebuilds just those.
     "affected_day": {
         "feed": "VARCHAR NOT NULL",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.context import ModelContext
@@ -181,3 +182,15 @@ def test_10_columns_by_1000000_rows(ctx: ModelContext, table_file):
     verdict = judge(spec, ctx, trained)
     assert promote(spec, ctx, verdict).alias == "champion", verdict.sentence
     assert score(spec, ctx).rows == n
+
+
+def test_rare_labels_of_a_long_table_are_all_counted(tmp_path: Path) -> None:
+    rows = 260_000
+    rng = np.random.default_rng(3)
+    event = np.zeros(rows, dtype=bool)
+    event[-60:] = True
+    file = tmp_path / "long.parquet"
+    pq.write_table(pa.table({"id": [f"P{n}" for n in range(rows)], "x": rng.normal(size=rows), "y": event}), file)
+    report = profile_table(str(file), "y", "id")
+    assert (report.task, report.labelled, report.rows) == ("binary", rows, rows)
+    assert sorted(report.classes.values()) == [60, rows - 60]

@@ -1,0 +1,75 @@
+"""A person's own files before their solution's night: taken into the lake, looked at, published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from models.features.fitness import refuse_unfit
+from models.spec import PredictiveSpec
+from orchestration.domains import OWN_TABLES
+from pipelines.ingest.own_table import OwnTable, held_rows, take_in
+from pipelines.lake.connection import reader, writer
+from pipelines.lake.files import file_suffix, resolve_file
+from pipelines.lake.home import Home
+from pipelines.lake.publish import publish, published_snapshot
+
+
+def own_domain(spec: PredictiveSpec) -> str:
+    """What an own table's published snapshots are filed under; each solution has its own."""
+    return f"{OWN_TABLES}/{spec.solution}"
+
+
+def take_in_files(spec: PredictiveSpec, home: Home, run_id: str) -> PredictiveSpec:
+    """Take the solution's files into the lake and publish them if they can feed it.
+
+    Args:
+        spec: A solution; tables that are lake relations stay as they are.
+        home: The instance, its lake bootstrapped.
+        run_id: The run that publishes.
+
+    Returns:
+        The same solution over the lake's copies, its domain the one they are published under.
+
+    Raises:
+        CellworksError: A file is gone or unreadable, or its content can't feed the solution; nothing is published.
+    """
+    names = [name for name in (spec.table, spec.target.table, spec.baseline.table) if name and file_suffix(name)]
+    copies = {
+        name: take_in(home, _copy_name(spec, place), resolve_file(name, None))
+        for place, name in enumerate(dict.fromkeys(names))
+    }
+    relations = {name: copy.relation for name, copy in copies.items()}
+    bound = _over(spec, relations)
+    with reader(home) as con:
+        refuse_unfit(con, bound)
+    if not _is_published(home, spec, copies.values()):
+        with writer(home, why=f"publish the table of {spec.solution}") as con:
+            publish(con, own_domain(spec), run_id)
+    return bound
+
+
+def _is_published(home: Home, spec: PredictiveSpec, copies: Iterable[OwnTable]) -> bool:
+    """Whether the published snapshot holds these contents; a run killed between copy and publication left it behind."""
+    snapshot = published_snapshot(home, own_domain(spec))
+    if snapshot is None:
+        return False
+    with reader(home, snapshot=snapshot) as con:
+        return all(held_rows(con, copy.relation, copy.digest) is not None for copy in copies)
+
+
+def _copy_name(spec: PredictiveSpec, place: int) -> str:
+    return f"{spec.stage}__{spec.slug}" + (f"__{place + 1}" if place else "")
+
+
+def _over(spec: PredictiveSpec, relations: dict[str, str]) -> PredictiveSpec:
+    def renamed(table: str | None) -> str | None:
+        return None if table is None else relations.get(table, table)
+
+    return spec.model_copy(
+        update={
+            "table": renamed(spec.table),
+            "target": spec.target.model_copy(update={"table": renamed(spec.target.table)}),
+            "baseline": spec.baseline.model_copy(update={"table": renamed(spec.baseline.table)}),
+            "domain": own_domain(spec),
+        }
+    )
