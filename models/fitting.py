@@ -24,6 +24,7 @@ from models.splits.splits import inner_folds
 from models.tuning.search import Found, out_of_fold, search, warm_starts
 from pipelines.control_plan.errors import CellworksError
 
+_CLEARLY_BETTER = 0.01  # share of the validation loss from which the plan's signs are doubted
 _MORE_ROWS = 1.1  # the final fit sees all development rows, so it may grow a little longer than the folds did
 
 
@@ -108,7 +109,26 @@ def _run_search(
         first = warm_starts(history.trials, history.best_by_library, history.library)
         trials = spec.search.refit_trials
     found = search(learners, problem, folds, spec.search, trials=trials, first=first)
+    if not first:
+        notes += _doubt_of_signs(spec, problem, found, folds[-1])
     return found, folds, [valid for _, valid in pairs], notes
+
+
+def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: Fold) -> list[str]:
+    """A remark when the winner does clearly better without the plan's signs; a wrong one is costly and silent."""
+    from dataclasses import replace
+
+    if not any(problem.monotone) or spec.task not in ("regression", "binary") or found.estimator.library == "linear":
+        return []
+    bare = Fold(fold.x, fold.y, fold.x_valid, fold.y_valid)
+    budget = spec.search
+    free = found.estimator.fit(
+        replace(problem, monotone=()), bare, found.params, budget.max_rounds, budget.early_stopping_rounds
+    )
+    gain = 1 - min(free.curve) / min(found.fits[-1].curve)
+    if gain < _CLEARLY_BETTER:
+        return []
+    return [f"without the control plan's signs the loss is {100 * gain:.1f} % lower: one of them may be wrong"]
 
 
 def _outer_quantiles(

@@ -12,6 +12,9 @@ from models.spec import PredictiveSpec
 from models.splits.splits import Order, Split, make_order, make_split
 from pipelines.control_plan.errors import CellworksError
 
+# Share of labels beyond the stated delay from which the newest rows are told to be a biased sample.
+_MUCH_LATE = 0.01
+
 
 @dataclass
 class Prepared:
@@ -43,6 +46,11 @@ def prepare(spec: PredictiveSpec, ctx: ModelContext, columns: Sequence[str] | No
     labels = make_labels(spec, frame.raw_target())
     order = make_order(frame, labels.y, spec)
     split = make_split(order, labels.y, spec)
+    if frame.late_ratio > _MUCH_LATE:
+        split.notes.append(
+            f"{100 * frame.late_ratio:.1f} % of the labels came later than target.delay_h ({spec.target.delay_h:g} h): "
+            "the newest rows are no fair sample, lengthen it"
+        )
     if len(split.development) < 20 or len(split.holdout) == 0:
         raise CellworksError(
             "the rows cannot be parted into development and hold-out",

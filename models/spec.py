@@ -30,6 +30,11 @@ class Target(Part):
     column: str
     table: str | None = None
     known_at: str | None = Field(default=None, description="column: when the label became known (UTC)")
+    delay_h: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="hours after split.time by which every label has come, good or bad; younger rows are left out",
+    )
     positive: bool | int | float | str | None = Field(
         default=None, description="binary: the value that is the event to act upon; default: true, 1 or the rarer one"
     )
@@ -162,6 +167,15 @@ class PredictiveSpec(Part):
     def _consistent(self) -> PredictiveSpec:
         if self.target.column in self.keys:
             msg = f"the target '{self.target.column}' is also a key"
+            raise ValueError(msg)
+        if self.target.known_at and self.split.time and self.target.delay_h is None:
+            msg = (
+                "target.delay_h is missing: the hours after split.time by which every label has come. Labels that come "
+                "early are no fair sample (a scrapped cell is known before a good one), so younger rows are left out"
+            )
+            raise ValueError(msg)
+        if self.target.delay_h is not None and not self.split.time:
+            msg = "target.delay_h counts from split.time, which is missing"
             raise ValueError(msg)
         if self.costs is not None and self.task in ("regression", "quantile"):
             msg = f"costs belong to classification; the task is {self.task}"

@@ -186,6 +186,7 @@ def _learn(night: Night) -> None:
         **figures,
         "alias": promotion.alias,
         "promotion": promotion.sentence,
+        "notes": "; ".join(result.notes),
         "mlflow_run": result.run_id,
         "seconds": result.seconds.get("total", 0.0),
     }

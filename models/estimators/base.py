@@ -68,8 +68,8 @@ class Estimator(Protocol):
     def suggest(self, trial: Any) -> dict[str, Any]:
         """Parameters of a trial of the study."""
 
-    def defaults(self) -> dict[str, Any]:
-        """Parameters worth trying first, by the names that `suggest` uses."""
+    def starts(self) -> list[dict[str, Any]]:
+        """Parameters worth trying first, the most useful first, by the names that `suggest` uses."""
 
     def fit(
         self,

@@ -23,9 +23,9 @@ class Linear:
         """See `Estimator`."""
         return {"strength": trial.suggest_float("linear_strength", 1e-2, 1e5, log=True)}
 
-    def defaults(self) -> dict[str, Any]:
+    def starts(self) -> list[dict[str, Any]]:
         """See `Estimator`."""
-        return {"linear_strength": 10.0}
+        return [{"linear_strength": 10.0}]
 
     def _terms(self, problem: Problem, x: Array) -> dict[str, Any]:
         """Terms of the design: each number once, each frequent category once, standardised."""

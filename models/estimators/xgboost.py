@@ -52,16 +52,18 @@ class XGBoost:
             "reg_lambda": trial.suggest_float("xgb_reg_lambda", 1e-3, 30.0, log=True),
         }
 
-    def defaults(self) -> dict[str, Any]:
+    def starts(self) -> list[dict[str, Any]]:
         """See `Estimator`."""
-        return {
-            "xgb_learning_rate": 0.1,
-            "xgb_max_depth": 6,
-            "xgb_min_child_weight": 2.0,
-            "xgb_colsample_bytree": 0.8,
-            "xgb_subsample": 0.8,
-            "xgb_reg_lambda": 1.0,
-        }
+        return [
+            {
+                "xgb_learning_rate": 0.1,
+                "xgb_max_depth": 6,
+                "xgb_min_child_weight": 2.0,
+                "xgb_colsample_bytree": 0.8,
+                "xgb_subsample": 0.8,
+                "xgb_reg_lambda": 1.0,
+            }
+        ]
 
     def _fixed(self, problem: Problem) -> dict[str, Any]:
         out: dict[str, Any] = {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.context import ModelContext
 from models.features.select import Selection, exact_selection, kind_of, select_features
@@ -20,6 +21,7 @@ from pipelines.lake.sql import quote_identifier
 
 Array = npt.NDArray[Any]
 _TARGET, _KNOWN, _TIME, _GROUP, _BASE = "__target", "__known_at", "__time", "__group", "__baseline"
+_LATE = "__is_late"
 _KEY = "__key_"
 
 
@@ -35,7 +37,9 @@ class Frame:
         table: candidate feature columns (numbers as float32, categories as text) and the keys.
         selection: which columns those are, and why others are not.
         target: raw labels; null where not known as of the context's moment. None when not asked for.
-        known_at: when each label became known, datetime64[us]; None without such a column.
+        known_at: when each label may be used, datetime64[us]: when it became known, and not before the target's delay
+            has passed; None without either.
+        late_ratio: share of the labels that came later than the target's delay, in [0, 1].
         time: when the solution acts, datetime64[us]; None for a table without time.
         group: text of the group; None without one.
         baseline: naive prediction of the table; None without one.
@@ -53,6 +57,7 @@ class Frame:
     baseline: Array | None = None
     slices: dict[str, pa.ChunkedArray] = field(default_factory=dict)
     digest: str = ""
+    late_ratio: float = 0.0
 
     @property
     def n_rows(self) -> int:
@@ -83,6 +88,7 @@ class Frame:
             baseline=None if self.baseline is None else self.baseline[rows],
             slices={name: column.take(index) for name, column in self.slices.items()},
             digest=self.digest,
+            late_ratio=self.late_ratio,
         )
 
 
@@ -126,7 +132,7 @@ def _feature_sql(selection: Selection) -> list[str]:
 
 
 def _label_sql(source: _Source, spec: PredictiveSpec, ctx: ModelContext) -> tuple[list[str], list[object]]:
-    """Target, known-at and baseline columns; a label known later than the context's moment is null."""
+    """Target, known-at and baseline columns; a label that may not be used yet at the context's moment is null."""
     target = source.find(spec.target.column, spec.target.table, spec, "the target")
     if kind_of(source.type_of(spec.target.column, spec.target.table, spec)) is None:
         found = source.type_of(spec.target.column, spec.target.table, spec)
@@ -137,9 +143,9 @@ def _label_sql(source: _Source, spec: PredictiveSpec, ctx: ModelContext) -> tupl
             where=spec.solution,
         )
     out, parameters = [], list[object]()
-    if spec.target.known_at:
-        known = source.find(spec.target.known_at, spec.target.table, spec, "the column target.known_at")
-        out.append(f"CAST({known} AS TIMESTAMP) AS {_KNOWN}")
+    known, is_late = _usable_from(source, spec)
+    if known is not None:
+        out += [f"{known} AS {_KNOWN}", f"{is_late} AS {_LATE}"]
         if ctx.as_of is not None:
             target = f"CASE WHEN {known} <= CAST(? AS TIMESTAMP) THEN {target} END"
             parameters.append(ctx.as_of)
@@ -148,6 +154,24 @@ def _label_sql(source: _Source, spec: PredictiveSpec, ctx: ModelContext) -> tupl
         column = source.find(spec.baseline.column, spec.baseline.table, spec, "the column baseline.column")
         out.append(f"CAST({column} AS DOUBLE) AS {_BASE}")
     return out, parameters
+
+
+def _usable_from(source: _Source, spec: PredictiveSpec) -> tuple[str | None, str]:
+    """SQL of the moment from which a label may be used, and of whether it came later than the target's delay.
+
+    Of the entities that are younger than the delay only the early labels are there, and those are of one kind: what
+    fails is known first. They would teach, and be judged on, a share of failures that does not exist.
+    """
+    known = due = None
+    if spec.target.known_at:
+        column = source.find(spec.target.known_at, spec.target.table, spec, "the column target.known_at")
+        known = f"CAST({column} AS TIMESTAMP)"
+    if spec.target.delay_h is not None and spec.split.time:
+        time = source.find(spec.split.time, None, spec, "the column split.time")
+        due = f"(CAST({time} AS TIMESTAMP) + INTERVAL ({round(spec.target.delay_h * 3600)}) SECOND)"
+    if known is None or due is None:
+        return known or due, "false"
+    return f"CASE WHEN {known} IS NOT NULL THEN greatest({known}, {due}) END", f"{known} > {due}"
 
 
 def _query(
@@ -230,6 +254,7 @@ def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selectio
         baseline=np.asarray(table.column(_BASE).to_numpy(), dtype=np.float64) if _BASE in names else None,
         slices={name: table.column(f"__slice_{place}") for place, name in enumerate(spec.slices)},
         digest=digest,
+        late_ratio=float(pc.mean(table.column(_LATE)).as_py() or 0.0) if _LATE in names else 0.0,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -126,8 +127,10 @@ def _enqueue(study: Any, estimators: Sequence[Estimator], first: Sequence[dict[s
         if params.get("library") in {each.library for each in estimators}:
             study.enqueue_trial(params)
     if not first:
-        for each in estimators:
-            study.enqueue_trial({"library": each.library, **each.defaults()})
+        # Every library's first start, then the second ones: a small budget tries each library once.
+        rounds = zip_longest(*([(each.library, start) for start in each.starts()] for each in estimators))
+        for library, start in (pair for pairs in rounds for pair in pairs if pair is not None):
+            study.enqueue_trial({"library": library, **start})
 
 
 def warm_starts(

@@ -112,7 +112,7 @@ def make_solution(table: str, task: str = "binary", **changes: Any) -> Predictiv
         "table": table,
         "keys": ["cell_id"],
         "features": {"exclude": [*others, "shift_code"]},
-        "target": TARGETS[task] | {"known_at": "label_known_at"},
+        "target": TARGETS[task] | {"known_at": "label_known_at", "delay_h": 20},
         "task": task,
         "split": {"time": "started_at", "group": "lot_id"},
         "search": {"trials": 3, "refit_trials": 1, "max_rounds": 60, "early_stopping_rounds": 10},

@@ -169,7 +169,7 @@ def test_rows_come_in_the_order_of_time_and_keys_and_labels_only_when_known(ctx,
         "x": [1.0, 2.0, 3.0, 4.0],
         "y": [1, 0, 1, 0],
     }
-    spec = _spec(table_file(columns), target={"column": "y", "known_at": "seen_at"}, split={"time": "at"})
+    spec = _spec(table_file(columns), target={"column": "y", "known_at": "seen_at", "delay_h": 1}, split={"time": "at"})
     frame = load_frame(spec, replace(ctx, as_of=(moment + np.timedelta64(3, "h")).item()))
     assert frame.table.column("__key_cell_id").to_pylist() == ["a", "b", "c", "d"]
     assert frame.raw_target().to_pylist() == [0, 0, 1, None], "a label known later is not seen"
