@@ -20,15 +20,15 @@ class Part(BaseModel):
 class FeatureSelection(Part):
     """Which columns of the table may become features; `*` and `?` as wildcards, exclusion wins."""
 
-    select: list[str] = Field(default_factory=lambda: ["*"])
-    exclude: list[str] = Field(default_factory=list)
+    select: list[str] = Field(default_factory=lambda: ["*"], description="columns to take")
+    exclude: list[str] = Field(default_factory=list, description="columns to leave out, such as identifiers")
 
 
 class Target(Part):
     """What is predicted. `table` names a label table joined on the keys; None: a column of the feature table."""
 
-    column: str
-    table: str | None = None
+    column: str = Field(description="column that holds the answer")
+    table: str | None = Field(default=None, description="label table joined on the keys; none: the feature table")
     known_at: str | None = Field(default=None, description="column: when the label became known (UTC)")
     delay_h: float | None = Field(
         default=None,
@@ -38,7 +38,7 @@ class Target(Part):
     positive: bool | int | float | str | None = Field(
         default=None, description="binary: the value that is the event to act upon; default: true, 1 or the rarer one"
     )
-    unit: str = ""
+    unit: str = Field(default="", description="unit of the target, for people")
 
 
 class Split(Part):
@@ -46,53 +46,59 @@ class Split(Part):
 
     time: str | None = Field(default=None, description="column: the moment the solution acts for this entity")
     group: str | None = Field(default=None, description="column: lot, batch, failure event; never cut in two")
-    holdout_ratio: float = Field(default=0.2, gt=0.0, lt=0.6)
-    folds: int = Field(default=3, ge=1, le=10)
+    holdout_ratio: float = Field(
+        default=0.2, gt=0.0, lt=0.6, description="share of the rows kept for judging, the latest"
+    )
+    folds: int = Field(
+        default=3, ge=1, le=10, description="inner folds of the search, each later than what it learns from"
+    )
 
 
 class Costs(Part):
     """Cost of each outcome per entity, in `unit`; `matrix[actual][decided]` for multiclass."""
 
-    false_positive: float = 0.0
-    false_negative: float = 0.0
-    true_positive: float = 0.0
-    true_negative: float = 0.0
-    matrix: dict[str, dict[str, float]] | None = None
-    unit: str = "US$"
+    false_positive: float = Field(default=0.0, description="acted upon in vain")
+    false_negative: float = Field(default=0.0, description="missed")
+    true_positive: float = Field(default=0.0, description="acted upon rightly")
+    true_negative: float = Field(default=0.0, description="rightly left alone")
+    matrix: dict[str, dict[str, float]] | None = Field(default=None, description="multiclass: cost by actual, decided")
+    unit: str = Field(default="US$", description="unit of the costs")
 
 
 class Baseline(Part):
     """A naive prediction that already stands in the table, such as the standard cost."""
 
-    column: str | None = None
+    column: str | None = Field(default=None, description="column that holds it; none: only the built-in baselines")
     table: str | None = Field(default=None, description="table joined on the keys; None: the feature table")
 
 
 class Search(Part):
     """The search's budget, in trials so that a seed means something."""
 
-    trials: int = Field(default=20, ge=1, le=1000)
-    refit_trials: int = Field(default=3, ge=1, le=100)
-    max_rounds: int = Field(default=300, ge=10, le=5000)
-    early_stopping_rounds: int = Field(default=30, ge=5)
+    trials: int = Field(default=20, ge=1, le=1000, description="trials of a full search (weekly, on drift, `--search`)")
+    refit_trials: int = Field(default=3, ge=1, le=100, description="warm-started trials of an ordinary night")
+    max_rounds: int = Field(default=300, ge=10, le=5000, description="boosting rounds at most")
+    early_stopping_rounds: int = Field(default=30, ge=5, description="rounds without gain after which a fit stops")
     max_rows: int = Field(default=40_000, ge=100, description="newest rows the trials use; the final fit uses all")
-    libraries: list[Library] = Field(default=["lightgbm", "xgboost", "linear"], min_length=1)
-    seed: int = 7
+    libraries: list[Library] = Field(
+        default=["lightgbm", "xgboost", "linear"], min_length=1, description="learners that the search tries"
+    )
+    seed: int = Field(default=7, description="seed of search, folds and bootstrap")
 
 
 class Gates(Part):
     """Limits that a challenger must keep. Each default is on; ratios in [0, 1]."""
 
-    min_holdout_rows: int = Field(default=30, ge=1)
-    min_holdout_groups: int = Field(default=5, ge=2)
+    min_holdout_rows: int = Field(default=30, ge=1, description="fewer rows: the verdict is 'insufficient'")
+    min_holdout_groups: int = Field(default=5, ge=2, description="fewer lots: the verdict is 'insufficient'")
     min_holdout_positives: int = Field(default=10, ge=1, description="classification: of each class")
     min_skill: float = Field(default=0.0, description="regression: 1 - RMSE / RMSE of the lot mean, at least")
     not_worse_margin: float = Field(default=0.02, ge=0.0, description="share of the champion's loss")
     slice_tolerance: float = Field(default=0.10, ge=0.0, description="share of the reference's loss in the slice")
-    min_slice_rows: int = Field(default=200, ge=10)
-    max_calibration_error: float = Field(default=0.03, gt=0.0)
+    min_slice_rows: int = Field(default=200, ge=10, description="smaller slices are not judged")
+    max_calibration_error: float = Field(default=0.03, gt=0.0, description="of probabilities, beyond chance")
     max_coverage_gap: float = Field(default=0.05, gt=0.0, description="|coverage - nominal| of the intervals")
-    max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0)
+    max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0, description="time limit of scoring")
     leak_score: float = Field(default=0.999, gt=0.5, le=1.0, description="AUC or R2 above this is suspected a leak")
     leak_share: float = Field(default=0.9, gt=0.5, le=1.0, description="share of SHAP one feature may have")
     horizon_nights: int = Field(default=60, ge=1, description="nights over which 5 % false claims are spent")
@@ -101,27 +107,27 @@ class Gates(Part):
 class Trigger(Part):
     """When the jobs run."""
 
-    nightly: bool = True
-    weekly_search: bool = True
-    on_new_data: bool = True
-    on_drift: bool = True
+    nightly: bool = Field(default=True, description="refit every night")
+    weekly_search: bool = Field(default=True, description="full search once a week")
+    on_new_data: bool = Field(default=True, description="score when new data was published")
+    on_drift: bool = Field(default=True, description="full search when inputs drift or live skill is lost")
 
 
 class Action(Part):
     """What follows from a prediction. Binary acts above the cost-optimal threshold."""
 
-    kind: ActionKind = "report"
+    kind: ActionKind = Field(default="report", description="what is proposed; `report` proposes nothing")
     above: float | None = Field(default=None, description="regression, quantile: acts when the value is above")
-    below: float | None = None
+    below: float | None = Field(default=None, description="regression, quantile: acts when the value is below")
     classes: list[str] = Field(default_factory=list, description="multiclass: the classes that act")
-    details: dict[str, Any] = Field(default_factory=dict)
+    details: dict[str, Any] = Field(default_factory=dict, description="further words of the action")
 
 
 class Explain(Part):
     """Reasons (tree SHAP) per prediction: how many and for which rows."""
 
-    top_k: int = Field(default=3, ge=0, le=20)
-    rows: Literal["acting", "sample", "all", "none"] = "acting"
+    top_k: int = Field(default=3, ge=0, le=20, description="reasons per row")
+    rows: Literal["acting", "sample", "all", "none"] = Field(default="acting", description="rows that get reasons")
     sample_rows: int = Field(default=200, ge=0, description="further rows, seeded, beside those that act")
 
 
@@ -130,30 +136,40 @@ class PredictiveSpec(Part):
 
     stage: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     slug: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    question: str
-    owner: str = ""
-    description: str = ""
-    entity: str = "row"
+    question: str = Field(description="the question in one sentence; shown on the assets and in the registry")
+    owner: str = Field(default="", description="`team:<name>` or an e-mail address; none: the owner of the domain")
+    description: str = Field(default="", description="what the answer is used for")
+    entity: str = Field(default="row", description="what one row is: cell, lot, roll, machine_hour")
     table: str = Field(min_length=1, description="lake relation (marts.cell_at_formation) or a CSV/Parquet file")
-    keys: list[str] = Field(min_length=1)
+    keys: list[str] = Field(min_length=1, description="columns that name a row; no two rows share them")
     domain: str | None = Field(default=None, description="domain whose published snapshot is read")
-    acts_at: str | None = None
-    features: FeatureSelection = Field(default_factory=FeatureSelection)
-    target: Target
-    task: Task
-    quantiles: list[float] = Field(default_factory=lambda: [0.05, 0.5, 0.95])
-    interval_coverage: float = Field(default=0.9, gt=0.0, lt=1.0)
-    split: Split = Field(default_factory=Split)
-    costs: Costs | None = None
-    baseline: Baseline = Field(default_factory=Baseline)
-    slices: list[str] = Field(default_factory=list)
-    metric: str | None = None
-    monotone: Literal["plan", "none"] = "none"
-    search: Search = Field(default_factory=Search)
-    gates: Gates = Field(default_factory=Gates)
-    trigger: Trigger = Field(default_factory=Trigger)
-    action: Action = Field(default_factory=Action)
-    explain: Explain = Field(default_factory=Explain)
+    acts_at: str | None = Field(
+        default=None, description="step at whose entry it answers; only what was known then is read"
+    )
+    features: FeatureSelection = Field(default_factory=FeatureSelection, description="columns to learn from")
+    target: Target = Field(description="what is predicted")
+    task: Task = Field(description="kind of answer")
+    quantiles: list[float] = Field(
+        default_factory=lambda: [0.05, 0.5, 0.95], description="quantile: low, middle and high, rising"
+    )
+    interval_coverage: float = Field(
+        default=0.9, gt=0.0, lt=1.0, description="regression: share of the values that the intervals shall hold"
+    )
+    split: Split = Field(default_factory=Split, description="how hold-out and folds are cut")
+    costs: Costs | None = Field(default=None, description="classification: what a decision costs; sets the threshold")
+    baseline: Baseline = Field(default_factory=Baseline, description="a prediction of today's practice to be beaten")
+    slices: list[str] = Field(default_factory=list, description="columns in whose values no part may fall behind")
+    metric: str | None = Field(
+        default=None, description="shown first; default roc_auc, macro_f1, rmse or pinball, by the task"
+    )
+    monotone: Literal["plan", "none"] = Field(
+        default="none", description="`plan`: signs that the control plan knows bind the trees"
+    )
+    search: Search = Field(default_factory=Search, description="budget of the search")
+    gates: Gates = Field(default_factory=Gates, description="limits a challenger must keep")
+    trigger: Trigger = Field(default_factory=Trigger, description="when it runs")
+    action: Action = Field(default_factory=Action, description="what follows from an answer")
+    explain: Explain = Field(default_factory=Explain, description="reasons per prediction")
 
     @field_validator("quantiles")
     @classmethod

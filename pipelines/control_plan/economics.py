@@ -15,7 +15,13 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class TariffPeriod(Model):
-    """A time-of-use period of the local day: from_hour (inclusive) to the next period's from_hour."""
+    """A time-of-use period of the local day: from_hour (inclusive) to the next period's from_hour.
+
+    Attributes:
+        code: name of the period.
+        from_hour: local hour at which it begins.
+        usd_per_kwh: price of energy.
+    """
 
     code: str
     from_hour: Annotated[int, Field(ge=0, le=23)]
@@ -29,6 +35,7 @@ class Tariff(Model):
         periods: the first starts at hour 0, the rest follow in order.
         demand_usd_per_kw_month: charge for the highest demand of a month.
         grid_kg_co2e_per_kwh: emission factor of the grid.
+        source_tag: where the numbers come from.
     """
 
     periods: tuple[TariffPeriod, ...] = Field(min_length=1)
@@ -72,6 +79,7 @@ class CostRates(Model):
         scrap_recovery_ratio: share of the material value of scrap that recycling gives back.
         b_grade_value_ratio: price of a B-grade cell as a share of an A-grade cell's.
         retest_usd_per_cell: handling and channel time of a second grading.
+        source_tag: where the numbers come from.
     """
 
     labour_usd_per_operator_h: NonNegative
@@ -94,6 +102,9 @@ class StandardStep(Model):
         loss_ratio: share of what enters that is lost.
         energy_kwh_per_kwh: electricity per kWh of cell.
         conversion_share: share of the fixed conversion cost (labour, depreciation, maintenance, overhead).
+        lighthouse_loss_ratio: the same at the level aimed at.
+        lighthouse_energy_kwh_per_kwh: the same at the level aimed at.
+        source_tag: where the numbers come from.
     """
 
     loss_ratio: Ratio
@@ -111,6 +122,7 @@ class Standard(Model):
         cells_per_day: stacked cells of a standard day.
         work_orders_per_day: planned number by type.
         steps: by step code; facility steps carry energy and no loss.
+        source_tag: where the numbers come from.
     """
 
     cells_per_day: Annotated[float, Field(gt=0)]

@@ -55,7 +55,12 @@ class FeedColumn(Model):
 
 
 class Delivery(Model):
-    """Where a feed comes from: a source of site.yaml, and the format there."""
+    """Where a feed comes from: a source of site.yaml, and the format there.
+
+    Attributes:
+        source: name of the source.
+        format: format there; `sql` for a table of a database.
+    """
 
     source: str
     format: Literal["csv", "csv.gz", "parquet", "jsonl", "sql"]
@@ -71,6 +76,9 @@ class Feed(Model):
         keys: the business key; the newest known_at of a key is the record that counts.
         columns: columns beside event_at, known_at and the characteristics.
         partition_by_day: whether its raw table is partitioned by production day.
+        domain: data domain whose checks stand before its readers.
+        entity: what a row is about.
+        delivery: where it comes from.
     """
 
     name: str
@@ -118,7 +126,13 @@ class Feed(Model):
 
 
 class SourceTable(Model):
-    """A table of an SQL source: the feed it delivers and its cursor."""
+    """A table of an SQL source: the feed it delivers and its cursor.
+
+    Attributes:
+        feed: feed that the rows belong to.
+        table: table or view in the database.
+        cursor_column: column that only grows; a read begins after the last value taken in.
+    """
 
     feed: str
     table: str
@@ -132,6 +146,8 @@ class Source(Model):
         url: SQLAlchemy address; `${home}` stands for the folder of the running instance.
         folder: drop folder, `${home}` likewise.
         tables: for kind `sql`, what to read incrementally.
+        name: as feeds name it.
+        kind: drop_folder or sql.
     """
 
     name: str

@@ -18,7 +18,18 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.\.\d+
 
 
 class Unit(Model):
-    """Like machines of a line: ids such as `stacker_1..4` or `coater_c1`, one class, one step."""
+    """Like machines of a line: ids such as `stacker_1..4` or `coater_c1`, one class, one step.
+
+    Attributes:
+        ids: machine ids; `name_1..4` stands for four.
+        machine_class: class that rows of the control plan name.
+        step: step that the machines serve.
+        variant: `cathode`, `anode` or empty when they serve both.
+        positions: number of lanes, zones, trays ... by the name of the position.
+        ideal_rate_per_h: units of `rate_unit` per hour at full performance; None when it is not counted.
+        rate_unit: what is counted: cell, m, batch, module ...
+        is_in_oee: whether its states count into the line's OEE.
+    """
 
     ids: tuple[Identifier, ...] = Field(min_length=1)
     machine_class: Code
@@ -44,7 +55,13 @@ def _expand(item: str) -> list[str]:
 
 
 class Line(Model):
-    """A production line of an area (ISA-95 work centre)."""
+    """A production line of an area (ISA-95 work centre).
+
+    Attributes:
+        code: as records name it.
+        title: for people.
+        units: its machines, like ones together.
+    """
 
     code: str
     title: str = ""
@@ -52,7 +69,13 @@ class Line(Model):
 
 
 class Area(Model):
-    """An area of the site (ISA-95)."""
+    """An area of the site (ISA-95).
+
+    Attributes:
+        code: as steps name it.
+        title: for people.
+        lines: production lines of the area.
+    """
 
     code: Code
     title: str
@@ -60,7 +83,12 @@ class Area(Model):
 
 
 class Shift(Model):
-    """A shift: its code and local start; it ends where the next begins."""
+    """A shift: its code and local start; it ends where the next begins.
+
+    Attributes:
+        code: name of the shift in records.
+        starts_at: local start.
+    """
 
     code: str
     starts_at: time

@@ -82,7 +82,12 @@ class Machine(Model):
 
 
 class Effect(Model):
-    """Monotone knowledge: raising the characteristic raises (+1) or lowers (-1) the target, all else equal."""
+    """Monotone knowledge: raising the characteristic raises (+1) or lowers (-1) the target, all else equal.
+
+    Attributes:
+        target: characteristic or label that it moves.
+        sign: +1 raises it, -1 lowers it.
+    """
 
     target: str
     sign: Literal[-1, 1]
@@ -101,6 +106,25 @@ class Characteristic(Model):
         delay_s: seconds from the event until the value is known.
         move_max: largest single set-point change in `unit`; None when it is not a set-point.
         move_rate_per_h: largest total change per hour in `unit`.
+        step: step of site.yaml.
+        variant: `cathode`, `anode`, a material, or empty.
+        name: name with the unit at its end; `<variant>_<name>` is unique over the plan.
+        type: product (of what is made) or process (of how).
+        entity: what it is measured on.
+        feed: feed of feeds.yaml that delivers it.
+        machine_class: class of machines it applies to, `*` for all; empty when there is no machine.
+        positions: positions per machine, such as `side:2 lane:4`.
+        unit: unit of the values; other units are refused or converted at the edge.
+        nominal: value aimed at; None when there is none.
+        usl: upper specification limit in `unit`, None when one-sided.
+        physical_max: largest value that instrument and physics allow.
+        gauge: instrument.
+        sample_size: pieces per sample.
+        control_method: how the step is kept in control.
+        reaction: what to do outside the limits.
+        effects: known signs, such as `capacity_ah:+`; models may be bound to them.
+        owner: team that answers for it.
+        source_tag: where the numbers come from: S<n> public source, L literature, E estimate, C computed.
     """
 
     line_no: int = 0

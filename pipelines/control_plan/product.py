@@ -16,6 +16,15 @@ class Product(Model):
         nominal_capacity_ah: rated capacity; times nominal_voltage_v it is the rated energy.
         materials_kg_per_cell: bill of materials by material code.
         design: further numbers of the design, unit in the name.
+        code: as records name it.
+        title: for people.
+        nominal_voltage_v: rated voltage.
+        cathode_sheets: cathodes of a stack.
+        anode_sheets: anodes of a stack.
+        cells_per_module: cells in a module.
+        modules_per_rack: modules in a rack.
+        racks_per_container: racks in a container.
+        source_tag: where the numbers come from: S public source, L literature, E estimate, C computed.
     """
 
     code: str
@@ -43,7 +52,12 @@ class Product(Model):
 
 
 class Limits(Model):
-    """Inclusive limits of one characteristic within a grade; None is open."""
+    """Inclusive limits of one characteristic within a grade; None is open.
+
+    Attributes:
+        min: smallest value of the grade.
+        max: largest value of the grade.
+    """
 
     min: float | None = None
     max: float | None = None
@@ -56,6 +70,9 @@ class Grade(Model):
         is_premium: whether it counts into the premium ratio.
         max_test_no: latest grading test that may still give it.
         is_scrap: whether the cell is lost.
+        code: as the tester writes it.
+        title: for people.
+        limits: limits by characteristic code; a value that is not known keeps none.
     """
 
     code: str

@@ -35,6 +35,21 @@ class Site(Model):
         shadow_nights: nights that a challenger runs in shadow before promotion.
         schedules: cron expressions in the site's time zone, by name.
         plan: the control plan. feeds: by name. hash: sha256 over all files read.
+        name: folder-like name.
+        title: for people.
+        enterprise: owner of the site (ISA-95).
+        time_zone: IANA name; schedules and production days follow it.
+        shifts: in the order of the day.
+        operators_per_shift: people on the line.
+        steps: the process chain and the facility.
+        areas: ISA-95 hierarchy down to the machines.
+        product: the cell.
+        tariff: price of electricity.
+        cost_rates: rates of conversion cost.
+        standard: standard costing.
+        grades: from best to scrap; the first whose limits hold is given.
+        actions: mode and limits by kind of action; a kind that is not named is refused.
+        sources: systems that deliver.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
