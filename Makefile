@@ -44,7 +44,10 @@ check: lint types ## lint, types and the quick tests (two minutes)
 test: setup ## the whole suite
 	$(VENV)/bin/pytest
 
+bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
+	$(VENV)/bin/cellworks bench --docs docs
+
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test lock
+.PHONY: help setup demo ui lint types check test bench lock

@@ -84,7 +84,7 @@ def _monotone(spec: PredictiveSpec, ctx: ModelContext, features: list[dict[str, 
     return tuple(turned * sign for sign in signs) if any(signs) else ()
 
 
-def _newest(prepared: Prepared, spec: PredictiveSpec) -> Array:
+def newest_rows(prepared: Prepared, spec: PredictiveSpec) -> Array:
     """Development rows for the trials: the newest `max_rows`, or as many drawn without time."""
     rows = prepared.split.development
     if len(rows) <= spec.search.max_rows:
@@ -99,7 +99,7 @@ def _run_search(
 ) -> tuple[Found, list[Fold], list[Array], list[str]]:
     """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
     y = prepared.labels.y
-    rows = _newest(prepared, spec)
+    rows = newest_rows(prepared, spec)
     pairs, notes = inner_folds(prepared.order, rows, y, spec, prepared.split.cut)
     folds = [Fold(x[train], y[train], x[valid], y[valid]) for train, valid in pairs]
     learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])

@@ -122,6 +122,22 @@ def rollback(
 
 
 @app.command()
+def bench(
+    only: Annotated[str | None, typer.Option(help="One part: ingestion, training, night, ...")] = None,
+    small: Annotated[bool, typer.Option("--small", help="A small plant: mechanics, not figures.")] = False,
+    telemetry_days: Annotated[int | None, typer.Option(min=0, help="Of 30 days, how many by the minute.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Folder for bench.md and bench.json.")] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Measure the platform beside the bare work. Example: cellworks bench --only ingestion --json."""
+    _at(site)
+    from orchestration.cli.bench import bench as run_bench
+
+    run_bench(only, telemetry_days, docs, small=small, as_json=as_json)
+
+
+@app.command()
 def ui(site: SiteOption = None) -> None:
     """Serve Dagster (3000) and MLflow (5000) on 127.0.0.1 until Ctrl-C. Example: cellworks ui."""
     _at(site)

@@ -1,7 +1,7 @@
-"""The library's own predict: `bare_scoring.py TABLE.parquet MODEL FEATURES.json THREADS [contributions]`, in seconds.
+"""The library's own predict: `bare_scoring.py TABLE.parquet MODEL FEATURES.json THREADS OUT.parquet [contributions]`.
 
-
-Reads the table, builds one float32 matrix and predicts; MODEL ends in .txt (LightGBM) or .ubj (XGBoost).
+Reads the table, builds one float32 matrix, predicts, writes the predictions, and prints rows and seconds.
+MODEL ends in .txt (LightGBM) or .ubj (XGBoost); categories are codes already.
 """
 
 import json
@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 file, model, features, threads = sys.argv[1], sys.argv[2], json.loads(Path(sys.argv[3]).read_text()), int(sys.argv[4])
-with_contributions = len(sys.argv) > 5
+with_contributions = len(sys.argv) > 6
 if model.endswith(".txt"):
     import lightgbm
 
@@ -31,8 +32,17 @@ read = time.perf_counter()
 if model.endswith(".txt"):
     out = booster.predict(x, num_threads=threads, pred_contrib=with_contributions)
 elif with_contributions:
-    out = booster.predict(xgboost.DMatrix(x, nthread=threads), pred_contribs=True)
+    kinds = booster.feature_types
+    out = booster.predict(
+        xgboost.DMatrix(x, feature_types=kinds, enable_categorical=True, nthread=threads),
+        pred_contribs=True,
+        validate_features=False,
+    )
 else:
-    out = booster.inplace_predict(x)
+    out = booster.inplace_predict(x, validate_features=False)
+predicted = time.perf_counter()
+columns = out.reshape(len(out), -1)
+pq.write_table(pa.table({f"out_{place}": columns[:, place] for place in range(columns.shape[1])}), sys.argv[5])
 ended = time.perf_counter()
-print(json.dumps({"rows": len(out), "read": read - begun, "predict": ended - read, "seconds": ended - begun}))
+phases = {"read": read - begun, "predict": predicted - read, "write": ended - predicted}
+print(json.dumps({"rows": len(out), **phases, "seconds": ended - begun}))

@@ -1,50 +1,60 @@
-"""The same fits as a skilled user would write them in loops: `bare_training.py TABLE.parquet WORK.json` prints seconds.
+"""The same fits in loops: `bare_training.py TABLE.parquet WORK.json` prints seconds.
 
-WORK.json: {"target", "features", "threads", "development": rows, "folds": [[until, until_valid], ...] in row order,
-"trials": [{"library", "params", "fold_rounds"}], "final": {"library", "params", "rounds"}}; parameters as fitted.
+TABLE: features, target, and a column per fold (1: learnt from, 2: validated on). WORK: each trial's library, parameters
+as fitted and rounds by fold; the last trial is the final fit of all rows.
 """
 
 import json
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 import pyarrow.parquet as pq
 import xgboost as xgb
+from sklearn import impute, linear_model, pipeline, preprocessing
 
 work = json.loads(Path(sys.argv[2]).read_text())
-threads, seed = work["threads"], work["seed"]
-LGB = {"objective": "binary", "metric": "binary_logloss", "num_threads": threads, "seed": seed, "deterministic": True}
-LGB |= {"bagging_freq": 1, "feature_pre_filter": False, "max_bin": 127, "verbosity": -1, "force_row_wise": True}
-XGB = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "max_bin": 128}
-XGB |= {"nthread": threads, "seed": seed, "verbosity": 0}
-
+binary, width, threads, seed = work["task"] == "binary", len(work["features"]), work["threads"], work["seed"]
+LGB = {"objective": work["task"], "metric": "binary_logloss" if binary else "rmse", "deterministic": True, "seed": seed}
+LGB |= {"bagging_freq": 1, "feature_pre_filter": False, "max_bin": 127, "verbosity": -1, "num_threads": threads}
+LGB["force_col_wise" if width >= 100 else "force_row_wise"] = True
+XGB = {"objective": "binary:logistic" if binary else "reg:squarederror", "tree_method": "hist", "max_bin": 128}
+XGB |= {"eval_metric": "logloss" if binary else "rmse", "nthread": threads, "seed": seed, "verbosity": 0}
+kinds = ["c" if place in work["categories"] else "q" for place in range(width)]
+OF_LGB = {"params": LGB, "categorical_feature": work["categories"], "free_raw_data": False}
+OF_XGB = {"feature_types": kinds, "enable_categorical": True, "max_bin": 128, "nthread": threads}
+DATA = {"lightgbm": (lgb.Dataset, "reference", OF_LGB), "xgboost": (xgb.QuantileDMatrix, "ref", OF_XGB)}
 begun = time.perf_counter()
-table = pq.read_table(sys.argv[1], columns=[*work["features"], work["target"]])
+table = pq.read_table(sys.argv[1])
 x = np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in work["features"]])
-y = table.column(work["target"]).to_numpy().astype(np.float32)
-sets = []
-for until, until_valid in work["folds"]:
-    a, b = slice(0, until), slice(until, until_valid)
-    train = lgb.Dataset(x[a], y[a], params=LGB, free_raw_data=False)
-    quantised = xgb.QuantileDMatrix(x[a], y[a], max_bin=128, nthread=threads)
-    valid = xgb.QuantileDMatrix(x[b], y[b], ref=quantised, max_bin=128, nthread=threads)
-    sets.append((train, lgb.Dataset(x[b], y[b], reference=train, params=LGB), quantised, valid))
+y = table.column(work["target"]).to_numpy()
+
+
+@cache
+def data(library, fold):  # a fold's rows in the library's own form, made once
+    part = table.column(fold).to_numpy()
+    (a, b), (p, q) = (x[part == 1], y[part == 1]), (x[part == 2], y[part == 2])
+    if library == "linear":
+        return a, b
+    made, ref, options = DATA[library]
+    train = made(a, b, **options)
+    return train, made(p, q, **{ref: train}, **options) if len(q) else None
+
+
 for trial in work["trials"]:
-    for (train, held_out, quantised, valid), rounds in zip(sets, trial["fold_rounds"], strict=False):
+    for fold, rounds in trial["rounds"].items():
+        train, valid = data(trial["library"], fold)
         if trial["library"] == "lightgbm":
-            lgb.train(
-                LGB | trial["params"], train, rounds, valid_sets=[held_out], callbacks=[lgb.record_evaluation({})]
-            )
+            watch = [lgb.record_evaluation({})] if valid else []
+            lgb.train(LGB | trial["params"], train, rounds, [valid] if valid else None, callbacks=watch)
+        elif trial["library"] == "xgboost":
+            evals = [(valid, "valid")] if valid else []
+            xgb.train(XGB | trial["params"], train, rounds, evals=evals, verbose_eval=False)
         else:
-            xgb.train(XGB | trial["params"], quantised, rounds, evals=[(valid, "valid")], verbose_eval=False)
-final, rows = work["final"], work["development"]
-if final["library"] == "lightgbm":
-    lgb.train(LGB | final["params"], lgb.Dataset(x[:rows], y[:rows], params=LGB), final["rounds"])
-else:
-    xgb.train(
-        XGB | final["params"], xgb.QuantileDMatrix(x[:rows], y[:rows], max_bin=128, nthread=threads), final["rounds"]
-    )
+            last = (linear_model.LogisticRegression if binary else linear_model.Ridge)(**trial["params"])
+            steps = impute.SimpleImputer(keep_empty_features=True), preprocessing.StandardScaler(), last
+            pipeline.make_pipeline(*steps).fit(train, valid)
 print(json.dumps({"seconds": time.perf_counter() - begun}))

@@ -1,0 +1,151 @@
+"""Ingestion, curation and expectations beside bare DuckDB and bare dbt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from orchestration.bench import homes
+from orchestration.bench.ground import Ground
+from orchestration.bench.process import Ran, bare, bare_folder, limits, work
+from orchestration.bench.rows import Row, Target, samples
+from pipelines.lake.home import Home
+
+_CSV = (".csv", ".csv.gz")
+_ALL = (*_CSV, ".jsonl", ".parquet")
+EXPECTATIONS_SCRIPT = "bare_expectations.py"
+MEGABYTE = 1e6
+
+
+def ingestion(ground: Ground) -> list[Row]:
+    """Rows per second of Parquet and of CSV files into a new lake, ours and DuckDB's in turn."""
+    rows = []
+    for name, endings in (("ingestion_parquet", (".parquet",)), ("ingestion_csv", _CSV)):
+        ours, alone = [], []
+        for _ in range(ground.size.repeats):
+            ground.tell(f"{name}: taking the files in")
+            told = _ours(ground, endings).told
+            ours.append((told["rows"] + told["quarantined"]) / told["seconds"])
+            ground.tell(f"{name}: DuckDB copies the files")
+            told = _alone(ground, endings).told
+            alone.append(told["rows"] / told["seconds"])
+        note = "the same files into a new DuckLake; ours also judges, counts and notes each row's source"
+        rows.append(Row(name, samples(ours), "rows/s", samples(alone), Target("ratio", ">=", 0.5), note))
+    return rows
+
+
+def _ours(ground: Ground, endings: Sequence[str]) -> Ran:
+    """Take in the files of some endings; the lake and the plant's database are there before."""
+    home = homes.fresh(ground.folder / "ingesting")
+    homes.take_database(home, ground.delivered.erp_file)
+    work("ingest", ground.logs, home)
+    homes.deliver(home, ground.delivered.drop_dir, endings)
+    ran = work("ingest", ground.logs, home)
+    shutil.rmtree(home.root)
+    return ran
+
+
+def _alone(ground: Ground, sources: Sequence[str]) -> Ran:
+    types = ground.folder / "schemas.json"
+    if not types.is_file():
+        types.write_text(json.dumps(work("schemas", ground.logs, ground.delivered).told), encoding="utf-8")
+    lake = ground.folder / "copied"
+    ran = bare("bare_ingestion.py", ground.logs, ground.delivered.drop_dir, types, lake, *limits(), *sources)
+    shutil.rmtree(lake)
+    return ran
+
+
+@cache
+def bare_ingestion(ground: Ground) -> Ran:
+    """DuckDB copies everything that was delivered, the plant's database too."""
+    ground.tell("DuckDB copies everything that was delivered")
+    return _alone(ground, (*_ALL, str(ground.delivered.erp_file)))
+
+
+def curation(ground: Ground) -> list[Row]:
+    """A first night's curation beside one call of dbt on the same project, and beside the compiled SQL alone."""
+    ours, with_dbt, sql_alone = [], [], []
+    for number in range(max(1, ground.size.repeats - 1)):
+        home = _ready_to_curate(ground, "curating")
+        ground.tell("curation: ours")
+        ours.append(work("curate", ground.logs, home).told["seconds"])
+        with_dbt.append(bare_curation(ground).told["seconds"] if number == 0 else _dbt(ground).told["seconds"])
+        home = _ready_to_curate(ground, "selecting")
+        ground.tell("curation: the compiled SQL alone")
+        manifest = _target(ground) / "manifest.json"
+        ran = bare("bare_curation.py", ground.logs, manifest, home.lake_dir, *limits())
+        sql_alone.append(ran.told["seconds"])
+    return [
+        Row("curation", samples(ours), "s", samples(with_dbt), None, "bare: one `dbt build` of the same project"),
+        Row(
+            "curation_sql",
+            samples(ours),
+            "s",
+            samples(sql_alone),
+            None,
+            "bare: the SQL that dbt compiled, run by DuckDB; no tests, no contracts, no notes of days",
+        ),
+    ]
+
+
+def _ready_to_curate(ground: Ground, name: str) -> Home:
+    home = homes.with_lake(ground.folder / name, ground.taken_in)
+    work("prepare_curation", ground.logs, home)
+    return home
+
+
+def _target(ground: Ground) -> Path:
+    return ground.folder / "dbt_target"
+
+
+def _dbt(ground: Ground) -> Ran:
+    home = _ready_to_curate(ground, "building")
+    ground.tell("curation: dbt alone")
+    shutil.rmtree(_target(ground), ignore_errors=True)
+    return bare("bare_dbt.py", ground.logs, home.dbt_dir / "project", home.dbt_dir, _target(ground))
+
+
+@cache
+def bare_curation(ground: Ground) -> Ran:
+    """One `dbt build` of everything on the first night's raw feeds."""
+    return _dbt(ground)
+
+
+def expectations(ground: Ground) -> list[Row]:
+    """All suites, warm, beside one aggregate query per table; memory of the process; start-up apart."""
+    ground.tell("expectations: ours")
+    ours = work("check", ground.logs, ground.curated)
+    told = ours.told
+    alone = bare_expectations(ground)
+    count = f"{told['checks']} expectations, {told['failed']} failed"
+    return [
+        Row(
+            "expectations",
+            samples(told["seconds"]),
+            "s",
+            None if alone is None else samples(alone.told["seconds"]),
+            Target("ratio", "<=", 4.0),
+            f"{count}; warm; bare: one aggregate query per table",
+        ),
+        Row(
+            "expectations_memory",
+            samples(ours.peak_bytes / MEGABYTE),
+            "MB",
+            None if alone is None else samples(alone.peak_bytes / MEGABYTE),
+            Target("ours", "<=", 500.0),
+            "peak of the whole process",
+        ),
+        Row("expectations_startup", samples(told["startup_seconds"]), "s", note="import and start, once a process"),
+    ]
+
+
+@cache
+def bare_expectations(ground: Ground) -> Ran | None:
+    """The aggregate queries; None while there is no such script."""
+    if not (bare_folder() / EXPECTATIONS_SCRIPT).is_file():
+        return None
+    ground.tell("expectations: one query per table")
+    return bare(EXPECTATIONS_SCRIPT, ground.logs, ground.curated.lake_dir, *limits())

@@ -1,0 +1,105 @@
+"""Training and scoring beside the libraries alone, with the same trials, rows and threads."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from orchestration.bench.ground import Ground
+from orchestration.bench.process import Ran, bare, work
+from orchestration.bench.rows import Row, Target, samples
+from pipelines.control_plan.errors import CellworksError
+
+_NATIVE = ("lightgbm", "xgboost")
+
+
+def training(ground: Ground) -> list[Row]:
+    """Seconds of a full search of every solution, registered with all its figures, beside its fits alone."""
+    told = ground.training.told
+    alone = bare_training(ground)
+    rows = [
+        Row(
+            f"training_{slug}",
+            samples(each["seconds"]),
+            "s",
+            samples(alone[slug].told["seconds"]),
+            note=f"{each['trials']} trials on {each['rows']:,} rows, {each['library']} won; {_phases(each['phases'])}",
+        )
+        for slug, each in told.items()
+    ]
+    ours, bare_seconds = (sum(row.ours.median for row in rows), sum(ran.told["seconds"] for ran in alone.values()))
+    note = "all solutions; ours reads the lake, evaluates with intervals, explains, draws, logs and registers as well"
+    return [Row("training", samples(ours), "s", samples(bare_seconds), Target("ratio", "<=", 1.3), note), *rows]
+
+
+def _phases(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items() if name != "total")
+
+
+@cache
+def bare_training(ground: Ground) -> dict[str, Ran]:
+    """The fits of `Ground.training` in loops, by solution."""
+    found = {}
+    for slug in ground.training.told:
+        ground.tell(f"training {slug} in bare loops")
+        folder = ground.training_folder / slug
+        found[slug] = bare("bare_training.py", ground.logs, folder / "table.parquet", folder / "work.json")
+    return found
+
+
+def scoring(ground: Ground) -> list[Row]:
+    """Rows per second from a table to predictions written down, without and with reasons."""
+    slug, version = _scored(ground)
+    out = ground.folder / "scoring"
+    ours: dict[str, list[float]] = {"plain": [], "reasons": []}
+    alone: dict[str, list[float]] = {"plain": [], "reasons": []}
+    phases = {}
+    for number in range(ground.size.repeats):
+        ground.tell(f"scoring with {slug}")
+        amount = {"rows": ground.size.scored_rows, "explained_rows": ground.size.explained_rows}
+        told = work(
+            "score", ground.logs, ground.trained, slug=slug, version=version, out=str(out), salt=number, **amount
+        ).told
+        for name, rates in ours.items():
+            ground.tell(f"scoring by the library alone ({name})")
+            ran = _bare_scoring(ground, out, told["booster"], name)
+            rates.append(told[name]["rows"] / told[name]["seconds"])
+            alone[name].append(ran.told["rows"] / ran.told["seconds"])
+            phases[name] = _phases(told[name]["phases"])
+    limit = Target("ratio", ">=", 0.6)
+    plain = f"{ground.size.scored_rows:,} rows of {slug}, from table to lake ({phases['plain']})"
+    reasons = f"{ground.size.explained_rows:,} rows of {slug}, all explained ({phases['reasons']})"
+    of_bare = "bare: the same rows as numbers from a file, predicted, written to a file"
+    return [
+        Row("scoring", samples(ours["plain"]), "rows/s", samples(alone["plain"]), limit, f"{plain}; {of_bare}"),
+        Row(
+            "scoring_with_reasons",
+            samples(ours["reasons"]),
+            "rows/s",
+            samples(alone["reasons"]),
+            limit,
+            f"{reasons}; {of_bare}",
+        ),
+    ]
+
+
+def _scored(ground: Ground) -> tuple[str, str]:
+    """The solution with the most rows whose winner is a boosting library, and its version."""
+    told = {slug: each for slug, each in ground.training.told.items() if each["library"] in _NATIVE}
+    if not told:
+        raise CellworksError(
+            "no solution was won by a boosting library, so there is no predict to compare with",
+            expected="lightgbm or xgboost",
+            found=json.dumps({slug: each["library"] for slug, each in ground.training.told.items()}),
+            mend="run the benchmark on a larger plant",
+        )
+    slug = max(told, key=lambda each: (told[each]["rows"], each))
+    return slug, str(told[slug]["version"])
+
+
+def _bare_scoring(ground: Ground, out: Path, booster: str, name: str) -> Ran:
+    threads = json.loads(next(ground.training_folder.glob("*/work.json")).read_text(encoding="utf-8"))["threads"]
+    contributions = ["contributions"] if name == "reasons" else []
+    files = (out / f"{name}.matrix.parquet", booster, out / "features.json", threads, out / f"{name}.out.parquet")
+    return bare("bare_scoring.py", ground.logs, *files, *contributions)

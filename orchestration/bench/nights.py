@@ -1,0 +1,99 @@
+"""Whole nights: beside the sum of bare parts, the second beside the first, their memory and the demo's time."""
+
+from __future__ import annotations
+
+import sys
+
+from orchestration.bench import data, learning
+from orchestration.bench.ground import CHECKS, CURATION, INGESTION, TRAINING, Ground
+from orchestration.bench.process import cellworks, run, work
+from orchestration.bench.rows import Row, Target, samples
+from pipelines.lake.home import Home
+
+_GIB = 2**30
+_EMPTY = "import dagster; dagster.Definitions().resolve_all_asset_specs()"
+
+
+def night(ground: Ground) -> list[Row]:
+    """The first night's process beside bare ingestion, dbt, checks and fits, each a process of its own."""
+    whole = ground.first_night
+    parts = [data.bare_ingestion(ground), data.bare_curation(ground), *learning.bare_training(ground).values()]
+    names = ["ingestion", "dbt", f"{len(parts) - 2} x fits"]
+    checks = data.bare_expectations(ground)
+    if checks is not None:
+        parts.append(checks)
+        names.append("checks")
+    note = f"bare: {', '.join(names)}; ours by stage: {_told(whole.stages)}"
+    bare = samples(sum(part.seconds for part in parts))
+    return [Row("night", samples(whole.ran.seconds), "s", bare, Target("ratio", "<=", 1.5), note)]
+
+
+def _told(stages: dict[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items())
+
+
+def second_night(ground: Ground) -> list[Row]:
+    """Each stage of the second night beside the same stage of the first; and that it really learnt."""
+    first, second = ground.first_night, ground.second_night
+    rows = [
+        Row(
+            f"second_night_{stage}",
+            samples(second.stages[stage]),
+            "s",
+            samples(first.stages[stage]),
+            Target("ratio", "<=", limit),
+            "bare: the first night",
+        )
+        for stage, limit in ((INGESTION, 0.2), (CURATION, 0.2), (CHECKS, 0.2), (TRAINING, 1.1))
+    ]
+    told = [f"{each['solution']} version {each['version']}: {each['trials']} trials" for each in second.models]
+    retrained = sum(int(each["trials"]) > 0 for each in second.models)
+    expected = len(first.models)
+    limit = Target("ratio", ">=", 1.0)
+    return [
+        *rows,
+        Row("second_night_retrained", samples(retrained), "solutions", samples(expected), limit, "; ".join(told)),
+    ]
+
+
+def demo(ground: Ground) -> list[Row]:
+    """Time and memory of the first days and night: what `make demo` does once it is set up."""
+    simulated, first = ground.simulated, ground.first_night
+    size = ground.size
+    what = f"{size.days} days, {size.telemetry_days} by the minute, scale {size.scale:g}"
+    peak = max(simulated.peak_bytes, first.ran.peak_bytes) / _GIB
+    note = f"simulation {simulated.peak_bytes / _GIB:.2f} GiB, night {first.ran.peak_bytes / _GIB:.2f} GiB; {what}"
+    return [
+        Row(
+            "demo",
+            samples((simulated.seconds + first.ran.seconds) / 60),
+            "min",
+            target=Target("ours", "<=", 8.0),
+            note=f"simulation {simulated.seconds:.0f} s, first night {first.ran.seconds:.0f} s; {what}",
+        ),
+        Row("peak_memory", samples(peak), "GiB", target=Target("ours", "<=", 4.0), note=note),
+    ]
+
+
+def definitions(ground: Ground) -> list[Row]:
+    """Process time of loading the code location with a parsed manifest; bare: Dagster with nothing in it."""
+    home = Home(ground.folder / "definitions")
+    work("definitions", ground.logs, home)  # parses the dbt project, once
+    ours, alone = [], []
+    for _ in range(ground.size.repeats):
+        ground.tell("loading definitions")
+        ours.append(work("definitions", ground.logs, home).seconds)
+        alone.append(run([sys.executable, "-c", _EMPTY], ground.logs).seconds)
+    note = "whole process; bare: Dagster alone, nothing defined"
+    return [Row("definitions", samples(ours), "s", samples(alone), Target("ours", "<=", 6.0), note)]
+
+
+def twin(ground: Ground) -> list[Row]:
+    """Seconds of a production day of the whole line on one core, control points by the minute, start-up shared."""
+    days = max(2, ground.size.repeats)
+    home = Home(ground.folder / "twin")
+    ground.tell(f"simulating {days} days on one core")
+    amount = ("--days", str(days), "--telemetry-days", str(days), "--scale", str(ground.size.scale))
+    ran = cellworks(ground.logs, home, "simulate", *amount, cores=1)
+    note = f"{days} days in one process, its start included, scale {ground.size.scale:g}, one core"
+    return [Row("twin_day", samples(ran.seconds / days), "s", target=Target("ours", "<=", 3.0), note=note)]

@@ -1,0 +1,138 @@
+"""Measured processes: wall seconds and peak memory of a child, what it printed, and what it died of."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration.environment import HOME_VARIABLE, project_root
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.connection import memory_limit, threads
+from pipelines.lake.home import Home
+
+_LINES = 15
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process that ended well.
+
+    Attributes:
+        seconds: Wall seconds from start to end, start-up included.
+        peak_bytes: Largest resident memory of the process or of any child that it waited for.
+        output: What it printed.
+    """
+
+    seconds: float
+    peak_bytes: int
+    output: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The JSON object that stands last in the output."""
+        text = self.output.strip()
+        start = 0 if text.startswith("{") else text.rfind("\n{") + 1
+        found: dict[str, Any] = json.loads(text[start:])
+        return found
+
+
+def run(command: Sequence[str], logs: Path, *, home: Home | None = None, cores: int | None = None) -> Ran:
+    """Run a command to its end.
+
+    Args:
+        command: Program and arguments.
+        logs: Folder for what it prints; a failed run is read from there.
+        home: Instance of the process; None leaves it as it is.
+        cores: Bind the process to that many cores, where the system can.
+
+    Raises:
+        CellworksError: It ended with another code than 0.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    number = sum(1 for _ in logs.glob("*.out"))
+    out, err = logs / f"{number:03}.out", logs / f"{number:03}.err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        begun = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            _bound(command, cores), stdout=stdout, stderr=stderr, env=_environment(home), cwd=project_root()
+        )
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        seconds = time.perf_counter() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    text = out.read_text(encoding="utf-8", errors="replace")
+    if process.returncode:
+        raise CellworksError(
+            "a part of the benchmark failed",
+            expected=f"`{' '.join(Path(each).name if each.startswith('/') else each for each in command)}` to end well",
+            found=f"exit code {process.returncode}: {_last_lines(err, text)}",
+            mend="run that part by itself; the figures of this benchmark are not to be trusted",
+        )
+    scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return Ran(seconds, int(usage.ru_maxrss) * scale, text)
+
+
+def work(name: str, logs: Path, home: Home, **arguments: Any) -> Ran:
+    """Run a piece of ours, one of `orchestration.bench.work`, in a process of its own."""
+    command = [sys.executable, "-m", "orchestration.bench.work", name, json.dumps(arguments)]
+    return run(command, logs, home=home)
+
+
+def cellworks(logs: Path, home: Home, *arguments: str, cores: int | None = None) -> Ran:
+    """Run the command line as a person does."""
+    return run([str(Path(sys.executable).with_name("cellworks")), *arguments], logs, home=home, cores=cores)
+
+
+def bare_folder() -> Path:
+    """Folder of the bare scripts.
+
+    Raises:
+        CellworksError: They are not there, as in an installed wheel.
+    """
+    folder = project_root() / "tests" / "bench" / "bare"
+    if not folder.is_dir():
+        raise CellworksError(
+            "the bare scripts are not there",
+            expected=f"the folder {folder}",
+            found="no such folder; an installed package brings no tests",
+            mend="run the benchmark in a clone of the repository",
+        )
+    return folder
+
+
+def bare(script: str, logs: Path, *arguments: object) -> Ran:
+    """Run one of the bare scripts; it knows nothing of ours."""
+    return run([sys.executable, str(bare_folder() / script), *(str(each) for each in arguments)], logs)
+
+
+def limits() -> list[str]:
+    """Threads and memory limit of DuckDB, the same for both sides."""
+    return [str(threads()), memory_limit()]
+
+
+def _bound(command: Sequence[str], cores: int | None) -> list[str]:
+    if cores is None or not hasattr(os, "sched_setaffinity"):
+        return list(command)
+    chosen = ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])
+    bind = f"import os, sys; os.sched_setaffinity(0, {{{chosen}}}); os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", bind, *command]
+
+
+def _environment(home: Home | None) -> Mapping[str, str]:
+    return os.environ.copy() if home is None else {**os.environ, HOME_VARIABLE: str(home.root)}
+
+
+def _last_lines(err: Path, out: str) -> str:
+    told = err.read_text(encoding="utf-8", errors="replace").strip() or out.strip()
+    return "\n".join(told.splitlines()[-_LINES:]) or "it said nothing"

@@ -1,0 +1,147 @@
+"""Pieces of ours that are measured in a process of their own: `python -m orchestration.bench.work NAME '{...}'`.
+
+Each prints one JSON object with what it measured itself; wall time and peak memory are the parent's to see.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from orchestration.environment import silence_telemetry
+from orchestration.plant import plant
+from pipelines.control_plan.errors import CellworksError
+
+Told = dict[str, Any]
+
+
+def ingest() -> Told:
+    """Take in what is pending."""
+    from pipelines.ingest.run import ingest as take_in
+
+    here = plant()
+    begun = time.perf_counter()
+    report = take_in(here.home, here.site)
+    seconds = time.perf_counter() - begun
+    return {"rows": report.rows_in, "quarantined": report.rows_quarantined, "seconds": seconds}
+
+
+def schemas() -> Told:
+    """Columns and types of each feed, for those who read the files without us."""
+    from pipelines.control_plan.derive import raw_schema
+
+    site = plant().site
+    return {name: raw_schema(site, name) for name in site.feeds}
+
+
+def prepare_curation() -> Told:
+    """Write the dbt project and its tables in `ops`, so that dbt alone can run it."""
+    from pipelines.curation import tables
+    from pipelines.curation.instance import connection
+    from pipelines.curation.project import prepare
+    from pipelines.lake.lock import writer_lock
+
+    here = plant()
+    with writer_lock(here.home, "prepare curation"):
+        project = prepare(here.home, here.site)
+        tables.ensure(connection(here.home), here.site)
+    return {"project": str(project.folder)}
+
+
+def curate() -> Told:
+    """Build and test all layers and domains, as a first night does."""
+    from pipelines.curation.run import LAYER_DOMAINS
+    from pipelines.curation.run import curate as build
+
+    here = plant()
+    begun = time.perf_counter()
+    reports = [
+        build(here.home, here.site, layer=layer, domain=domain)
+        for layer, domains in LAYER_DOMAINS.items()
+        for domain in domains
+    ]
+    seconds = time.perf_counter() - begun
+    failed = [report for report in reports if report.status == "failed"]
+    if failed:
+        raise CellworksError("a part of curation failed", expected="all models and tests to pass", found=str(failed[0]))
+    return {"calls": len(reports), "seconds": seconds}
+
+
+def check() -> Told:
+    """Run every suite twice: what starting costs, and what a warm run costs."""
+    from expectations.report import LAYERS
+    from expectations.run import run_suites
+    from pipelines.curation.run import LAYER_DOMAINS
+
+    here = plant()
+    told: Told = {"startup_seconds": 0.0}
+    for repeat in ("first_seconds", "seconds"):
+        begun = time.perf_counter()
+        reports = [
+            run_suites(here.home, here.site, layer=layer, domain=domain)
+            for layer in LAYERS
+            for domain in (LAYER_DOMAINS["marts"] if layer == "marts" else LAYER_DOMAINS["staging"])
+        ]
+        told[repeat] = time.perf_counter() - begun
+        told["startup_seconds"] += sum(report.startup_seconds for report in reports)
+    told["checks"] = sum(report.checks for report in reports)
+    told["failed"] = sum(len(report.failed) for report in reports)
+    return told
+
+
+def steps() -> Told:
+    """Seconds of each step of the newest run, from Dagster's event log."""
+    from dagster import DagsterInstance
+
+    from orchestration.cli.plant_commands import prepare_instance
+
+    prepare_instance(plant())
+    with DagsterInstance.get() as instance:
+        run = instance.get_runs(limit=1)[0]
+        found = instance.get_run_step_stats(run.run_id)
+    return {each.step_key: each.end_time - each.start_time for each in found if each.start_time and each.end_time}
+
+
+def definitions() -> Told:
+    """Load everything that Dagster serves; the parent takes the time of the whole process."""
+    from orchestration.definitions import defs
+
+    made = defs() if callable(defs) else defs
+    return {"assets": len(list(made.resolve_all_asset_specs()))}
+
+
+def train(**arguments: Any) -> Told:
+    """See `work_models.train`."""
+    from orchestration.bench.work_models import train as learn
+
+    return learn(**arguments)
+
+
+def score(**arguments: Any) -> Told:
+    """See `work_models.score`."""
+    from orchestration.bench.work_models import score as predict
+
+    return predict(**arguments)
+
+
+WORK: dict[str, Callable[..., Told]] = {
+    each.__name__: each for each in (ingest, schemas, prepare_curation, curate, check, steps, definitions, train, score)
+}
+
+
+def main() -> None:
+    """Do one piece and print what it tells."""
+    silence_telemetry()
+    name, arguments = sys.argv[1], json.loads(sys.argv[2])
+    try:
+        sys.stdout.write(f"\n{json.dumps(WORK[name](**arguments))}\n")
+    except CellworksError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

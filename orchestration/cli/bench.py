@@ -1,0 +1,30 @@
+"""`cellworks bench`: each figure of the platform beside the bare one, measured in one run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from orchestration.bench.ground import FULL, SMALL
+from orchestration.bench.report import COLUMNS, lines, write
+from orchestration.bench.run import measure
+from orchestration.cli import console
+from orchestration.environment import project_root
+from orchestration.plant import plant
+
+
+def bench(only: str | None, telemetry_days: int | None, docs: Path | None, *, small: bool, as_json: bool) -> None:
+    """Measure, print, and write the documentation's page where one is named."""
+    size = SMALL if small else FULL
+    if telemetry_days is not None:
+        size = replace(size, telemetry_days=telemetry_days)
+    with console.bars() as shown:
+        result = measure(plant().home, size, only, shown.begin)
+    result["command"] = " ".join(["cellworks", *sys.argv[1:]])
+    if docs is not None:
+        write(result, docs if docs.is_absolute() else project_root() / docs)
+    if as_json:
+        print(console.as_json(result))
+        return
+    console.table("Benchmark", COLUMNS, lines(result))

@@ -1,0 +1,72 @@
+"""The benchmark's mechanics: schema, honesty of the bare scripts, and what it says of a missing part."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestration.bench.report import page
+from orchestration.bench.rows import Row, Target, samples
+
+ROOT = Path(__file__).parents[2]
+BARE = sorted((ROOT / "tests" / "bench" / "bare").glob("*.py"))
+OURS = {"orchestration", "models", "expectations", "pipelines"}
+COLUMNS = {"name", "ours", "bare", "unit", "ratio", "target", "met"}
+
+
+def bench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("cellworks")), "bench", *arguments]
+    return subprocess.run(command, env={"CELLWORKS_HOME": str(home)}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("script", BARE, ids=lambda path: path.stem)
+def test_bare_scripts_are_short_and_know_nothing_of_ours(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in imports if isinstance(node, ast.ImportFrom)]
+    assert len(text.splitlines()) <= 60
+    assert not OURS & {name.split(".")[0] for name in names}
+
+
+def test_a_row_tells_the_ratio_of_the_medians_and_whether_the_target_is_met() -> None:
+    row = Row("x", samples([3.0, 1.0, 2.0]), "s", samples([1.0, 1.5]), Target("ratio", "<=", 1.5))
+    told = row.as_json()
+    assert told["ratio"] == pytest.approx(1.6)
+    assert told["met"] is False
+    assert told["ours_min_max"] == [1.0, 3.0]
+
+
+def test_a_target_on_the_ratio_is_open_without_a_bare_figure() -> None:
+    assert Row("x", samples(1.0), "s", None, Target("ratio", "<=", 4.0)).as_json()["met"] is None
+    assert Row("x", samples(7.0), "s", None, Target("ours", "<=", 6.0)).as_json()["met"] is False
+
+
+def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--only", "nonsense")
+    assert done.returncode == 2
+    assert "ingestion" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_small_benchmark_measures_ingestion_beside_duckdb_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--small", "--only", "ingestion", "--json", "--docs", str(tmp_path / "docs"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [row["name"] for row in result["rows"]] == ["ingestion_parquet", "ingestion_csv"]
+    for row in result["rows"]:
+        assert set(row) >= COLUMNS
+        assert row["ours"] > 0
+        assert row["ratio"] == pytest.approx(row["ours"] / row["bare"])
+        assert row["met"] == (row["ratio"] >= 0.5)
+    assert result["machine"]["cores"] >= 1
+    assert not list((tmp_path / "bench").iterdir())
+    written = json.loads((tmp_path / "docs" / "bench.json").read_text(encoding="utf-8"))
+    assert written == result
+    assert page(result) == (tmp_path / "docs" / "bench.md").read_text(encoding="utf-8")
