@@ -117,7 +117,7 @@ def bare_curation(ground: Ground) -> Ran:
 def expectations(ground: Ground) -> list[Row]:
     """All suites, warm, beside one aggregate query per table; memory of the process; start-up apart."""
     ground.tell("expectations: ours")
-    ours = work("check", ground.logs, ground.curated)
+    ours = work("check", ground.logs, ground.curated, repeats=ground.size.repeats)
     told = ours.told
     alone = bare_expectations(ground)
     count = f"{told['checks']} expectations, {told['failed']} failed"

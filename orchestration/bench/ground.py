@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from orchestration.bench import homes
 from orchestration.bench.process import Ran, cellworks, work
@@ -14,7 +13,8 @@ from pipelines.lake.home import Home
 
 Tell = Callable[[str], None]
 
-CURATION, CHECKS, TRAINING, INGESTION = "curation", "checks", "training", "ingestion"
+INGESTION, CURATION, CHECKS, TRAINING = STAGES = ("ingestion", "curation", "checks", "training")
+OTHER = "other"
 _STAGE_OF = {
     "ingest": INGESTION,
     "staging": CURATION,
@@ -57,12 +57,12 @@ class Night:
     Attributes:
         ran: The whole process.
         stages: Wall seconds of the Dagster run's steps by stage.
-        models: What each solution's training brought.
+        trials: Completed trials in the trial table of each version there is by then, by solution and version.
     """
 
     ran: Ran
     stages: dict[str, float]
-    models: list[dict[str, Any]]
+    trials: dict[str, dict[str, int]]
 
 
 class Ground:
@@ -131,10 +131,10 @@ class Ground:
 
     def _night(self) -> Night:
         ran = cellworks(self.logs, self.plant, "nightly", "--json")
-        stages = dict.fromkeys((INGESTION, CURATION, CHECKS, TRAINING), 0.0)
+        stages = dict.fromkeys((*STAGES, OTHER), 0.0)
         for step, seconds in work("steps", self.logs, self.plant).told.items():
-            stages[_STAGE_OF[step.split("_", 1)[0]]] += seconds
-        return Night(ran, stages, list(ran.told["models"]))
+            stages[_STAGE_OF.get(step.split("_", 1)[0], OTHER)] += seconds
+        return Night(ran, stages, work("trial_tables", self.logs, self.plant).told)
 
     @cached_property
     def curated(self) -> Home:
@@ -145,7 +145,11 @@ class Ground:
     @cached_property
     def training(self) -> Ran:
         """A full search of every solution on the first night's tables, its inputs written to `training_folder`."""
-        home = homes.with_lake(self.folder / "trained", self.curated)
+        return self.train()
+
+    def train(self) -> Ran:
+        """The same once more, with an MLflow of its own."""
+        home = homes.with_lake(self.trained.root, self.curated)
         self.tell("training every solution")
         return work("train", self.logs, home, out=str(self.training_folder))
 
@@ -156,5 +160,5 @@ class Ground:
 
     @property
     def trained(self) -> Home:
-        """The instance that `training` leaves."""
+        """The instance that the last training left."""
         return Home(self.folder / "trained")

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipelines.lake.connection import memory_limit, threads
 from pipelines.lake.home import Home
 
 _LINES = 15
+_LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True)
@@ -43,44 +43,42 @@ class Ran:
         return found
 
 
-def run(command: Sequence[str], logs: Path, *, home: Home | None = None, cores: int | None = None) -> Ran:
+def run(command: Sequence[str], logs: Path, *, home: Home | None = None, cores: int = 0) -> Ran:
     """Run a command to its end.
 
     Args:
         command: Program and arguments.
         logs: Folder for what it prints; a failed run is read from there.
         home: Instance of the process; None leaves it as it is.
-        cores: Bind the process to that many cores, where the system can.
+        cores: Bind the process to that many cores, where the system can; 0 leaves it free.
 
     Raises:
         CellworksError: It ended with another code than 0.
     """
     logs.mkdir(parents=True, exist_ok=True)
     number = sum(1 for _ in logs.glob("*.out"))
-    out, err = logs / f"{number:03}.out", logs / f"{number:03}.err"
+    out, err, told = (logs / f"{number:03}.{kind}" for kind in ("out", "err", "json"))
+    launched = [sys.executable, "-I", "-S", str(_LAUNCHER), str(told), str(cores), *command]
     with out.open("wb") as stdout, err.open("wb") as stderr:
-        begun = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own commands
-            _bound(command, cores), stdout=stdout, stderr=stderr, env=_environment(home), cwd=project_root()
+            launched, stdout=stdout, stderr=stderr, env=_environment(home), cwd=project_root()
         )
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            code = process.wait()
         except BaseException:
             process.terminate()
             process.wait()
             raise
-        seconds = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
     text = out.read_text(encoding="utf-8", errors="replace")
-    if process.returncode:
+    if code:
         raise CellworksError(
             "a part of the benchmark failed",
             expected=f"`{' '.join(Path(each).name if each.startswith('/') else each for each in command)}` to end well",
-            found=f"exit code {process.returncode}: {_last_lines(err, text)}",
+            found=f"exit code {code}: {_last_lines(err, text)}",
             mend="run that part by itself; the figures of this benchmark are not to be trusted",
         )
-    scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-    return Ran(seconds, int(usage.ru_maxrss) * scale, text)
+    usage = json.loads(told.read_text(encoding="utf-8"))
+    return Ran(usage["seconds"], usage["peak_bytes"], text)
 
 
 def work(name: str, logs: Path, home: Home, **arguments: Any) -> Ran:
@@ -89,7 +87,7 @@ def work(name: str, logs: Path, home: Home, **arguments: Any) -> Ran:
     return run(command, logs, home=home)
 
 
-def cellworks(logs: Path, home: Home, *arguments: str, cores: int | None = None) -> Ran:
+def cellworks(logs: Path, home: Home, *arguments: str, cores: int = 0) -> Ran:
     """Run the command line as a person does."""
     return run([str(Path(sys.executable).with_name("cellworks")), *arguments], logs, home=home, cores=cores)
 
@@ -119,14 +117,6 @@ def bare(script: str, logs: Path, *arguments: object) -> Ran:
 def limits() -> list[str]:
     """Threads and memory limit of DuckDB, the same for both sides."""
     return [str(threads()), memory_limit()]
-
-
-def _bound(command: Sequence[str], cores: int | None) -> list[str]:
-    if cores is None or not hasattr(os, "sched_setaffinity"):
-        return list(command)
-    chosen = ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])
-    bind = f"import os, sys; os.sched_setaffinity(0, {{{chosen}}}); os.execv(sys.argv[1], sys.argv[1:])"
-    return [sys.executable, "-c", bind, *command]
 
 
 def _environment(home: Home | None) -> Mapping[str, str]:

@@ -146,6 +146,22 @@ def _rounds(booster: Any) -> int:
     return int(native.num_boosted_rounds() if hasattr(native, "num_boosted_rounds") else native.num_trees())
 
 
+def trial_tables() -> dict[str, Any]:
+    """Completed trials of each version's own table in the registry, by solution and version."""
+    from models.registry.client import open_home
+    from models.registry.versions import all_versions, get_version
+
+    client = open_home(plant().home)
+    told: dict[str, dict[str, int]] = {}
+    for spec in discover():
+        for version in all_versions(client, spec.name):
+            bundle = get_version(client, spec.name, str(version.version)).bundle
+            trials = json.loads((bundle / "trials.json").read_text(encoding="utf-8"))
+            done = sum(trial["state"] == "COMPLETE" for trial in trials)
+            told.setdefault(spec.solution, {})[str(version.version)] = done
+    return told
+
+
 def score(slug: str, version: str, out: str, rows: int, explained_rows: int, salt: int) -> dict[str, Any]:
     """Score a table of many rows with a trained version, without reasons and with reasons for all.
 

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.bench import homes
+from orchestration.bench.process import run
 from orchestration.bench.report import page
 from orchestration.bench.rows import Row, Target, samples
+from pipelines.control_plan.errors import CellworksError
 
 ROOT = Path(__file__).parents[2]
 BARE = sorted((ROOT / "tests" / "bench" / "bare").glob("*.py"))
@@ -70,3 +73,39 @@ def test_the_small_benchmark_measures_ingestion_beside_duckdb_and_leaves_nothing
     written = json.loads((tmp_path / "docs" / "bench.json").read_text(encoding="utf-8"))
     assert written == result
     assert page(result) == (tmp_path / "docs" / "bench.md").read_text(encoding="utf-8")
+
+
+def test_a_process_that_fails_is_told_with_its_own_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('the disk is full')"]
+    with pytest.raises(CellworksError, match="the disk is full"):
+        run(command, tmp_path)
+
+
+def test_peak_memory_is_that_of_the_child_and_not_of_whoever_starts_it(tmp_path: Path) -> None:
+    ours = b"x" * 300_000_000  # what a process inherits from its starter would hide the child's own peak
+    small = run([sys.executable, "-c", "print('{}')"], tmp_path)
+    large = run([sys.executable, "-c", "x = b'x' * 200_000_000; print('{\"held\": %d}' % len(x))"], tmp_path)
+    assert large.told == {"held": 200_000_000}
+    assert small.peak_bytes < 50_000_000 < 200_000_000 < large.peak_bytes < len(ours)
+
+
+def test_only_files_of_the_wanted_kind_are_delivered(tmp_path: Path) -> None:
+    drop = tmp_path / "drop" / "mes__stacking"
+    drop.mkdir(parents=True)
+    for name in ("a.csv", "a.csv.gz", "a.parquet"):
+        (drop / name).write_text("x", encoding="utf-8")
+    home = homes.fresh(tmp_path / "home")
+    homes.deliver(home, tmp_path / "drop", (".csv", ".parquet"))
+    assert sorted(file.name for file in home.drop_dir.glob("*/*")) == ["a.csv", "a.parquet"]
+
+
+def test_a_copy_of_a_lake_shares_its_data_but_not_its_catalogue(tmp_path: Path) -> None:
+    source = homes.fresh(tmp_path / "source")
+    data = source.data_dir / "raw" / "x.parquet"
+    data.parent.mkdir()
+    data.write_text("rows", encoding="utf-8")
+    source.catalogue.write_text("catalogue", encoding="utf-8")
+    copy = homes.with_lake(tmp_path / "copy", source)
+    copy.catalogue.write_text("changed", encoding="utf-8")
+    assert (copy.data_dir / "raw" / "x.parquet").samefile(data)
+    assert source.catalogue.read_text(encoding="utf-8") == "catalogue"
