@@ -47,7 +47,13 @@ test: setup ## the whole suite
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
 	$(VENV)/bin/cellworks bench --docs docs
 
+docs: setup ## the documentation site, into site/; broken links fail it
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
+docs-graph: setup ## draw the asset groups anew, after one was added
+	$(VENV)/bin/python docs/_reference/graph_picture.py
+
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test bench lock
+.PHONY: help setup demo ui lint types check test bench docs docs-graph lock

@@ -113,7 +113,7 @@ class Characteristic(Model):
         entity: what it is measured on.
         feed: feed of feeds.yaml that delivers it.
         machine_class: class of machines it applies to, `*` for all; empty when there is no machine.
-        positions: positions per machine, such as `side:2 lane:4`.
+        positions: positions per machine, such as `zone:12*side:2`.
         unit: unit of the values; other units are refused or converted at the edge.
         nominal: value aimed at; None when there is none.
         usl: upper specification limit in `unit`, None when one-sided.
@@ -122,7 +122,7 @@ class Characteristic(Model):
         sample_size: pieces per sample.
         control_method: how the step is kept in control.
         reaction: what to do outside the limits.
-        effects: known signs, such as `capacity_ah:+`; models may be bound to them.
+        effects: known signs, such as `capacity_ah:+ is_premium:-`; models may be bound to them.
         owner: team that answers for it.
         source_tag: where the numbers come from: S<n> public source, L literature, E estimate, C computed.
     """
