@@ -5,9 +5,9 @@ Belongs here: assembly. Not here: any definition itself, or work at import time.
 
 from __future__ import annotations
 
-from orchestration.environment import silence_telemetry
+from orchestration.environment import prepare_process
 
-silence_telemetry()
+prepare_process()
 
 import warnings  # noqa: E402
 

@@ -26,9 +26,20 @@ QUIET = {
 }
 
 
-def silence_telemetry() -> None:
-    """Switch off usage reporting of Dagster, dbt, Great Expectations and MLflow for this process and its children."""
+# OpenMP's threads spin while they wait. Beside any other work on the same cores that multiplies the time of a fit:
+# LightGBM, 40,000 x 150, two threads on two busy cores, took 16 s of wall instead of 96 s and 7 s of CPU instead of 30 s.
+POLITE = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def prepare_process() -> None:
+    """Set the switches of this process and its children; before any library that reads one is imported.
+
+    Usage reporting of Dagster, dbt, Great Expectations and MLflow is off whatever the machine says; waiting OpenMP
+    threads sleep, unless the machine says otherwise.
+    """
     os.environ.update(QUIET)
+    for name, value in POLITE.items():
+        os.environ.setdefault(name, value)
 
 
 def project_root() -> Path:

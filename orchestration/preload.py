@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestration.environment import silence_telemetry
+from orchestration.environment import prepare_process
 
-silence_telemetry()
+prepare_process()
 
 import orchestration.assembly  # noqa: E402, F401 - imported for its children's sake

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from orchestration.environment import silence_telemetry
+from orchestration.environment import prepare_process
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
 
@@ -145,7 +145,7 @@ WORK: dict[str, Callable[..., Told]] = {
 
 def main() -> None:
     """Do one piece and print what it tells."""
-    silence_telemetry()
+    prepare_process()
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     try:
         sys.stdout.write(f"\n{json.dumps(WORK[name](**arguments))}\n")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from orchestration.cli import people, plant_commands, registry_commands
-from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, project_root, silence_telemetry
+from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, project_root, prepare_process
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -197,7 +197,7 @@ def new_solution(
 
 def main() -> None:
     """Entry point: a user's mistake is told without a traceback, with exit code 2."""
-    silence_telemetry()
+    prepare_process()
     os.environ.setdefault(HOME_VARIABLE, str(project_root() / ".cellworks"))
     try:
         app()
