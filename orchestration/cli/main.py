@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from orchestration.cli import people, plant_commands, registry_commands
-from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, project_root, prepare_process
+from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, prepare_process, project_root
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
