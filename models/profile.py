@@ -6,6 +6,7 @@ event happened, together with the flags that stand in one block with them (failu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,7 @@ def profile_table(
     time: str | None = None,
     group: str | None = None,
     *,
+    exclude: Sequence[str] = (),
     task: Task | None = None,
     home: Home | None = None,
     snapshot: int | None = None,
@@ -258,6 +260,7 @@ def profile_table(
         entity: column that names a row (with `time`, if it repeats).
         time: when each row happened.
         group: lot, batch or machine that must not be cut in two.
+        exclude: columns that the person does not want as features.
         task: kind of target; None: guessed.
         home: needed for a lake relation.
         snapshot: lake snapshot; None: the newest.
@@ -278,7 +281,9 @@ def profile_table(
     bare = _bare_spec(path, target, keys, kind)
     labels = make_labels(bare, whole_target)
     y = labels.y if table.num_rows == len(whole_target) else labels_like(bare, table.column(target), labels.classes)
-    roles = {target: "the target", entity: "the entity"}
+    for name in exclude:
+        _require(columns, exclude=name)
+    roles = dict.fromkeys(exclude, "excluded by hand") | {target: "the target", entity: "the entity"}
     roles |= {name: role for name, role in ((time, "the time"), (group, "the group")) if name}
     frame = _frame(table, columns, roles)
     features, useless = _contract(path, frame)

@@ -47,10 +47,20 @@ def project_root() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+def default_home() -> Path:
+    """Return the folder that an instance's state lies in unless `CELLWORKS_HOME` names another."""
+    return project_root() / ".cellworks"
+
+
+def default_site() -> Path:
+    """Return the folder of the demonstration site."""
+    return project_root() / "infra" / "sites" / "demo"
+
+
 def site_folder() -> Path:
     """Return the folder of the site: `CELLWORKS_SITE`, or the demonstration site of the project."""
     named = os.environ.get(SITE_VARIABLE)
-    return Path(named) if named else project_root() / "infra" / "sites" / "demo"
+    return Path(named) if named else default_site()
 
 
 def definition_folders() -> list[Path]:

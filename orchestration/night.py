@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,6 +16,9 @@ from models.spec import PredictiveSpec
 from orchestration.plant import Plant
 from orchestration.solving import CHECKS, MODEL, MONITORING, PREDICTIONS, CheckOutcome, Outcome, Part
 from pipelines.control_plan.errors import CellworksError
+
+if TYPE_CHECKING:
+    from pipelines.actions.propose import ActionReport
 
 NIGHT_COLUMNS = {
     "solution": "VARCHAR NOT NULL",
@@ -211,13 +214,17 @@ def _score(night: Night) -> None:
 
     report = score(night.spec, night.ctx)
     acted = 0
+    held_back = ""
     if report.rows and report.flagged:
-        acted = _act(night, report.predicted_at or _moment(night.ctx), str(report.version))
+        actions = _act(night, report.predicted_at or _moment(night.ctx), str(report.version))
+        acted = actions.proposed + (1 if actions.grouped else 0)
+        held_back = "; ".join(f"{count:,} held back: {why}" for why, count in actions.refused.items())
     night.outcome.results[PREDICTIONS] = {
         "rows": report.rows,
         "flagged": report.flagged,
         "version": report.version or "none",
         "actions": acted,
+        "held_back": held_back,
         "skipped": report.skipped,
     }
     night.outcome.checks.append(
@@ -232,15 +239,15 @@ def _score(night: Night) -> None:
         night.outcome.skipped = night.outcome.skipped or report.skipped
 
 
-def _act(night: Night, at: datetime, version: str) -> int:
+def _act(night: Night, at: datetime, version: str) -> ActionReport:
     """Propose what the flagged predictions call for; reports are read, not acted upon."""
-    from pipelines.actions.propose import Origin, propose
+    from pipelines.actions.propose import ActionReport, Origin, propose
     from pipelines.lake.connection import writer
     from pipelines.lake.sql import quote_identifier
 
     spec = night.spec
     if spec.action.kind == "report" or night.ctx.site is None:
-        return 0
+        return ActionReport()
     key = quote_identifier(spec.keys[0])
     with writer(night.ctx.home, why=f"actions of {spec.solution}") as con:
         rows: pa.Table = con.execute(
@@ -250,8 +257,7 @@ def _act(night: Night, at: datetime, version: str) -> int:
             [at],
         ).to_arrow_table()
         origin = Origin(spec.slug, spec.action.kind, at, version, night.ctx.snapshot)
-        report = propose(con, night.ctx.site, origin, rows)
-    return report.proposed + (1 if report.grouped else 0)
+        return propose(con, night.ctx.site, origin, rows)
 
 
 def _watch(night: Night) -> None:

@@ -36,6 +36,8 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
         progress.begin("taking in what the line delivered")
         report = run(served.home, served.site, progress=progress.advance)
         context.log.info("%s rows in, %s quarantined", report.rows_in, report.rows_quarantined)
+        for note in report.notes:
+            context.log.warning(note)
         for feed in served.site.feeds.values():
             part = report.feed(feed.name)
             yield dg.MaterializeResult(
@@ -43,6 +45,7 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
                 metadata={
                     "rows_in": part.rows_in,
                     "rows_quarantined": part.rows_quarantined,
+                    "files_quarantined": part.files_quarantined,
                     "files": part.deliveries,
                 },
             )

@@ -25,6 +25,6 @@ def bench(only: str | None, telemetry_days: int | None, docs: Path | None, *, sm
     if docs is not None:
         write(result, docs if docs.is_absolute() else project_root() / docs)
     if as_json:
-        print(console.as_json(result))
+        console.tell(result, "", as_json=True)
         return
-    console.table("Benchmark", COLUMNS, lines(result))
+    console.table(COLUMNS, lines(result))

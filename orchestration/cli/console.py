@@ -1,35 +1,80 @@
-"""What the terminal shows: bars for long work, tables for people, JSON for programs."""
+"""What the terminal shows: bars for long work, tables for people, one JSON document for programs."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+_PIPED_WIDTH = 120
 
 
-def as_json(value: object) -> str:
-    """JSON text; moments in ISO 8601."""
-    return json.dumps(value, indent=2, default=_plain)
+def tell(found: object, text: str, *, as_json: bool) -> None:
+    """Print a result: the document for a program, the text for a person."""
+    print(json.dumps(found, indent=2, default=_plain) if as_json else text)
 
 
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table."""
-    shown = Table(title=title, title_justify="left", header_style="bold")
-    for name in columns:
-        shown.add_column(name, overflow="fold")
+@contextmanager
+def only_ours() -> Iterator[None]:
+    """Within the block whatever libraries and child processes print goes to standard error.
+
+    What a command prints afterwards is then all that standard output holds: one document under `--json`.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _console() -> Console:
+    """The terminal at its own width; a pipe has none, and 120 columns hold a table unbroken."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=_PIPED_WIDTH, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table that fits the terminal."""
+    _print_rows(Table(*columns, header_style="dim", box=None, pad_edge=False, padding=(0, 2, 0, 0)), rows)
+
+
+def listing(rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows without a header, indented like `line`."""
+    _print_rows(Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0)), rows)
+
+
+def _print_rows(shown: Table, rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
-        shown.add_row(*("" if value is None else str(value) for value in row))
-    Console(width=max(Console().width, 150)).print(shown)
+        shown.add_row(*(Text("" if value is None else str(value), overflow="fold") for value in row))
+    _console().print(Padding(shown, (0, 0, 0, 2), expand=False))
+
+
+def heading(text: str) -> None:
+    """Print a heading with a line before it."""
+    _console().print(Text(f"\n{text}", style="bold"))
+
+
+def line(text: str, indent: int = 2, style: str = "") -> None:
+    """Print a sentence, wrapped at words to the terminal's width and indented throughout."""
+    _console().print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
 
 
 def figure(value: float | None, digits: int = 4) -> str:
@@ -45,50 +90,49 @@ def with_interval(row: Mapping[str, Any]) -> str:
 
 
 class Bars:
-    """A bar per step; a step that begins ends the one before."""
+    """A bar for the step under way; a step that begins ends the one before, which leaves a line with its time."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task: Any = None
+        self._task: TaskID | None = None
 
     def begin(self, title: str) -> None:
         """A step starts."""
         self.finish()
-        self._task = self._progress.add_task(title, total=None)
+        self._task = self._progress.add_task(title, total=None, detail="")
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Within the step."""
+        """Within the step: `done` of `total` parts are finished, `what` is being done."""
         if self._task is None:
             self.begin(what)
-        self._progress.update(self._task, completed=done, total=total, detail=what)
+        if self._task is not None:
+            detail = f"{done}/{total} {what}" if done < total else ""
+            self._progress.update(self._task, completed=done, total=total, detail=detail)
 
     def finish(self) -> None:
-        """The step is over."""
-        if self._task is not None:
-            total = self._progress.tasks[self._task].total or 1
-            self._progress.update(self._task, completed=total, total=total, detail="")
-            self._progress.stop_task(self._task)
+        """The step is over; the terminal keeps one line of it, so that a night of many steps never hides its bar."""
+        if self._task is None:
+            return
+        (task,) = (each for each in self._progress.tasks if each.id == self._task)
+        seconds = task.elapsed or 0.0
+        self._progress.remove_task(self._task)
+        self._task = None
+        if self._progress.console.is_terminal:
+            self._progress.console.print(Text(f"✓ {task.description}  {seconds:.0f} s", style="dim"))
 
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """Bars on standard error, so that `--json` on standard output stays clean."""
+    """Bars on standard error, so that standard output stays clean; none at all where nobody looks."""
+    console = Console(stderr=True)
     columns = (
-        SpinnerColumn(finished_text="✓"),
+        SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[detail]}"),
     )
-    with _Detailed(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         shown = Bars(progress)
         yield shown
         shown.finish()
-
-
-class _Detailed(Progress):
-    """Progress whose tasks always have a detail."""
-
-    def add_task(self, description: str, **fields: Any) -> Any:  # type: ignore[override]
-        """Add a task with an empty detail."""
-        return super().add_task(description, **{"detail": "", **fields})

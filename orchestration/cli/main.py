@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from orchestration.cli import people, plant_commands, registry_commands
-from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, prepare_process, project_root
+from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, default_home, prepare_process, project_root
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -26,10 +27,17 @@ app.add_typer(quarantine_app, name="quarantine")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 
+# Trouble of the machine, such as a full disk: the person must mend it, and a traceback would not help.
+_THE_MACHINES = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+
 SiteOption = Annotated[
     Path | None, typer.Option("--site", help="Folder of the site. Default: infra/sites/demo.", callback=None)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Why = Annotated[str, typer.Option(help="The reason, kept in the audit.")]
+Who = Annotated[str | None, typer.Option(help="Who decides. Default: the user of this machine.")]
+ActionId = Annotated[str, typer.Argument(help="Id of the action, or enough of its beginning.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 
 
 def _at(site: Path | None) -> None:
@@ -47,26 +55,31 @@ def _at(site: Path | None) -> None:
 
 
 @app.command()
-def init(site: SiteOption = None) -> None:
-    """Create the instance's lake. Example: cellworks init --site infra/sites/demo."""
+def init(as_json: Json = False, site: SiteOption = None) -> None:
+    """Create the instance's lake; harmless when it is there. Example: cellworks init --site infra/sites/demo."""
     _at(site)
-    plant_commands.init()
+    plant_commands.init(as_json=as_json)
 
 
 @app.command()
 def simulate(
     days: Annotated[int, typer.Option(min=1, help="Production days to simulate.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Seed of a new plant; a plant that goes on keeps its own.")] = None,
-    scenario: Annotated[str, typer.Option(help="A scenario of the site's twin.yaml.")] = "baseline",
+    scenario: Annotated[
+        str | None, typer.Option(help="A scenario of the site's twin.yaml; a new plant's is `baseline`.")
+    ] = None,
     telemetry_days: Annotated[int, typer.Option(min=0, help="Last days that bring minute values.")] = 7,
-    scale: Annotated[float, typer.Option(min=0.01, max=1.0, help="Size of the plant; 1 is the whole line.")] = 1.0,
+    scale: Annotated[
+        float | None, typer.Option(min=0.01, max=1.0, help="Size of the plant; a new one's is 1, the whole line.")
+    ] = None,
+    as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
-    """Let the twin run the next days. Example: cellworks simulate --seed 1234 --days 10."""
+    """Let the twin run the next days. Example: cellworks simulate --site my_site --seed 1234 --days 10."""
     _at(site)
     from orchestration.cli.simulate import run_twin
 
-    run_twin(days, seed, scenario, telemetry_days, scale)
+    run_twin(days, seed, scenario, telemetry_days, scale, as_json=as_json)
 
 
 @app.command()
@@ -83,23 +96,28 @@ def nightly(
 
 @app.command()
 def demo(
-    days: Annotated[int, typer.Option(min=1, help="Days of the first run.")] = 30,
-    scale: Annotated[float, typer.Option(min=0.01, max=1.0, help="Size of the plant.")] = 1.0,
+    days: Annotated[int, typer.Option(min=1, help="Days of the first run; each later run brings one.")] = 30,
+    scale: Annotated[float, typer.Option(min=0.01, max=1.0, help="Size of the plant, at the first run.")] = 1.0,
+    as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
-    """Simulate a month (later: the next day), then run the night. Example: cellworks demo."""
+    """Simulate a month (later: the next day), then run the night. Example: cellworks demo --days 10 --scale 0.1."""
     _at(site)
-    from orchestration.cli.simulate import next_days
+    from orchestration.cli.simulate import in_words, next_days
 
-    next_days(days, scale)
-    plant_commands.nightly(None, full_search=False, as_json=False)
+    simulated = next_days(days, scale)
+    if not as_json:
+        print(in_words(simulated), flush=True)
+    plant_commands.nightly(None, full_search=False, as_json=as_json)
 
 
 @app.command()
 def status(as_json: Json = False, site: SiteOption = None) -> None:
     """Show every solution and the plant's key figures. Example: cellworks status --json."""
     _at(site)
-    people.show_status(as_json=as_json)
+    from orchestration.cli.status import show_status
+
+    show_status(as_json=as_json)
 
 
 @app.command()
@@ -111,14 +129,15 @@ def models(as_json: Json = False, site: SiteOption = None) -> None:
 
 @app.command()
 def rollback(
-    solution: str,
-    why: Annotated[str, typer.Option(help="The reason, kept in the audit.")],
-    who: Annotated[str | None, typer.Option(help="Default: the user of this machine.")] = None,
+    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    why: Why,
+    who: Who = None,
+    as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
     """Move champion back to previous. Example: cellworks rollback yield_root_cause --why "too many false alarms"."""
     _at(site)
-    registry_commands.roll_back(solution, who, why)
+    registry_commands.roll_back(solution, who, why, as_json=as_json)
 
 
 @app.command()
@@ -138,41 +157,42 @@ def bench(
 
 
 @app.command()
-def ui(site: SiteOption = None) -> None:
-    """Serve Dagster (3000) and MLflow (5000) on 127.0.0.1 until Ctrl-C. Example: cellworks ui."""
+def ui(
+    part: Annotated[Literal["dagster", "mlflow"] | None, typer.Argument(help="Default: both.")] = None,
+    dagster_port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    site: SiteOption = None,
+) -> None:
+    """Serve Dagster and MLflow on 127.0.0.1 until Ctrl-C. Example: cellworks ui mlflow --mlflow-port 5001."""
     _at(site)
     from orchestration.cli.serve import serve
 
-    serve()
+    serve(part, dagster_port, mlflow_port)
 
 
 @actions_app.command("list")
-def list_actions(as_json: Json = False, limit: int = 30, site: SiteOption = None) -> None:
+def list_actions(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
     """List actions, newest first. Example: cellworks actions list --json."""
     _at(site)
     people.show_actions(limit, as_json=as_json)
 
 
 @actions_app.command()
-def approve(
-    action_id: str, why: Annotated[str, typer.Option()], who: str | None = None, site: SiteOption = None
-) -> None:
+def approve(action_id: ActionId, why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
     """Approve an action. Example: cellworks actions approve 1a2b3c4d --why "seen on the line"."""
     _at(site)
-    people.decide_action(action_id, "approved", who, why)
+    people.decide_action(action_id, "approved", who, why, as_json=as_json)
 
 
 @actions_app.command()
-def reject(
-    action_id: str, why: Annotated[str, typer.Option()], who: str | None = None, site: SiteOption = None
-) -> None:
+def reject(action_id: ActionId, why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
     """Reject an action. Example: cellworks actions reject 1a2b3c4d --why "machine was serviced"."""
     _at(site)
-    people.decide_action(action_id, "rejected", who, why)
+    people.decide_action(action_id, "rejected", who, why, as_json=as_json)
 
 
 @quarantine_app.command("list")
-def list_quarantine(as_json: Json = False, limit: int = 30, site: SiteOption = None) -> None:
+def list_quarantine(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
     """List what was set aside, newest first. Example: cellworks quarantine list."""
     _at(site)
     people.show_quarantine(limit, as_json=as_json)
@@ -186,23 +206,32 @@ def new_solution(
     entity: Annotated[str, typer.Option(help="Column that names a row.")],
     time: Annotated[str | None, typer.Option(help="When each row happened.")] = None,
     group: Annotated[str | None, typer.Option(help="Lot or batch that must stay together.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Column that is no feature; may be repeated.")] = None,
+    as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
     """Write a solution. Example: cellworks solution new my_stage/my_model --table t.csv --target y --entity id."""
     _at(site)
     from orchestration.cli import solution
 
-    solution.new(name, table, solution.Roles(target, entity, time, group))
+    roles = solution.Roles(target, entity, time, group)
+    solution.new(name, table, roles, exclude=exclude or (), as_json=as_json)
 
 
 def main() -> None:
     """Entry point: a user's mistake is told without a traceback, with exit code 2."""
     prepare_process()
-    os.environ.setdefault(HOME_VARIABLE, str(project_root() / ".cellworks"))
+    os.environ.setdefault(HOME_VARIABLE, str(default_home()))
     try:
         app()
     except CellworksError as error:
         print(f"cellworks: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _THE_MACHINES:
+            raise
+        print(f"cellworks: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        print("  mend:     make room, or name another folder with CELLWORKS_HOME", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)

@@ -1,70 +1,111 @@
-"""`init` and `nightly`."""
+"""`init`, `nightly` and the second half of `demo`: what makes an instance and runs its night."""
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
-from typing import Any
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from orchestration.cli import people
-from orchestration.cli.console import as_json as to_json
-from orchestration.cli.console import bars
+from orchestration.cli import console
+from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.environment import project_root
-from orchestration.plant import Plant, plant
-from orchestration.solving import MODEL
+from orchestration.plant import Plant, claim, plant
+from orchestration.solving import MODEL, MONITORING, PREDICTIONS
+
+if TYPE_CHECKING:
+    from dagster import AssetKey, ExecuteInProcessResult
 
 
-def init() -> None:
+def init(*, as_json: bool) -> None:
     """Create lake and Dagster instance; harmless when they are there."""
     from pipelines.lake.schemas import bootstrap
 
     here = plant()
-    prepare_instance(here)
-    bootstrap(here.home, here.site)
-    print(f"{here.site.title}: {len(here.site.plan.rows)} characteristics, home {here.home.root}")
+    with console.only_ours():
+        prepare_instance(here)
+        bootstrap(here.home, here.site)
+    found = {
+        "site": here.site.name,
+        "site_folder": here.site.folder,
+        "home": here.home.root,
+        "characteristics": len(here.site.plan.rows),
+        "control_points": len(here.site.plan.points),
+    }
+    text = (
+        f"{here.site.title}: {found['characteristics']} characteristics, {found['control_points']:,} control points; "
+        f"home {here.home.root}"
+    )
+    console.tell(found, text, as_json=as_json)
 
 
 def prepare_instance(here: Plant) -> None:
     """Make the home's folders, Dagster's instance file, and name it to this process."""
-    here.home.ensure()
-    here.home.dagster_dir.mkdir(parents=True, exist_ok=True)
+    claim(here)
     shutil.copyfile(project_root() / "infra" / "dagster" / "dagster.yaml", here.home.dagster_dir / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(here.home.dagster_dir)
     os.environ["CELLWORKS_HOME"] = str(here.home.root)
 
 
 def nightly(only: str | None, *, full_search: bool, as_json: bool) -> None:
-    """One night as a Dagster run of this process; exit code 1 when a step failed."""
-    from orchestration import progress
-    from orchestration.run_lock import night_lock
-    from pipelines.lake.schemas import bootstrap
-
+    """One night; exit code 1 when a step of it failed."""
     here = plant()
-    prepare_instance(here)
-    with night_lock(here.home), bars() as shown, progress.listening(shown):
-        bootstrap(here.home, here.site)
-        shown.begin("loading definitions")
-        result = _execute(only, full_search=full_search)
-    summary = people.night_summary(here, result)
-    print(to_json(summary)) if as_json else people.show_night(here, summary)
-    if not result["success"]:
+    summary = run_night(here, only, full_search=full_search)
+    if as_json:
+        console.tell(summary, "", as_json=True)
+    else:
+        show_night(here, summary)
+    if not summary["success"]:
         sys.exit(1)
 
 
-def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
-    import logging
+def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, Any]:
+    """One night as a Dagster run of this process.
 
+    Args:
+        here: The plant.
+        only: A solution, to run just it; None for everything.
+        full_search: Spend the whole search budget.
+
+    Returns:
+        success, run_id, seconds; rows (`in`, `quarantined`, `files_quarantined`; None when nothing was to be taken
+        in); checks_passed, checks_failed, failed_checks (asset, check, blocking, why); models (figures of each
+        version trained, with its predictions and monitoring); failed_steps (step -> why); then solutions and kpis as
+        `status --json` has them.
+
+    Raises:
+        CellworksError: There is no such solution, or another night is under way.
+    """
+    from orchestration import progress
+    from orchestration.catalogue import find
+    from orchestration.run_lock import night_lock
+    from pipelines.lake.schemas import bootstrap
+
+    chosen = None if only is None else find(only).solution
+    began = time.monotonic()
+    with console.only_ours():
+        prepare_instance(here)
+        with night_lock(here.home), console.bars() as shown, progress.listening(shown):
+            bootstrap(here.home, here.site)
+            shown.begin("loading definitions")
+            result = _execute(chosen, full_search=full_search)
+        return night_summary(here, {**result, "seconds": round(time.monotonic() - began, 1)})
+
+
+def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
     from dagster import AssetKey, DagsterInstance
 
-    from orchestration.catalogue import find
     from orchestration.definitions import defs
     from orchestration.jobs import NIGHTLY, SEARCH_TAG
     from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG
     from orchestration.solving import PARTS
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    keys = [AssetKey([*find(only).solution.split("/"), part]) for part in PARTS] if only else None
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    keys = [AssetKey([*only.split("/"), part]) for part in PARTS] if only else None
     definitions = defs() if callable(defs) else defs
     job = definitions.resolve_job_def(NIGHTLY)
     with DagsterInstance.get() as instance:
@@ -76,29 +117,57 @@ def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
             asset_selection=keys,
             tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit"},
         )
-        checks = run.get_asset_check_evaluations()
-        return {
-            "success": run.success,
-            "run_id": run.run_id,
-            "checks_passed": sum(bool(each.passed) for each in checks),
-            "checks_failed": [
-                f"{each.asset_key.to_user_string()}: {each.check_name}" for each in checks if not each.passed
-            ],
-            "models": [_model(event) for event in run.get_asset_materialization_events() if _is_model(event)],
-            "failed_steps": {
-                event.step_key: _why(event.step_failure_data) for event in run.all_events if event.is_step_failure
-            },
+    failed = _failed_checks(run)
+    figures = [(event.asset_key, _figures(event)) for event in run.get_asset_materialization_events()]
+    return {
+        "success": run.success,
+        "run_id": run.run_id,
+        "rows": _inflow([each for key, each in figures if key and key.path[0] == "raw"]),
+        "checks_passed": sum(bool(each.passed) for each in run.get_asset_check_evaluations()),
+        "checks_failed": len(failed),
+        "failed_checks": failed,
+        "models": list(_models({key: each for key, each in figures if key and len(key.path) == 3})),
+        "failed_steps": {
+            event.step_key: _why(event.step_failure_data) for event in run.all_events if event.is_step_failure
+        },
+    }
+
+
+def _figures(event: Any) -> dict[str, Any]:
+    return {name: each.value for name, each in event.materialization.metadata.items()}
+
+
+def _inflow(feeds: list[dict[str, Any]]) -> dict[str, int] | None:
+    names = {"in": "rows_in", "quarantined": "rows_quarantined", "files_quarantined": "files_quarantined"}
+    return {name: sum(int(feed[key]) for feed in feeds) for name, key in names.items()} if feeds else None
+
+
+def _failed_checks(run: ExecuteInProcessResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "asset": each.asset_key.to_user_string(),
+            "check": each.check_name,
+            "blocking": each.severity.value == "ERROR",
+            "why": each.description or "",
         }
+        for each in run.get_asset_check_evaluations()
+        if not each.passed
+    ]
 
 
-def _is_model(event: Any) -> bool:
-    return bool(event.asset_key and event.asset_key.path[-1] == MODEL and len(event.asset_key.path) == 3)
+def _models(parts: dict[AssetKey, dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """What each solution's training brought, with what its version wrote and what its monitoring saw."""
+    from dagster import AssetKey
 
-
-def _model(event: Any) -> dict[str, Any]:
-    """What a solution's training brought: version, figures, and what became of it and why."""
-    figures = {name: each.value for name, each in event.materialization.metadata.items()}
-    return {"solution": "/".join(event.asset_key.path[:-1]), **figures}
+    for key, figures in parts.items():
+        *solution, part = key.path
+        if part == MODEL:
+            yield {
+                "solution": "/".join(solution),
+                **figures,
+                PREDICTIONS: parts.get(AssetKey([*solution, PREDICTIONS])),
+                MONITORING: parts.get(AssetKey([*solution, MONITORING])),
+            }
 
 
 def _why(failure: Any) -> str:

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import getpass
+from datetime import UTC, datetime
+from typing import Any
 
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
+from orchestration.cli.people import person
 from orchestration.plant import plant
 
 
 def show_models(*, as_json: bool) -> None:
-    """Print the versions of every solution with aliases and verdict."""
+    """Print the versions of every solution, newest first, with aliases and verdict."""
     from models.registry.client import open_home
     from models.registry.versions import aliases, all_versions
 
     client = open_home(plant().home)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for spec in discover():
-        named = aliases(client, spec.name)
+        of_version = aliases(client, spec.name)
         for version in all_versions(client, spec.name):
-            tags = dict(version.tags)
+            trained = datetime.fromtimestamp(version.creation_timestamp / 1000, tz=UTC)
             rows.append(
                 {
                     "solution": spec.solution,
                     "version": str(version.version),
-                    "aliases": [alias for alias, number in named.items() if number == str(version.version)],
-                    "verdict": tags.get("verdict", ""),
-                    "reason": tags.get("verdict_reason", ""),
+                    "aliases": [alias for alias, number in of_version.items() if number == str(version.version)],
+                    "trained": trained.isoformat(timespec="seconds"),
+                    "verdict": version.tags.get("verdict", "not judged yet"),
+                    "reason": version.tags.get("verdict_reason", ""),
                 }
             )
     if as_json:
-        print(console.as_json(rows))
+        console.tell(rows, "", as_json=True)
         return
-    columns = ["solution", "version", "aliases", "verdict", "reason"]
-    console.table("Models", columns, [[row[name] for name in columns] for row in rows])
+    if not rows:
+        console.line("no model was trained yet; `cellworks nightly` trains those of every solution")
+    solution = ""
+    for row in rows:
+        if row["solution"] != solution:
+            solution = row["solution"]
+            console.heading(solution)
+        title = (
+            f"version {row['version']}  {', '.join(row['aliases']) or 'no alias'}  trained {row['trained'][:16]} UTC"
+        )
+        console.line(title, style="green" if "champion" in row["aliases"] else "")
+        console.line(row["reason"] or row["verdict"], 4)
 
 
-def roll_back(solution: str, who: str | None, why: str) -> None:
+def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Move champion back to previous."""
     from models.registry.aliases import rollback
 
-    done = rollback(plant().home, find(solution).slug, who or getpass.getuser(), why)
-    print(done.sentence)
+    spec = find(solution)
+    done = rollback(plant().home, spec.slug, person(who), why)
+    found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
+    console.tell(found, done.sentence, as_json=as_json)

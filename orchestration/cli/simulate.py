@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from orchestration.cli.console import bars
-from orchestration.plant import plant
+from dataclasses import asdict
+from typing import Any
+
+from orchestration.cli.console import bars, tell
+from orchestration.plant import claim, plant
 
 
-def run_twin(days: int, seed: int | None, scenario: str, telemetry_days: int, scale: float) -> None:
+def run_twin(
+    days: int, seed: int | None, scenario: str | None, telemetry_days: int, scale: float | None, *, as_json: bool
+) -> None:
     """Simulate the next days and say what was delivered."""
+    found = simulated(days, seed, scenario, telemetry_days, scale)
+    tell(found, in_words(found), as_json=as_json)
+
+
+def next_days(first_days: int, scale: float) -> dict[str, Any]:
+    """The demo's days: a month at first, then one at a time of the plant that there is."""
+    from pipelines.twin import state
+
+    if state.peek(plant().home) is None:
+        return simulated(first_days, None, None, 7, scale)
+    return simulated(1, None, None, 1, None)
+
+
+def simulated(
+    days: int, seed: int | None, scenario: str | None, telemetry_days: int, scale: float | None
+) -> dict[str, Any]:
+    """Simulate; what is None is the plant's own when it goes on, else seed 1, the baseline and the whole line.
+
+    Returns:
+        days, first_day, last_day, files, rows, cells_started, seed, scenario, scale and drop_dir.
+    """
+    from pipelines.twin import state
     from pipelines.twin.simulate import simulate
 
     here = plant()
+    claim(here)
+    known = state.peek(here.home)
     with bars() as shown:
         shown.begin(f"simulating {days} production day{'s' if days > 1 else ''}")
         report = simulate(
@@ -18,24 +47,19 @@ def run_twin(days: int, seed: int | None, scenario: str, telemetry_days: int, sc
             here.home,
             days=days,
             seed=seed,
-            scenario=scenario,
+            scenario=scenario or (known.scenario if known else "baseline"),
             telemetry_days=telemetry_days,
-            scale=scale,
+            scale=scale or (known.scale if known else 1.0),
             progress=shown.advance,
         )
-    print(
-        f"{report.first_day} to {report.last_day}: {report.cells_started:,} cells begun, "
-        f"{report.rows:,} rows in {report.files} files under {here.home.drop_dir}"
+    now = state.peek(here.home)
+    plant_of = {name: getattr(now, name) for name in ("seed", "scenario", "scale")}
+    return {**asdict(report), **plant_of, "drop_dir": here.home.drop_dir}
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """One sentence on what was simulated."""
+    return (
+        f"{found['first_day']} to {found['last_day']}: {found['cells_started']:,} cells begun, "
+        f"{found['rows']:,} rows in {found['files']} files under {found['drop_dir']}"
     )
-
-
-def next_days(first_days: int, scale: float) -> None:
-    """The demo's days: a month at first, then one at a time of the plant that there is."""
-    from pipelines.twin import state
-
-    here = plant()
-    known = state.peek(here.home)
-    if known is None:
-        run_twin(first_days, None, "baseline", 7, scale)
-    else:
-        run_twin(1, None, known.scenario, 1, known.scale)

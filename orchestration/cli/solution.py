@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import yaml
 from models.profile import ProfileReport, profile_table
 from models.spec import PredictiveSpec
 from orchestration.catalogue import PREDICTIVE, build_spec, discover, refuse_shared_slugs
+from orchestration.cli import console
+from orchestration.cli.night_summary import command
 from orchestration.environment import own_definitions
 from orchestration.plant import Plant, plant
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.files import file_suffix, resolve_file
+from pipelines.lake.files import SUFFIXES, file_suffix, resolve_file
 
 _NAME = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)")
 
@@ -47,31 +49,51 @@ class Roles:
                 )
 
 
-def new(name: str, table: str, roles: Roles) -> None:
+def new(name: str, table: str, roles: Roles, *, exclude: Sequence[str] = (), as_json: bool = False) -> None:
     """Look at the table, write the solution's folder, and tell what was chosen and left out.
 
     Args:
         name: `stage/slug` of the solution.
         table: A CSV, Parquet or JSON-lines file, or a lake relation.
         roles: Columns by role.
+        exclude: Columns that must not be features.
+        as_json: One document instead of sentences.
 
     Raises:
         CellworksError: The name is taken or wrong, or nothing can be learnt from the table; nothing is written then.
     """
-    here = plant()
-    file, report = propose(here, name, table, roles)
-    print(f"wrote {file}")
-    print(
-        f"  task {report.task}, {report.labelled:,} labelled of {report.rows:,} rows, {len(report.features)} features"
-    )
+    file, report = propose(plant(), name, table, roles, exclude)
+    found = {
+        "solution": name,
+        "file": file,
+        "task": report.task,
+        "rows": report.rows,
+        "labelled": report.labelled,
+        "classes": report.classes,
+        "keys": report.keys,
+        "features": report.features,
+        "left_out": report.excluded,
+        "leaks": report.leaks,
+        "notes": report.notes,
+    }
+    if as_json:
+        console.tell(found, "", as_json=True)
+        return
+    console.line(f"wrote {file}", 0)
+    counts = f", {report.labelled:,} labelled of {report.rows:,} rows, {len(report.features)} features"
+    console.line(f"task {report.task}{counts}")
+    if report.classes:
+        console.line(", ".join(f"{label}: {count:,}" for label, count in report.classes.items()))
     for column, reason in report.excluded.items():
-        print(f"  left out '{column}': {reason}")
+        console.line(f"left out '{column}': {reason}", style="yellow" if column in report.leaks else "")
     for note in report.notes:
-        print(f"  {note}")
-    print(f"Train, gate and score it:  cellworks nightly --only {name}")
+        console.line(note)
+    console.line(f"Train, gate and score it:  {command(f'nightly --only {name}')}", 0)
 
 
-def propose(here: Plant, name: str, table: str, roles: Roles) -> tuple[Path, ProfileReport]:
+def propose(
+    here: Plant, name: str, table: str, roles: Roles, exclude: Sequence[str] = ()
+) -> tuple[Path, ProfileReport]:
     """Write the `defs.yaml` of a new solution below the instance's own folder; see `new`."""
     stage, slug = _parts(name)
     roles.refuse_twice()
@@ -79,7 +101,7 @@ def propose(here: Plant, name: str, table: str, roles: Roles) -> tuple[Path, Pro
     known = discover()
     _refuse_taken(name, folder, known)
     source = _source(table)
-    report = profile_table(source, roles.target, roles.entity, roles.time, roles.group, home=here.home)
+    report = profile_table(source, roles.target, roles.entity, roles.time, roles.group, exclude=exclude, home=here.home)
     attributes = _attributes(source, roles, report)
     refuse_shared_slugs([*known, build_spec(stage, slug, attributes, str(folder / "defs.yaml"))])
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +137,16 @@ def _refuse_taken(name: str, folder: Path, known: list[PredictiveSpec]) -> None:
 
 def _source(table: str) -> str:
     """The table as the YAML names it: a file by its whole path, so that a schedule finds it from any folder."""
-    return table if file_suffix(table) is None else str(resolve_file(table, None))
+    if file_suffix(table) is not None:
+        return str(resolve_file(table, None))
+    if Path(table).expanduser().exists() or "/" in table:
+        raise CellworksError(
+            f"the table {table} is of a kind that can't be read",
+            expected=f"a file that ends in {', '.join(SUFFIXES)}, or a table of the lake such as marts.cell",
+            found=table,
+            mend="save it as CSV or Parquet",
+        )
+    return table
 
 
 def _attributes(table: str, roles: Roles, report: ProfileReport) -> dict[str, Any]:

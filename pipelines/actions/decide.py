@@ -9,11 +9,13 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site
 from pipelines.lake.connection import transaction
 
 Decision = Literal["approved", "rejected"]
-_OPEN = ("advised", "awaiting_approval")
+_ENDORSED = "endorsed"
+_OPEN = ("advised", "awaiting_approval", _ENDORSED)
 
 
 def list_actions(
@@ -24,7 +26,7 @@ def list_actions(
     Args:
         con: a connection to the lake.
         solution: only this slug.
-        state: only this state (shadowed, advised, awaiting_approval, released, approved, rejected).
+        state: only this state (shadowed, advised, awaiting_approval, endorsed, released, approved, rejected).
         limit: rows at most.
 
     Returns:
@@ -41,19 +43,30 @@ def list_actions(
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def decide(con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: str, why: str) -> None:
+def decide(
+    con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: str, why: str, now: datetime
+) -> dict[str, Any]:
     """Approve or reject an action that is advised or awaits approval.
+
+    Where the site wants several people to approve a kind, the action stays open (`endorsed`) until they have; one
+    person counts once. A single rejection is enough.
 
     Args:
         con: a writing connection to the lake, outside a transaction.
-        site: tells how long an action may wait.
+        site: tells how long an action may wait and how many must approve.
         action_id: id, or the beginning of one that is unique.
         decision: approved or rejected.
         who: the person.
         why: the reason, kept in the audit.
+        now: the plant's now (UTC); an action that waited too long until then has lapsed.
+
+    Returns:
+        action_id, state (approved, rejected, or endorsed while more people are needed), approvals and
+        approvals_needed.
 
     Raises:
-        CellworksError: no such action, it is decided already, it has lapsed, or no reason was given.
+        CellworksError: no such action, it is decided already, it has lapsed, this person has approved it before, or
+            no reason was given.
     """
     if not who.strip() or not why.strip():
         raise CellworksError(
@@ -67,20 +80,44 @@ def decide(con: DuckDBPyConnection, site: Site, action_id: str, decision: Decisi
                 f"action {action['action_id'][:8]} can't be {decision}",
                 expected=f"an action that is {' or '.join(_OPEN)}",
                 found=f"it is {action['state']} ({action['decided_by']}: {action['decided_why']})",
-                mend="`cellworks actions` lists those that are open",
+                mend="`cellworks actions list` tells those that are open",
             )
-        _refuse_lapsed(con, site, action)
+        policy = _policy(site, action["kind"])
+        _refuse_lapsed(policy, action, now)
+        needed = max(policy.approvals, 1) if policy else 1
+        given = _endorsed_by(con, action["action_id"])
+        state = _state(decision, given, who, needed)
         con.execute(
             "INSERT INTO lake.ops.action_audit VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                action["action_id"],
-                action["seq"] + 1,
-                decision,
-                who,
-                why,
-                datetime.now(UTC).replace(tzinfo=None),
-            ],
+            [action["action_id"], action["seq"] + 1, state, who, why, datetime.now(UTC).replace(tzinfo=None)],
         )
+    approvals = 0 if decision == "rejected" else len(given) + 1
+    return {
+        "action_id": action["action_id"],
+        "state": state,
+        "approvals": approvals,
+        "approvals_needed": needed,
+    }
+
+
+def _state(decision: Decision, given: set[str], who: str, needed: int) -> str:
+    if decision == "rejected":
+        return decision
+    if who in given:
+        raise CellworksError(
+            f"{who} has approved this action before",
+            expected=f"{needed} different people",
+            found=", ".join(sorted(given)),
+            mend="let another person approve it, with --who",
+        )
+    return decision if len(given) + 1 >= needed else _ENDORSED
+
+
+def _endorsed_by(con: DuckDBPyConnection, action_id: str) -> set[str]:
+    rows = con.execute(
+        "SELECT who FROM lake.ops.action_audit WHERE action_id = ? AND event = ?", [action_id, _ENDORSED]
+    ).fetchall()
+    return {str(who) for (who,) in rows}
 
 
 def _has_tables(con: DuckDBPyConnection) -> bool:
@@ -100,21 +137,24 @@ def _one(con: DuckDBPyConnection, action_id: str) -> dict[str, Any]:
             "no single action has that id",
             expected="the id of one action, or enough of its beginning",
             found=f"{'several begin' if rows else 'none begins'} with {action_id!r}",
-            mend="`cellworks actions` lists them",
+            mend="`cellworks actions list` tells them",
         )
     return dict(zip(names, rows[0], strict=True))
 
 
-def _refuse_lapsed(con: DuckDBPyConnection, site: Site, action: dict[str, Any]) -> None:
-    policy = next((each for kind, each in site.actions.items() if kind == action["kind"]), None)
-    newest = con.execute("SELECT max(proposed_at) FROM lake.ops.action").fetchone()
-    if policy is None or newest is None:
+def _policy(site: Site, kind: str) -> ActionPolicy | None:
+    """The site's policy; None for a kind that the site has since dropped."""
+    return next((each for known, each in site.actions.items() if known == kind), None)
+
+
+def _refuse_lapsed(policy: ActionPolicy | None, action: dict[str, Any], now: datetime) -> None:
+    if policy is None:
         return
     lapses_at = action["proposed_at"] + timedelta(seconds=policy.valid_for_s)
-    if newest[0] > lapses_at:
+    if now > lapses_at:
         raise CellworksError(
             f"action {action['action_id'][:8]} has lapsed",
             expected=f"a decision before {lapses_at:%Y-%m-%d %H:%M} UTC",
-            found=f"the plant is at {newest[0]:%Y-%m-%d %H:%M} UTC",
+            found=f"the plant is at {now:%Y-%m-%d %H:%M} UTC",
             mend="act on the newest proposal instead",
         )

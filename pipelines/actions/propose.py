@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from pipelines.actions.tables import ensure_tables
+from pipelines.actions.tables import STATE_SQL, ensure_tables
+from pipelines.control_plan.derive import setpoint_moves
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site
@@ -60,8 +61,8 @@ class ActionReport:
 
     Attributes:
         proposed: written as actions of their own.
-        grouped: folded into one action because the day's limit was reached.
-        repeated: left out, the same target was acted on within the policy's cool-down or daily limit.
+        grouped: folded into one action because the limit of the hour or day was reached.
+        repeated: left out, the same target was acted on within the policy's cool-down or its limit of the day.
         refused: left out by a guard rail, reason -> count.
     """
 
@@ -129,7 +130,7 @@ def _columns(rows: pa.Table) -> pa.Table:
 
 def _append(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, received: int) -> ActionReport:
     _judge(con, site, origin)
-    _mark_repeats(con, origin, policy)
+    _mark_repeats(con, site, origin, policy)
     room = _room(con, site, origin, policy)
     con.execute(
         """
@@ -173,44 +174,56 @@ def _judge(con: DuckDBPyConnection, site: Site, origin: Origin) -> None:
         """
     )
     if origin.kind == "setpoint_advice":
-        _judge_moves(con, site)
+        _judge_moves(con, site, origin.at)
 
 
-def _judge_moves(con: DuckDBPyConnection, site: Site) -> None:
-    """Refuse set-point moves that the control plan does not allow."""
-    movable = [row for row in site.plan.rows if row.move_max is not None]
+def _judge_moves(con: DuckDBPyConnection, site: Site, at: datetime) -> None:
+    """Refuse set-point moves that the control plan does not allow: which, how far at once, how far in an hour."""
+    moves = [move for row in site.plan.rows if (move := setpoint_moves(row)) is not None]
     con.register(
         "cw_movable",
         pa.table(
             {
-                "code": pa.array([row.code for row in movable], pa.string()),
-                "move_max": pa.array([row.move_max for row in movable], pa.float64()),
-                "lsl": pa.array([row.lsl for row in movable], pa.float64()),
-                "usl": pa.array([row.usl for row in movable], pa.float64()),
+                "code": pa.array([move.code for move in moves], pa.string()),
+                **{
+                    name: pa.array([getattr(move, name) for move in moves], pa.float64())
+                    for name in ("low", "high", "max_step", "max_rate_per_h")
+                },
             }
         ),
     )
+    # What was rejected or only shadowed did not move the line.
     con.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE cw_judged AS
+        WITH moved AS (
+            SELECT target_id, characteristic_code AS code, sum(abs(proposed_value - current_value)) AS moved
+            FROM ({STATE_SQL})
+            WHERE kind = 'setpoint_advice' AND proposed_at > ? AND state NOT IN ('rejected', 'shadowed')
+            GROUP BY ALL)
         SELECT j.* REPLACE (CASE
             WHEN verdict <> '' THEN verdict
             WHEN m.code IS NULL THEN 'the control plan allows no move of this characteristic'
             WHEN NOT coalesce(isfinite(current_value) AND isfinite(proposed_value), false)
                 THEN 'a value is missing or not finite'
-            WHEN abs(proposed_value - current_value) > m.move_max * (1 + 1e-9)
+            WHEN abs(proposed_value - current_value) > m.max_step * (1 + 1e-9)
                 THEN 'move is larger than the control plan allows'
-            WHEN proposed_value < m.lsl OR proposed_value > m.usl
+            WHEN proposed_value < m.low OR proposed_value > m.high
                 THEN 'proposed value is outside the specification limits'
+            WHEN coalesce(h.moved, 0) + abs(proposed_value - current_value) > m.max_rate_per_h * (1 + 1e-9)
+                THEN 'moves of the last hour add up to more than the control plan allows'
             ELSE '' END AS verdict)
-        FROM cw_judged AS j LEFT JOIN cw_movable AS m ON j.characteristic_code = m.code
-        """
+        FROM cw_judged AS j
+        LEFT JOIN cw_movable AS m ON j.characteristic_code = m.code
+        LEFT JOIN moved AS h ON j.target_id = h.target_id AND j.characteristic_code = h.code
+        """,
+        [at - timedelta(hours=1)],
     )
     con.unregister("cw_movable")
 
 
-def _mark_repeats(con: DuckDBPyConnection, origin: Origin, policy: ActionPolicy) -> None:
-    quiet_since = origin.at - timedelta(seconds=policy.cooldown_s)
+def _mark_repeats(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy) -> None:
+    """Leave out targets that this solution acted on lately, or that were acted on often enough today by any."""
     con.execute(
         """
         UPDATE cw_judged SET verdict = 'repeated' WHERE verdict = '' AND EXISTS (
@@ -219,18 +232,31 @@ def _mark_repeats(con: DuckDBPyConnection, origin: Origin, policy: ActionPolicy)
               AND a.characteristic_code IS NOT DISTINCT FROM cw_judged.characteristic_code
               AND (a.proposed_at > ? OR a.proposed_at = ?))
         """,
-        [origin.solution, origin.kind, quiet_since, origin.at],
+        [origin.solution, origin.kind, origin.at - timedelta(seconds=policy.cooldown_s), origin.at],
+    )
+    con.execute(
+        """
+        WITH today AS (
+            SELECT target_id, count(*) AS used FROM lake.ops.action
+            WHERE kind = ? AND production_day = ? GROUP BY target_id),
+        placed AS (
+            SELECT j.rowid AS row_no, coalesce(used, 0)
+                + row_number() OVER (PARTITION BY j.target_id ORDER BY j.priority DESC, j.characteristic_code) AS place
+            FROM cw_judged AS j LEFT JOIN today USING (target_id) WHERE verdict = '')
+        UPDATE cw_judged SET verdict = 'repeated' FROM placed WHERE cw_judged.rowid = row_no AND place > ?
+        """,
+        [origin.kind, production_day(site, origin.at), policy.max_per_target_day],
     )
 
 
 def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy) -> int:
-    """How many more actions of this solution and kind fit into its hour and production day."""
+    """How many more actions of this kind, whoever proposes them, fit into the hour and the production day."""
     used = con.execute(
         """
         SELECT count(*) FILTER (proposed_at > ?), count(*) FILTER (production_day = ?)
-        FROM lake.ops.action WHERE solution = ? AND kind = ?
+        FROM lake.ops.action WHERE kind = ?
         """,
-        [origin.at - timedelta(hours=1), production_day(site, origin.at), origin.solution, origin.kind],
+        [origin.at - timedelta(hours=1), production_day(site, origin.at), origin.kind],
     ).fetchone() or (0, 0)
     return min(policy.max_per_hour - int(used[0]), policy.max_per_day - int(used[1]))
 

@@ -88,13 +88,12 @@ class ActionPolicy(Model):
 
     Attributes:
         mode: shadow (record only), advise, approve (a person confirms) or auto.
-        max_per_day: actions of the kind per production day.
-        max_per_hour: actions of the kind per hour.
+        max_per_day: actions of the kind per production day, all solutions together.
+        max_per_hour: actions of the kind per hour, all solutions together.
         max_per_target_day: actions of the kind on one machine, lot or cell per production day.
         cooldown_s: seconds before the same target may be acted on again.
         valid_for_s: seconds after which an action that nobody took lapses.
-        approvals: people needed in mode approve.
-        reverts_after_s: for set-points, seconds until the old value returns unless confirmed; None never.
+        approvals: how many different people must approve an action before it is approved; 0 counts as one.
     """
 
     mode: Literal["shadow", "advise", "approve", "auto"] = "advise"
@@ -104,7 +103,6 @@ class ActionPolicy(Model):
     cooldown_s: Annotated[float, Field(ge=0)] = 0
     valid_for_s: Annotated[float, Field(gt=0)] = 86400
     approvals: Annotated[int, Field(ge=0)] = 0
-    reverts_after_s: float | None = None
 
 
 ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]

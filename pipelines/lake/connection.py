@@ -150,7 +150,46 @@ def _open(home: Home, *, read_only: bool, snapshot: int | None) -> DuckDBPyConne
             raise
         return con
 
-    return retrying(attach)
+    try:
+        return retrying(attach)
+    except duckdb.Error as error:
+        if is_transient(error):  # the caller may try its whole batch again
+            raise
+        raise _unopened(home, snapshot, error) from error
+
+
+def _unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> CellworksError:
+    """What a person is told when the lake's catalogue does not open."""
+    found = str(error).splitlines()[0]
+    if snapshot is not None and "snapshot" in found.lower():
+        return CellworksError(
+            f"the lake has no snapshot {snapshot}",
+            expected="a snapshot that was published or pinned",
+            found=found,
+            mend="take a newer one; expired snapshots do not come back",
+        )
+    return CellworksError(
+        "the lake can't be opened",
+        expected="an undamaged DuckLake catalogue",
+        found=found,
+        mend="put the catalogue back from a copy, or begin anew with another CELLWORKS_HOME; nothing was changed",
+        where=str(home.catalogue),
+    )
+
+
+def require_lake(home: Home) -> None:
+    """Refuse to go on in a home that has no lake.
+
+    Raises:
+        CellworksError: there is no lake yet.
+    """
+    if not home.catalogue.is_file():
+        raise CellworksError(
+            "there is no lake yet",
+            expected=f"a catalogue at {home.catalogue}",
+            found="no file",
+            mend="run `cellworks init` and `cellworks nightly`, or point CELLWORKS_HOME at the right folder",
+        )
 
 
 @contextlib.contextmanager
@@ -185,24 +224,8 @@ def reader(home: Home, *, snapshot: int | None = None) -> Iterator[DuckDBPyConne
     Raises:
         CellworksError: there is no lake yet, or no such snapshot.
     """
-    if not home.catalogue.is_file():
-        raise CellworksError(
-            "there is no lake yet",
-            expected=f"a catalogue at {home.catalogue}",
-            found="no file",
-            mend="run `cellworks init` and `cellworks nightly`, or point CELLWORKS_HOME at the right folder",
-        )
-    try:
-        con = _open(home, read_only=True, snapshot=snapshot)
-    except duckdb.Error as error:
-        if snapshot is None or "snapshot" not in str(error).lower():
-            raise
-        raise CellworksError(
-            f"the lake has no snapshot {snapshot}",
-            expected="a snapshot that was published or pinned",
-            found=str(error).splitlines()[0],
-            mend="take a newer one; expired snapshots do not come back",
-        ) from error
+    require_lake(home)
+    con = _open(home, read_only=True, snapshot=snapshot)
     try:
         yield con
     finally:

@@ -15,6 +15,7 @@ _READERS = {
     ".parquet": "read_parquet({})",
     ".jsonl": "read_json({}, format = 'newline_delimited')",
 }
+SUFFIXES = tuple(_READERS)
 
 
 def file_suffix(table: str) -> str | None:

@@ -37,9 +37,24 @@ class State:
 
 
 def peek(home: Home) -> State | None:
-    """The plant's state; None before its first day."""
+    """The plant's state; None before its first day.
+
+    Raises:
+        CellworksError: the file is damaged.
+    """
     file = home.twin_dir / "state.json"
-    return State(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        return State(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CellworksError(
+            "the twin's state can't be read",
+            expected="the file as the last `cellworks simulate` left it",
+            found=str(error),
+            mend="put it back from a copy, or begin a new plant with another CELLWORKS_HOME",
+            where=str(file),
+        ) from error
 
 
 def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, dict[str, pa.Table]]:

@@ -185,7 +185,13 @@ def _node(code: str, entry: Mapping[str, Any], site: Site, file: Path) -> Node:
 
 def _scenario(name: str, known: Mapping[str, Any], file: Path) -> Scenario:
     if name not in known:
-        raise CellworksError(f"there is no scenario '{name}'", expected=", ".join(known), found=name, where=str(file))
+        raise CellworksError(
+            f"there is no scenario '{name}'",
+            expected=", ".join(known),
+            found=name,
+            mend="take one of these with --scenario, or add yours to the file",
+            where=str(file),
+        )
     entry = known[name] or {}
     return Scenario(
         name, int(entry.get("from_day", 0)), entry.get("shift", {}), entry.get("unit_error", ""), entry.get("stuck", "")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from orchestration.cli.main import main
 from orchestration.cli.reasons import in_words, units_of
 from orchestration.plant import plant
 
@@ -30,48 +27,6 @@ COLUMNS = {
     "last_scored", "rows_scored", "actions", "checks_passed", "checks_failed",
 }  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-class Told(NamedTuple):
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
-    """The same command line in this process, for what needs no Dagster; starting one takes seconds."""
-    monkeypatch.setenv("CELLWORKS_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Told:
-        monkeypatch.setattr(sys, "argv", ["cellworks", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return Told(int(left.value.code or 0), said.out, said.err)
-
-    return run
-
-
-@pytest.fixture
-def cellworks(tmp_path: Path) -> Run:
-    """The command line over an empty instance of its own."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from orchestration.cli.main import main; main()", *arguments],
-            env={**os.environ, "CELLWORKS_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-
-    return run
 
 
 def _columns(rows: int = 300) -> dict[str, Any]:
@@ -127,7 +82,7 @@ def test_a_real_file_on_an_empty_instance_becomes_a_working_solution(cellworks: 
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet", ".jsonl"])
-def test_each_kind_of_file_is_taken(suffix: str, here: Callable[..., Told], tmp_path: Path) -> None:
+def test_each_kind_of_file_is_taken(suffix: str, here: Callable[..., Any], tmp_path: Path) -> None:
     path = _write(tmp_path, {name: _columns()[name] for name in ("id", "x", "material", "constant", "y")}, suffix)
     made = here("solution", "new", "mine/model", "--table", path.name, "--target", "y", "--entity", "id")
     assert made.returncode == 0, made.stderr
@@ -153,7 +108,7 @@ def test_each_kind_of_file_is_taken(suffix: str, here: Callable[..., Told], tmp_
     ],
 )
 def test_what_cannot_be_learnt_is_refused(
-    options: list[str], says: str, here: Callable[..., Told], tmp_path: Path
+    options: list[str], says: str, here: Callable[..., Any], tmp_path: Path
 ) -> None:
     path = _write(tmp_path, _columns())
     made = here("solution", "new", "mine/model", "--table", str(path), *options)
@@ -163,13 +118,13 @@ def test_what_cannot_be_learnt_is_refused(
 
 
 @pytest.mark.parametrize("table", ["nothing.csv", "marts.nothing"])
-def test_a_table_that_is_not_there_is_refused(table: str, here: Callable[..., Told]) -> None:
+def test_a_table_that_is_not_there_is_refused(table: str, here: Callable[..., Any]) -> None:
     made = here("solution", "new", "mine/model", "--table", table, "--target", "y", "--entity", "id")
     assert made.returncode == 2
     assert "expected" in made.stderr
 
 
-def test_a_taken_or_impossible_name_is_refused(here: Callable[..., Told], tmp_path: Path) -> None:
+def test_a_taken_or_impossible_name_is_refused(here: Callable[..., Any], tmp_path: Path) -> None:
     path = _write(tmp_path, {name: _columns()[name] for name in ("id", "x", "y")})
     options = ["--table", str(path), "--target", "y", "--entity", "id"]
     assert here("solution", "new", "mine/model", *options).returncode == 0
@@ -182,7 +137,7 @@ def test_a_taken_or_impossible_name_is_refused(here: Callable[..., Told], tmp_pa
         assert (made.returncode, says in made.stderr) == (2, True), made.stderr
 
 
-def test_a_wrong_attribute_is_told_with_file_line_and_reason(here: Callable[..., Told], tmp_path: Path) -> None:
+def test_a_wrong_attribute_is_told_with_file_line_and_reason(here: Callable[..., Any], tmp_path: Path) -> None:
     path = _write(tmp_path, {name: _columns()[name] for name in ("id", "x", "y")})
     here("solution", "new", "mine/model", "--table", str(path), "--target", "y", "--entity", "id")
     file = tmp_path / "home" / "solutions" / "mine" / "model" / "defs.yaml"

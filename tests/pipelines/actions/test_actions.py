@@ -64,7 +64,7 @@ def test_the_same_rows_again_propose_nothing(lake: DuckDBPyConnection) -> None:
 
 
 def test_a_target_may_be_acted_on_again_after_the_cool_down(lake: DuckDBPyConnection) -> None:
-    site = _site(cooldown_s=3600)
+    site = _site(cooldown_s=3600, max_per_target_day=6)
     propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
     early = propose(lake, site, Origin("watch", "alarm", NOW + timedelta(minutes=59)), _rows(1))
     late = propose(lake, site, Origin("watch", "alarm", NOW + timedelta(minutes=61)), _rows(1))
@@ -111,14 +111,100 @@ def test_a_set_point_may_move_only_as_far_as_the_control_plan_says(lake: DuckDBP
     }
 
 
+def _moves(code: str, current: float, proposed: float) -> pa.Table:
+    return pa.table(
+        {
+            "target_id": ["a"],
+            "priority": [1.0],
+            "reason": ["dry edges"],
+            "characteristic_code": [code],
+            "current_value": [current],
+            "proposed_value": [proposed],
+        }
+    )
+
+
+def test_moves_of_an_hour_add_up_to_no_more_than_the_control_plan_says(lake: DuckDBPyConnection) -> None:
+    site = _site(max_per_target_day=10)
+    row = next(r for r in site.plan.rows if r.move_max and r.move_rate_per_h and r.move_rate_per_h < 3 * r.move_max)
+    assert row.nominal is not None
+    assert row.move_max is not None
+    assert row.move_rate_per_h is not None
+    steps = int(row.move_rate_per_h / row.move_max)
+    there_and_back = [row.nominal + row.move_max, row.nominal]
+    for number in range(steps):
+        origin = Origin("advisor", "setpoint_advice", NOW + timedelta(minutes=10 * number))
+        allowed = propose(
+            lake, site, origin, _moves(row.code, there_and_back[number % 2 - 1], there_and_back[number % 2])
+        )
+        assert allowed.proposed == 1
+    last = _moves(row.code, there_and_back[steps % 2 - 1], there_and_back[steps % 2])
+    too_far = propose(lake, site, Origin("advisor", "setpoint_advice", NOW + timedelta(minutes=50)), last)
+    assert too_far.refused == {"moves of the last hour add up to more than the control plan allows": 1}
+    later = propose(lake, site, Origin("advisor", "setpoint_advice", NOW + timedelta(hours=3)), last)
+    assert later.proposed == 1
+
+
+def test_a_target_is_acted_on_so_often_a_day_whoever_proposes(lake: DuckDBPyConnection) -> None:
+    site = _site(max_per_target_day=2)
+    for number, solution in enumerate(("one", "two", "three")):
+        report = propose(lake, site, Origin(solution, "alarm", NOW + timedelta(hours=number)), _rows(1))
+        assert (report.proposed, report.repeated) == ((1, 0) if number < 2 else (0, 1))
+    tomorrow = propose(lake, site, Origin("three", "alarm", NOW + timedelta(days=1)), _rows(1))
+    assert tomorrow.proposed == 1
+
+
+def test_the_limits_of_a_kind_hold_for_all_solutions_together(lake: DuckDBPyConnection) -> None:
+    site = _site(max_per_day=3, max_per_hour=3, max_per_target_day=5)
+    assert propose(lake, site, Origin("one", "alarm", NOW), _rows(2)).proposed == 2
+    report = propose(lake, site, Origin("two", "alarm", NOW + timedelta(minutes=1)), _rows(5))
+    assert (report.proposed, report.grouped) == (0, 5)
+    assert len(list_actions(lake)) == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "may_be_approved"),
+    [("shadow", "shadowed", False), ("advise", "advised", True), ("approve", "awaiting_approval", True),
+     ("auto", "released", False)],
+)  # fmt: skip
+def test_the_sites_mode_says_how_an_action_starts(
+    mode: str, state: str, may_be_approved: bool, lake: DuckDBPyConnection
+) -> None:
+    site = _site(mode=mode)
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+    (action,) = list_actions(lake)
+    assert (action["state"], action["mode"]) == (state, mode)
+    if may_be_approved:
+        assert (
+            decide(lake, site, action["action_id"], "approved", who="li.wei", why="seen", now=NOW)["state"]
+            == "approved"
+        )
+    else:
+        with pytest.raises(CellworksError, match="can't be approved"):
+            decide(lake, site, action["action_id"], "approved", who="li.wei", why="seen", now=NOW)
+
+
+def test_where_two_must_approve_one_is_not_enough_and_counts_once(lake: DuckDBPyConnection) -> None:
+    site = _site(approvals=2)
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(2))
+    first, second = (each["action_id"] for each in list_actions(lake))
+    decided = decide(lake, site, first, "approved", who="li.wei", why="seen on the line", now=NOW)
+    assert (decided["state"], decided["approvals"], decided["approvals_needed"]) == ("endorsed", 1, 2)
+    with pytest.raises(CellworksError, match=r"li\.wei has approved this action before"):
+        decide(lake, site, first, "approved", who="li.wei", why="once more", now=NOW)
+    assert decide(lake, site, first, "approved", who="a.mann", why="agreed", now=NOW)["state"] == "approved"
+    decide(lake, site, second, "approved", who="li.wei", why="seen on the line", now=NOW)
+    assert decide(lake, site, second, "rejected", who="a.mann", why="serviced", now=NOW)["state"] == "rejected"
+
+
 def test_a_decision_is_appended_and_can_not_be_made_twice(lake: DuckDBPyConnection) -> None:
     site = _site()
     propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
     action_id = list_actions(lake)[0]["action_id"]
-    decide(lake, site, action_id[:8], "approved", who="li.wei", why="seen on the line")
+    decide(lake, site, action_id[:8], "approved", who="li.wei", why="seen on the line", now=NOW)
     assert list_actions(lake)[0]["state"] == "approved"
     with pytest.raises(CellworksError, match="it is approved"):
-        decide(lake, site, action_id, "rejected", who="li.wei", why="changed my mind")
+        decide(lake, site, action_id, "rejected", who="li.wei", why="changed my mind", now=NOW)
     events = lake.execute("SELECT seq, event FROM lake.ops.action_audit ORDER BY seq").fetchall()
     assert events == [(0, "advised"), (1, "approved")]
 
@@ -127,9 +213,9 @@ def test_an_action_that_nobody_took_in_time_has_lapsed(lake: DuckDBPyConnection)
     site = _site(valid_for_s=60)
     propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
     first = list_actions(lake)[0]["action_id"]
-    propose(lake, site, Origin("other", "alarm", NOW + timedelta(minutes=2)), _rows(1))
+    late = NOW + timedelta(minutes=2)
     with pytest.raises(CellworksError, match="lapsed"):
-        decide(lake, site, first, "approved", who="li.wei", why="late")
+        decide(lake, site, first, "approved", who="li.wei", why="late", now=late)
 
 
 def test_a_kind_without_a_policy_is_refused_with_the_file_to_mend(lake: DuckDBPyConnection) -> None:

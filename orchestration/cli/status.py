@@ -1,0 +1,121 @@
+"""`status`: every solution with its champion and score, and the plant's key figures."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, NamedTuple
+
+from orchestration.catalogue import discover
+from orchestration.cli import console
+from orchestration.plant import Plant, plant
+
+KPIS = {
+    "oee": ("OEE", 100.0, "%"),
+    "premium_ratio": ("premium ratio", 100.0, "%"),
+    "conversion_cost_usd_per_kwh": ("conversion cost", 1.0, "US$/kWh"),
+    "throughput_kwh_per_day": ("throughput", 1.0, "kWh/day"),
+}
+"""Key figures: how people call them, the factor to the unit they read, and that unit."""
+
+
+class Kpi(NamedTuple):
+    """A key figure and the production day it belongs to; None while the plant has none."""
+
+    value: float | None
+    day: date | None
+
+
+def status(here: Plant) -> dict[str, Any]:
+    """Every solution and the key figures of the newest complete day, in the form that `status --json` promises."""
+    from orchestration.night_store import nights
+
+    known = nights(here.home)
+    solutions = []
+    for spec in discover():
+        row = known.get(spec.solution, {})
+        solutions.append(
+            {
+                "stage": spec.stage,
+                "slug": spec.slug,
+                "family": "PredictiveModel",
+                "state": row.get("state", "never run"),
+                "reason": row.get("reason", ""),
+                "champion_version": row.get("champion_version"),
+                "metric": {
+                    "name": row.get("metric_name") or spec.primary_metric,
+                    **{part: row.get(f"metric_{part}") for part in ("value", "low", "high")},
+                },
+                "baseline": {"name": row.get("baseline_name"), "value": row.get("baseline_value")},
+                **{name: row.get(name) for name in ("last_trained", "last_scored")},
+                **{name: row.get(name, 0) for name in ("rows_scored", "actions", "checks_passed", "checks_failed")},
+            }
+        )
+    return {"solutions": solutions, "kpis": {name: kpi.value for name, kpi in kpis(here).items()}}
+
+
+def kpis(here: Plant) -> dict[str, Kpi]:
+    """Key figures, each of the newest day that has it: quality is known only when that day's cells are graded."""
+    from pipelines.lake.connection import reader
+    from pipelines.lake.publish import published_snapshot
+
+    snapshot = published_snapshot(here.home, "kpi")
+    if snapshot is None:
+        return dict.fromkeys(KPIS, Kpi(None, None))
+    figures = {}
+    with reader(here.home, snapshot=snapshot) as con:
+        for name in KPIS:
+            row = con.execute(
+                f"SELECT {name}, production_day FROM lake.marts.kpi_day WHERE {name} IS NOT NULL "
+                "ORDER BY production_day DESC LIMIT 1"
+            ).fetchone()
+            figures[name] = Kpi(None, None) if row is None else Kpi(float(row[0]), row[1])
+    return figures
+
+
+def show_status(*, as_json: bool) -> None:
+    """Print the status."""
+    here = plant()
+    found = status(here)
+    if as_json:
+        console.tell(found, "", as_json=True)
+        return
+    show_solutions(found["solutions"])
+    show_kpis(here)
+
+
+def show_solutions(solutions: list[dict[str, Any]]) -> None:
+    """Print a line per solution, and below what keeps any of them from acting."""
+    console.heading("Solutions")
+    rows = [
+        [
+            f"{each['stage']}/{each['slug']}",
+            each["state"],
+            each["champion_version"] or "none",
+            "-"
+            if each["metric"]["value"] is None
+            else f"{each['metric']['name']} {console.with_interval(each['metric'])}",
+            f"{console.figure(each['baseline']['value'])} {each['baseline']['name'] or ''}".strip(),
+            f"{each['rows_scored']:,}",
+            f"{each['actions']:,}",
+        ]
+        for each in solutions
+    ]
+    columns = ("solution", "state", "champion", "score [95 %]", "naive", "scored", "actions")
+    console.table(columns, rows)
+    for each in solutions:
+        if each["reason"]:
+            console.line(f"{each['stage']}/{each['slug']}: {each['reason']}")
+
+
+def show_kpis(here: Plant) -> None:
+    """Print the key figures in the units that people read, each with its day."""
+    console.heading("Key figures")
+    rows = []
+    for name, (value, day) in kpis(here).items():
+        title, factor, unit = KPIS[name]
+        if value is None:
+            rows.append([title, "-", "not known yet"])
+        else:
+            shown = value * factor
+            rows.append([title, f"{shown:,.0f} {unit}" if shown >= 1000 else f"{shown:.3g} {unit}", f"of {day}"])
+    console.listing(rows)
