@@ -53,7 +53,7 @@ def train(out: str) -> dict[str, Any]:
         begun = time.perf_counter()
         result = learn(spec, ctx)
         seconds = time.perf_counter() - begun
-        _write_work(Path(out) / spec.slug, spec, ctx, result)
+        write_work(Path(out) / spec.slug, spec, ctx, result)
         told[spec.slug] = {
             "seconds": seconds,
             "phases": result.seconds,
@@ -67,7 +67,7 @@ def train(out: str) -> dict[str, Any]:
     return told
 
 
-def _write_work(folder: Path, spec: PredictiveSpec, ctx: ModelContext, result: TrainingResult) -> None:
+def write_work(folder: Path, spec: PredictiveSpec, ctx: ModelContext, result: TrainingResult) -> None:
     """Matrix, labels and folds as a Parquet file; trials, their rounds and the final fit as JSON."""
     import numpy as np
     import pyarrow as pa
