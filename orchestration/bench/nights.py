@@ -17,19 +17,23 @@ _EMPTY = "import dagster; dagster.Definitions().resolve_all_asset_specs()"
 def night(ground: Ground) -> list[Row]:
     """The first night's process beside bare ingestion, dbt, checks and fits, each a process of its own."""
     whole = ground.first_night
-    parts = [data.bare_ingestion(ground), data.bare_curation(ground), *learning.bare_training(ground).values()]
-    names = ["ingestion", "dbt", f"{len(parts) - 2} x fits"]
+    fits = learning.bare_training(ground)
+    parts = {
+        "ingestion": data.bare_ingestion(ground).seconds,
+        "dbt": data.bare_curation(ground).seconds,
+        f"{len(fits)} x fits": sum(each.seconds for each in fits.values()),
+    }
     checks = data.bare_expectations(ground)
     if checks is not None:
-        parts.append(checks)
-        names.append("checks")
-    note = f"bare: {', '.join(names)}; ours by stage: {_told(whole.stages)}"
-    bare = samples(sum(part.seconds for part in parts))
+        # A night asks once; the script's further repeats are for the row that compares warm runs.
+        parts["checks of the large tables"] = checks.seconds - sum(checks.told["seconds"])
+    note = f"ours by stage: {_told(whole.stages)}; bare: {_told(parts)}; bare scores nothing and has no gates"
+    bare = samples(sum(parts.values()))
     return [Row("night", samples(whole.ran.seconds), "s", bare, Target("ratio", "<=", 1.5), note)]
 
 
-def _told(stages: dict[str, float]) -> str:
-    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items())
+def _told(parts: dict[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts.items())
 
 
 def second_night(ground: Ground) -> list[Row]:
