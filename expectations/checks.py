@@ -8,17 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal, quote_relation
 
 ROWS = "{rows}"  # stands for the relation under check inside an expression
-WHOLE = "{whole}"  # stands for the whole table where only some days are looked at
+NOW = "{now}"  # stands for the plant's clock as a SQL timestamp
+TOUCHED = "{touched}"  # in a profile by time: condition of the groups that new rows may have changed
 TABLE = "table"
 PROFILE_SEPARATOR = "__by__"
 _HEAVY = "1e15"
+NOT_NULL = "expect_column_values_to_not_be_null"
+BETWEEN = "expect_column_values_to_be_between"
+IN_SET = "expect_column_values_to_be_in_set"
+ROWS_SATISFY = "expect_rows_to_satisfy"
+AGGREGATE = "expect_aggregate_to_be_between"
+ROW_COUNT = "expect_table_row_count_to_be_between"
+COLUMNS = "expect_table_columns_to_match_set"
 OF_TYPE = "expect_column_values_to_be_of_type"
+_ROW_WISE = (NOT_NULL, BETWEEN, IN_SET)
+
+
+class Scope(Enum):
+    """What can change the verdict of a check that held.
+
+    ROWS: a new row alone. GROUPS: a new row, by the group of moments that it belongs to. TABLE: any change of the
+    table or of another that it needs, or the plant's clock.
+    """
+
+    ROWS = "rows"
+    GROUPS = "groups"
+    TABLE = "table"
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,26 @@ class Check:
     violation: str = ""
     on: str = TABLE
 
+    @property
+    def expression(self) -> str:
+        """The SQL expression of a check of our own types, else empty."""
+        return str(self.kwargs.get("expression", ""))
+
+    @property
+    def is_clocked(self) -> bool:
+        """Whether the plant's clock decides with the rows."""
+        return NOW in self.expression
+
+    @property
+    def is_row_wise(self) -> bool:
+        """Whether each row is judged by itself: a row that kept the rule keeps it, since the clock only advances."""
+        if self.on != TABLE or self.needs:
+            return False
+        if self.type in _ROW_WISE:
+            return True
+        is_rule = self.type == ROWS_SATISFY and not self.kwargs["max_share"]
+        return is_rule and ROWS not in self.expression and "select" not in self.expression.lower()
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -54,11 +95,13 @@ class Profile:
         name: name of the profile, unique within its table.
         sql: query over `{rows}`.
         uses: columns of the table that it reads.
+        is_by_time: each group is of a few hours at most, and the query has `{touched}` in its HAVING.
     """
 
     name: str
     sql: str
     uses: tuple[str, ...]
+    is_by_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,24 +127,12 @@ class TableSuite:
         """`schema.table`, as in the lake."""
         return f"{self.layer}.{self.table}"
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What the lake holds, read once before suites are generated.
-
-    Attributes:
-        now: the plant's clock (UTC), None before the first record.
-        columns: `schema.table` -> column -> DuckDB type.
-        days: production days to look at as ISO dates, None for all.
-    """
-
-    now: datetime | None
-    columns: Mapping[str, Mapping[str, str]]
-    days: tuple[str, ...] | None = None
-
-    def is_windowed(self, relation: str) -> bool:
-        """Whether only some days of a table are looked at."""
-        return self.days is not None and "production_day" in self.columns.get(relation, {})
+    def scope(self, check: Check) -> Scope:
+        """What can change the verdict of one of its checks."""
+        if check.is_row_wise:
+            return Scope.ROWS
+        is_by_time = any(each.is_by_time for each in self.profiles if each.name == check.on)
+        return Scope.GROUPS if is_by_time and not check.needs else Scope.TABLE
 
 
 def lake(relation: str) -> str:
@@ -122,7 +153,7 @@ def all_of(values: Iterable[str]) -> str:
 def columns_exist(columns: Sequence[str]) -> Check:
     """All columns are there; others may be."""
     return Check(
-        "expect_table_columns_to_match_set",
+        COLUMNS,
         {"column_set": list(columns), "exact_match": False},
         f"has its {len(columns)} columns",
     )
@@ -137,7 +168,7 @@ def of_type(column: str, duckdb_type: str) -> Check:
 def not_null(column: str) -> Check:
     """No value is missing."""
     return Check(
-        "expect_column_values_to_not_be_null",
+        NOT_NULL,
         {"column": column},
         f"{column} is never missing",
         column,
@@ -158,7 +189,7 @@ def between(column: str, low: float | None, high: float | None, *, on: str = TAB
     bounds += [f"{name} > {number(high)}"] if high is not None else []
     span = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
     return Check(
-        "expect_column_values_to_be_between",
+        BETWEEN,
         kwargs,
         title or f"{column} is within {span}",
         column,
@@ -171,7 +202,7 @@ def between(column: str, low: float | None, high: float | None, *, on: str = TAB
 def in_set(column: str, values: Sequence[str], *, title: str = "") -> Check:
     """Every value is one of a list; missing values don't count."""
     return Check(
-        "expect_column_values_to_be_in_set",
+        IN_SET,
         {"column": column, "value_set": list(values)},
         title or f"{column} is one of {', '.join(values[:8])}{' ...' if len(values) > 8 else ''}",
         column,
@@ -203,7 +234,7 @@ def rows_satisfy(
     """
     used = dict.fromkeys([*([column] if column and on == TABLE else []), *uses])
     kwargs = {"expression": expression, "max_share": float(max_share)}
-    return Check("expect_rows_to_satisfy", kwargs, title, column, tuple(used), tuple(needs), f"NOT ({expression})", on)
+    return Check(ROWS_SATISFY, kwargs, title, column, tuple(used), tuple(needs), f"NOT ({expression})", on)
 
 
 def aggregate(
@@ -219,31 +250,21 @@ def aggregate(
 ) -> Check:
     """A SQL aggregate over the table lies in a closed range; NULL does not."""
     kwargs: dict[str, Any] = {"expression": expression, "min_value": low, "max_value": high}
-    return Check("expect_aggregate_to_be_between", kwargs, title, column, tuple(uses), tuple(needs), violation)
+    return Check(AGGREGATE, kwargs, title, column, tuple(uses), tuple(needs), violation)
 
 
-def unique(columns: Sequence[str], *, whole: str = "") -> Check:
-    """No two rows share the values of `columns`.
-
-    Args:
-        columns: the key.
-        whole: relation to look for the twins of a row in, when the rows under check are only a window of it.
-    """
+def unique(columns: Sequence[str]) -> Check:
+    """No two rows share the values of `columns`; a missing key is told by its own check."""
     names = columns_sql(columns)
     key = names if len(columns) == 1 else f"({names})"
-    title = f"{', '.join(columns)} {'is' if len(columns) == 1 else 'are'} unique"
-    source = lake(whole) if whole else ROWS
-    twin = f"{key} IN (SELECT {names if len(columns) == 1 else key} FROM {source} GROUP BY {names} HAVING count(*) > 1)"
-    if whole:
-        return rows_satisfy(f"NOT ({twin})", title=title, column=columns[0], uses=columns)
     return aggregate(
-        f"count({key}) - count(DISTINCT {key})",  # a missing key is told by its own check
+        f"count({key}) - count(DISTINCT {key})",
         0,
         0,
-        title=title,
+        title=f"{', '.join(columns)} {'is' if len(columns) == 1 else 'are'} unique",
         column=columns[0],
         uses=columns,
-        violation=twin,
+        violation=f"{key} IN (SELECT {key} FROM {ROWS} GROUP BY {names} HAVING count(*) > 1)",
     )
 
 

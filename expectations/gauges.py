@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from expectations.checks import ROWS, WHOLE, Check, Profile, number, rows_satisfy
+from expectations.checks import ROWS, TOUCHED, Check, Profile, number, rows_satisfy
 from expectations.settings import GaugeSettings
 from pipelines.control_plan.derive import characteristics, column_of
 from pipelines.control_plan.feeds import EVENT_AT, VARIANT_COLUMN, Feed
@@ -87,15 +87,17 @@ def _profile(
         bands.setdefault(column_of(site, row), []).extend([(row, band)] if band else [])
     values = [part for column, of_column in bands.items() for part in _aggregates(feed, column, of_column)]
     names = ", ".join(quote_identifier(key) for key in keys)
+    name, sums = f"gauge_{group or 'all'}", ", ".join(values)
     if _FREQUENT in feed.keys:
-        bucket = f"time_bucket(INTERVAL '{settings.group_h} hours', {EVENT_AT})"
-        source, grouping = ROWS, ", ".join(filter(None, (names, f"{bucket} AS group_at")))
-    else:
-        partition = f"PARTITION BY {names} " if names else ""
-        newest = f"row_number() OVER ({partition}ORDER BY {EVENT_AT} DESC) <= {settings.last_count}"
-        source, grouping = f"(SELECT * FROM {WHOLE} QUALIFY {newest})", names or "NULL AS gauge"
-    sql = f"SELECT {grouping}, {', '.join(values)} FROM {source} GROUP BY ALL"
-    return Profile(f"gauge_{group or 'all'}", sql, (*keys, EVENT_AT, *bands))
+        bucket = f"time_bucket(INTERVAL '{settings.group_h} hours', {EVENT_AT}) AS group_at"
+        grouping = ", ".join(filter(None, (names, bucket)))
+        sql = f"SELECT {grouping}, {sums} FROM {ROWS} GROUP BY ALL HAVING {TOUCHED}"
+        return Profile(name, sql, (*keys, EVENT_AT, *bands, "production_day"), is_by_time=True)
+    partition = f"PARTITION BY {names} " if names else ""
+    newest = f"row_number() OVER ({partition}ORDER BY {EVENT_AT} DESC) <= {settings.last_count}"
+    source = f"(SELECT * FROM {ROWS} QUALIFY {newest})"
+    sql = f"SELECT {names or 'NULL AS gauge'}, {sums} FROM {source} GROUP BY ALL"
+    return Profile(name, sql, (*keys, EVENT_AT, *bands))
 
 
 def _aggregates(feed: Feed, column: str, bands: Sequence[tuple[Characteristic, Band]]) -> Iterable[str]:

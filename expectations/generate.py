@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from expectations.checks import Facts, TableSuite
+from expectations.checks import TableSuite
 from expectations.marts import contracts, mart_names, mart_suite
 from expectations.raw import raw_suite
 from expectations.report import LAYERS, Layer
@@ -23,8 +23,14 @@ def domains_of(site: Site, layer: Layer) -> list[str]:
     return list(dict.fromkeys(feed.domain for feed in site.feeds.values()))
 
 
-def suites(site: Site, layer: Layer, domain: str, facts: Facts) -> list[TableSuite]:
+def suites(site: Site, layer: Layer, domain: str, columns: Mapping[str, Mapping[str, str]]) -> list[TableSuite]:
     """Suites of one layer and domain.
+
+    Args:
+        site: the site.
+        layer: raw, staging or marts.
+        domain: domain of the tables.
+        columns: `schema.table` -> column -> DuckDB type, of the lake.
 
     Raises:
         CellworksError: no such layer or domain, or a wrong file of settings or suites.
@@ -34,19 +40,21 @@ def suites(site: Site, layer: Layer, domain: str, facts: Facts) -> list[TableSui
         raise CellworksError("there is no such suite", expected=expected, found=f"{layer}, {domain}")
     written = written_suites(site)
     settings = load_settings(site)
-    made = _generated(site, layer, domain, settings, facts)
+    made = _generated(site, layer, domain, settings, columns)
     return [_with_written(suite, written) for suite in made]
 
 
-def _generated(site: Site, layer: Layer, domain: str, settings: Settings, facts: Facts) -> Iterator[TableSuite]:
+def _generated(
+    site: Site, layer: Layer, domain: str, settings: Settings, columns: Mapping[str, Mapping[str, str]]
+) -> Iterator[TableSuite]:
     if layer == "marts":
         for name in mart_names(domain):
-            yield mart_suite(site, name, settings, facts)
+            yield mart_suite(site, name, settings, columns.get(f"marts.{name}", {}))
         return
     make = raw_suite if layer == "raw" else staging_suite
     for feed in site.feeds.values():
         if feed.domain == domain:
-            yield make(site, feed, settings, facts)
+            yield make(site, feed, settings)
 
 
 def _with_written(suite: TableSuite, written: dict[str, list[WrittenSuite]]) -> TableSuite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
@@ -12,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expectations.checks import (
     Check,
-    Facts,
     TableSuite,
     aggregate,
     between,
@@ -28,7 +28,7 @@ from expectations.settings import Settings, read_yaml, setting_error
 from expectations.staging import machines_of, range_check, staging_table
 from pipelines.control_plan.derive import expectation_ranges
 from pipelines.control_plan.site import Site
-from pipelines.lake.sql import quote_identifier, quote_literal
+from pipelines.lake.sql import quote_identifier
 
 CONTRACTS = Path(__file__).resolve().parents[1] / "dbt" / "contracts" / "marts.yml"
 _RATIOS = ("availability", "performance", "quality", "oee")
@@ -79,22 +79,21 @@ def _contracts(_changed_ns: int) -> dict[str, Contract]:
         raise setting_error(CONTRACTS, error) from error
 
 
-def mart_suite(site: Site, name: str, settings: Settings, facts: Facts) -> TableSuite:
-    """Checks of one mart."""
+def mart_suite(site: Site, name: str, settings: Settings, present: Mapping[str, str]) -> TableSuite:
+    """Checks of one mart that has the columns `present`."""
     contract = contracts()[name]
-    present = facts.columns.get(f"marts.{name}", {})
     types = {column: kind.removesuffix("!").upper() for column, kind in contract.types.items()}
     checks = [
         columns_exist(list(types)),
         *(not_null(column) for column in dict.fromkeys([*contract.keys, *_required(contract)])),
-        *_grain(name, contract, facts),
+        _grain(name, contract, present),
         *(range_check(each) for each in expectation_ranges(site, present)),
         *_codes(site, present),
         *_ratios(present),
         *_identities(site, contract, present),
         *_references(contract),
         *_order(site, present),
-        *_row_count(name, settings, facts),
+        *_row_count(name, settings),
     ]
     return TableSuite("marts", name, contract.domain, tuple(checks), types)
 
@@ -103,18 +102,15 @@ def _required(contract: Contract) -> list[str]:
     return [column for column, kind in contract.types.items() if kind.endswith("!")]
 
 
-def _grain(name: str, contract: Contract, facts: Facts) -> Iterator[Check]:
-    is_by_day = contract.test_newest_day or any(key.endswith(("_at", "_day")) for key in contract.keys)
-    whole = f"marts.{name}" if facts.is_windowed(f"marts.{name}") and not is_by_day else ""
-    if contract.test_newest_day and "production_day" in facts.columns.get(f"marts.{name}", {}):
+def _grain(name: str, contract: Contract, present: Mapping[str, str]) -> Check:
+    if contract.test_newest_day and "production_day" in present:
         # Hundreds of thousands of rows a day: every day is the newest of its night.
         keys = ", ".join(quote_identifier(key) for key in contract.keys)
         newest = f"production_day = (SELECT max(production_day) FROM {lake(f'marts.{name}')})"
         counted = f"count(*) FILTER (WHERE {newest}) - count(DISTINCT ({keys})) FILTER (WHERE {newest})"
         title = f"{', '.join(contract.keys)} are unique on the newest day"
-        yield aggregate(counted, 0, 0, title=title, column=contract.keys[0], uses=[*contract.keys, "production_day"])
-        return
-    yield unique(contract.keys, whole=whole)
+        return aggregate(counted, 0, 0, title=title, column=contract.keys[0], uses=[*contract.keys, "production_day"])
+    return unique(contract.keys)
 
 
 def _codes(site: Site, present: Mapping[str, str]) -> Iterator[Check]:
@@ -142,14 +138,10 @@ def _identities(site: Site, contract: Contract, present: Mapping[str, str]) -> I
     numbers = {"nominal_energy_kwh": site.product.nominal_energy_kwh}
     for identity in contract.identities:
         rule = identity.rule.format(**numbers)
-        uses = [column for column in present if _mentions(rule, column)]
+        words = set(re.findall(r"\w+", rule))
+        uses = [column for column in present if column in words]
         expression = rule if identity.null_is_good else f"coalesce(({rule}), false)"
         yield rows_satisfy(expression, title=f"{identity.name.replace('_', ' ')} holds", uses=uses)
-
-
-def _mentions(rule: str, column: str) -> bool:
-    words = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in rule).split()
-    return column in words
 
 
 def _references(contract: Contract) -> Iterator[Check]:
@@ -166,15 +158,12 @@ def _order(site: Site, present: Mapping[str, str]) -> Iterator[Check]:
         yield rows_satisfy(f"{before} <= {after}", title=f"{before} is not after {after}", column=after, uses=[before])
 
 
-def _row_count(name: str, settings: Settings, facts: Facts) -> Iterator[Check]:
+def _row_count(name: str, settings: Settings) -> Iterator[Check]:
     feed = settings.same_rows.get(name)
     if feed is None:
         return
     source = f"staging.{staging_table(feed)}"
-    where = ""
-    if facts.days is not None and facts.is_windowed(f"marts.{name}"):
-        where = f" WHERE production_day IN ({', '.join(f'DATE {quote_literal(day)}' for day in facts.days) or 'NULL'})"
-    expression = f"count(*) - (SELECT count(*) FROM {lake(source)}{where})"
+    expression = f"count(*) - (SELECT count(*) FROM {lake(source)})"
     yield aggregate(expression, 0, 0, title=f"has one row for each row of {source}", needs=[source])
 
 

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from expectations.checks import (
+    NOW,
+    ROW_COUNT,
+    ROWS,
     Check,
-    Facts,
+    Profile,
     TableSuite,
     aggregate,
     all_of,
     between,
     columns_exist,
     in_set,
-    lake,
     not_null,
     number,
     of_type,
@@ -27,9 +29,15 @@ from pipelines.control_plan.site import Site
 from pipelines.lake.sql import quote_identifier, quote_literal
 
 CONTINUOUS_H = 48.0
+# The first day and the newest may have come in part.
+_DAYS = f"""
+    SELECT *, median(row_count) OVER () AS usual_count,
+        production_day IN (min(production_day) OVER (), max(production_day) OVER ()) AS is_edge
+    FROM (SELECT production_day, count(*) AS row_count FROM {ROWS} GROUP BY ALL)
+"""
 
 
-def raw_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> TableSuite:
+def raw_suite(site: Site, feed: Feed, settings: Settings) -> TableSuite:
     """Checks of one raw table: columns and types, presence, ranges, codes, clocks, volume and freshness."""
     types = {**raw_schema(site, feed), "production_day": "DATE"}
     silence = settings.of_feed(feed.name)
@@ -38,10 +46,14 @@ def raw_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Table
         *(of_type(column, kind) for column, kind in types.items()),
         not_null("production_day"),
         *rule_checks(feed_rules(site, feed)),
-        *_volume(feed, silence, facts),
-        *_freshness(site, feed, silence, facts),
+        *_volume(feed, silence),
+        *_freshness(site, silence),
     ]
-    return TableSuite("raw", feed.name, feed.domain, tuple(checks), types)
+    profiles = []
+    if silence.least_daily_share is not None:
+        profiles.append(Profile("days", _DAYS, ("production_day",)))
+        checks.append(_daily(silence.least_daily_share))
+    return TableSuite("raw", feed.name, feed.domain, tuple(checks), types, tuple(profiles))
 
 
 def rule_checks(rules: Iterable[RowRule]) -> Iterator[Check]:
@@ -86,21 +98,30 @@ def _not_future(rule: RowRule) -> Check:
     return rows_satisfy(expression, title="nothing is known before it happened", column=EVENT_AT, uses=[KNOWN_AT])
 
 
-def _volume(feed: Feed, silence: FeedSettings, facts: Facts) -> Iterator[Check]:
-    # A feed that may be silent for days may have no row in the days under check.
+def _volume(feed: Feed, silence: FeedSettings) -> Iterator[Check]:
     stale_h = silence.stale_after_h
-    if stale_h is not None and stale_h <= CONTINUOUS_H and silence.first_after_h is not None and facts.days is None:
-        yield Check("expect_table_row_count_to_be_between", {"min_value": 1}, f"{feed.name} has rows")
+    if stale_h is not None and stale_h <= CONTINUOUS_H and silence.first_after_h is not None:
+        yield Check(ROW_COUNT, {"min_value": 1}, f"{feed.name} has rows")
 
 
-def _freshness(site: Site, feed: Feed, silence: FeedSettings, facts: Facts) -> Iterator[Check]:
-    if facts.now is None or silence.stale_after_h is None:
+def _daily(least_share: float) -> Check:
+    return rows_satisfy(
+        f"is_edge OR row_count >= {number(least_share)} * usual_count",
+        title=f"every day has at least {least_share:.0%} of the rows of a usual day",
+        column="production_day",
+        on="days",
+    )
+
+
+def _freshness(site: Site, silence: FeedSettings) -> Iterator[Check]:
+    if silence.stale_after_h is None:
         return
-    newest = f"(SELECT max({KNOWN_AT}) FROM {lake(f'raw.{feed.name}')})"
-    age_h = f"date_diff('second', {newest}, {_moment(facts.now)}) / 3600.0"
-    since_start_h = (facts.now - _start(site)).total_seconds() / 3600
-    may_be_empty = silence.first_after_h is None or since_start_h <= silence.first_after_h
-    expression = f"coalesce({age_h}, 0.0)" if may_be_empty else age_h
+    age_h = f"date_diff('second', max({KNOWN_AT}), {NOW}) / 3600.0"
+    expression = f"coalesce({age_h}, 0.0)"
+    if silence.first_after_h is not None:
+        first_until = _start(site) + timedelta(hours=silence.first_after_h)
+        may_be_empty = f"{NOW} <= TIMESTAMP {quote_literal(first_until.isoformat(sep=' '))}"
+        expression = f"CASE WHEN {may_be_empty} THEN {expression} ELSE {age_h} END"
     yield aggregate(
         expression,
         None,
@@ -109,10 +130,6 @@ def _freshness(site: Site, feed: Feed, silence: FeedSettings, facts: Facts) -> I
         column=KNOWN_AT,
         uses=[KNOWN_AT],
     )
-
-
-def _moment(moment: datetime) -> str:
-    return f"TIMESTAMP {quote_literal(moment.isoformat(sep=' '))}"
 
 
 def _start(site: Site) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Layer = Literal["raw", "staging", "marts"]
@@ -60,11 +60,13 @@ class TableReport:
 
     Attributes:
         table: table without its schema.
-        checks: expectations that were computed.
+        checks: expectations that the verdict is about.
         passed: those that hold.
         failed: those that don't.
         skipped: those that could not be asked.
         seconds: wall time, start-up of the library left out.
+        asked: checks that this run had to ask; the others held on `since`, and nothing that could change them came.
+        since: snapshot on which the same suite held before; None when the whole table was validated.
     """
 
     table: str
@@ -73,6 +75,8 @@ class TableReport:
     failed: tuple[FailedExpectation, ...] = ()
     skipped: tuple[SkippedExpectation, ...] = ()
     seconds: float = 0.0
+    asked: int = 0
+    since: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class SuiteReport:
     """Outcome of all suites of one layer and domain.
 
     Attributes:
-        startup_seconds: import and start-up, paid once a process: 0 when the engine was warm.
+        snapshot: what the lake was when the checks were asked.
+        startup_seconds: import and start-up of Great Expectations, paid once a process; 0 when warm or unused.
         seconds: wall time of the checks.
     """
 
@@ -90,11 +95,10 @@ class SuiteReport:
     snapshot: int | None = None
     startup_seconds: float = 0.0
     seconds: float = 0.0
-    days: tuple[str, ...] = field(default=())
 
     @property
     def checks(self) -> int:
-        """Expectations computed."""
+        """Expectations that the verdict is about."""
         return sum(table.checks for table in self.tables)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expectations.checks import ROWS, Check, Profile, not_null, rows_satisfy
+from expectations.checks import ROWS, TOUCHED, Check, Profile, not_null, rows_satisfy
 from expectations.settings import GaugeSettings
 from pipelines.control_plan.feeds import EVENT_AT, Feed
 from pipelines.lake.sql import quote_identifier
@@ -34,11 +34,11 @@ def _profile(settings: GaugeSettings) -> Profile:
             SELECT control_point_no, time_bucket(INTERVAL '{settings.group_h} hours', {EVENT_AT}) AS group_at,
                 count(value) AS value_count, min(value) AS value_min, max(value) AS value_max, avg(value) AS value_mean,
                 count(*) FILTER (WHERE {newest}) - count(DISTINCT {EVENT_AT}) FILTER (WHERE {newest}) AS repeats
-            FROM {ROWS} GROUP BY ALL
+            FROM {ROWS} GROUP BY ALL HAVING {TOUCHED}
         ) AS gauge
         LEFT JOIN {quote_identifier(POINTS)}.{quote_identifier(POINTS)} AS point USING (control_point_no)
     """
-    return Profile(_NAME, sql, ("control_point_no", EVENT_AT, "value", "production_day"))
+    return Profile(_NAME, sql, ("control_point_no", EVENT_AT, "value", "production_day"), is_by_time=True)
 
 
 def _inside_band(settings: GaugeSettings) -> str:

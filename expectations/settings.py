@@ -33,16 +33,16 @@ class GaugeSettings(_Model):
 
 
 class FeedSettings(_Model):
-    """How long a feed may be silent, in hours; None for as long as it likes."""
+    """How long a feed may be silent, in hours, and how few rows a day of it may have; None for anything."""
 
     stale_after_h: Positive | None = None
     first_after_h: Positive | None = None
+    least_daily_share: Share | None = None
 
 
 class Settings(_Model):
     """All settings; see settings.yaml."""
 
-    look_back_days: Annotated[int, Field(ge=0)]
     reference_grace_h: Annotated[float, Field(ge=0)]
     reference_grace_share: Share
     gauges: GaugeSettings

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from expectations.checks import (
+    NOW,
     ROWS,
     Check,
-    Facts,
     Profile,
     TableSuite,
     between,
@@ -36,23 +35,20 @@ def staging_table(feed: str) -> str:
     return f"stg_{feed}"
 
 
-def staging_suite(site: Site, feed: Feed, settings: Settings, facts: Facts) -> TableSuite:
+def staging_suite(site: Site, feed: Feed, settings: Settings) -> TableSuite:
     """Checks of one staging table."""
     table = staging_table(feed.name)
     types = raw_schema(site, feed)
-    is_windowed = facts.is_windowed(f"staging.{table}")
     if feed.shape == "series":
         profiles, checks = series_checks(feed, settings.gauges)
         checks += [not_null(EVENT_AT), not_null(KNOWN_AT)]
     else:
         profiles, checks = gauge_checks(site, feed, settings.gauges)
         checks += [not_null(key) for key in feed.keys]
-        # The twin of a row may lie on a day that is not looked at, unless the moment is part of the key.
-        whole = f"staging.{table}" if is_windowed and EVENT_AT not in feed.keys else ""
-        checks += [unique(feed.keys, whole=whole)]
+        checks += [unique(feed.keys)]
         checks += [range_check(each) for each in expectation_ranges(site, types, feed=feed.name)]
-    checks += _references(site, feed, settings, facts)
-    checks += _clocks(feed, facts)
+    checks += _references(site, feed, settings)
+    checks += _clocks(feed)
     intervals, overlaps = _intervals(feed)
     return TableSuite("staging", table, feed.domain, (*checks, *overlaps), types, (*profiles, *intervals))
 
@@ -71,14 +67,14 @@ def range_check(each: ColumnRange) -> Check:
     )
 
 
-def _references(site: Site, feed: Feed, settings: Settings, facts: Facts) -> Iterator[Check]:
+def _references(site: Site, feed: Feed, settings: Settings) -> Iterator[Check]:
     for name, column in feed.columns.items():
         if column.references == "machine":
             yield in_set(name, machines_of(site, name), title=f"{name} is a machine of the site")
         elif column.references == "step":
             yield in_set(name, list(site.plan.steps_by_code), title=f"{name} is a step of the site")
         elif column.references:
-            yield _record(site, feed, name, column.references, settings, facts)
+            yield _record(site, feed, name, column.references, settings)
 
 
 def machines_of(site: Site, column: str) -> list[str]:
@@ -87,35 +83,27 @@ def machines_of(site: Site, column: str) -> list[str]:
     return [machine.id for machine in site.machines(stem)] or list(site.machines_by_id)
 
 
-def _record(site: Site, feed: Feed, column: str, target: str, settings: Settings, facts: Facts) -> Check:
+def _record(site: Site, feed: Feed, column: str, target: str, settings: Settings) -> Check:
     other, key = target.split(".")
     # Another domain's staging may be held back by its own checks; what arrived from it is in raw all the same.
     is_same = site.feeds[other].domain == feed.domain
     relation = f"staging.{staging_table(other)}" if is_same else f"raw.{other}"
-    title = f"{column} is found in {other}.{key}"
-    if facts.now is None:
-        return references(column, relation, key, title=title)
-    settled_until = facts.now - timedelta(hours=settings.reference_grace_h)
     return references(
         column,
         relation,
         key,
-        title=title,
-        settled=f"{KNOWN_AT} <= TIMESTAMP {quote_literal(settled_until.isoformat(sep=' '))}",
+        title=f"{column} is found in {other}.{key}",
+        settled=f"{KNOWN_AT} <= {NOW} - to_seconds({number(settings.reference_grace_h * 3600)})",
         waiting_share=settings.reference_grace_share,
     )
 
 
-def _clocks(feed: Feed, facts: Facts) -> Iterator[Check]:
+def _clocks(feed: Feed) -> Iterator[Check]:
     present = {*feed.columns, EVENT_AT, KNOWN_AT}
     for begin, end in _ORDERED:
         if begin in present and end in present:
             yield rows_satisfy(f"{begin} <= {end}", title=f"{begin} is not after {end}", column=begin, uses=[end])
-    if facts.now is not None:
-        now = quote_literal(facts.now.isoformat(sep=" "))
-        yield rows_satisfy(
-            f"{KNOWN_AT} <= TIMESTAMP {now}", title="nothing is known after the plant's clock", column=KNOWN_AT
-        )
+    yield rows_satisfy(f"{KNOWN_AT} <= {NOW}", title="nothing is known after the plant's clock", column=KNOWN_AT)
 
 
 def _intervals(feed: Feed) -> tuple[list[Profile], list[Check]]:
@@ -140,7 +128,7 @@ def _intervals(feed: Feed) -> tuple[list[Profile], list[Check]]:
         checks.append(
             rows_satisfy(
                 f"{begin} >= previous_to_m - {_OVERLAP_M}",
-                title=f"stretches of a {roll.removesuffix('_id').replace('_', ' ')} don't overlap",
+                title=f"stretches of one {roll.removesuffix('_id').replace('_', ' ')} don't overlap",
                 column=begin,
                 on=f"{stem}intervals",
             )

@@ -57,6 +57,8 @@ def check_result(layer: str, name: str, result: "TableReport | None") -> dg.Asse
     failed = list(result.failed) if result is not None else []
     metadata: dict[str, Any] = {
         "checked": result.checks if result is not None else 0,
+        "asked": result.asked if result is not None else 0,
+        "held_since_snapshot": dg.MetadataValue.text(_since(result)),
         "failed": len(failed),
         "seconds": result.seconds if result is not None else 0.0,
     }
@@ -67,14 +69,26 @@ def check_result(layer: str, name: str, result: "TableReport | None") -> dg.Asse
         check_name=CHECK,
         passed=not failed,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join(f"{fault.expectation}: {fault.count}" for fault in failed[:5]) or None,
+        description="; ".join(f"{fault.title}: {_extent(fault)}" for fault in failed[:5]) or None,
         metadata=metadata,
     )
+
+
+def _since(result: "TableReport | None") -> str:
+    if result is None:
+        return "nothing was checked"
+    return "the whole table was validated" if result.since is None else str(result.since)
 
 
 def _as_markdown(failed: Sequence["FailedExpectation"]) -> str:
     parts = []
     for fault in failed:
-        parts.append(f"### {fault.expectation}\n\n`{dict(fault.kwargs)}`\n\n{fault.count} rows, for example:\n")
+        example = ", for example:" if fault.samples else ""
+        parts.append(f"### {fault.title}\n\n{fault.expectation} `{dict(fault.kwargs)}`\n\n{_extent(fault)}{example}\n")
         parts.append("\n".join(f"- `{sample}`" for sample in fault.samples[:10]))
     return "\n".join(parts)
+
+
+def _extent(fault: "FailedExpectation") -> str:
+    """How much fails: rows, the table as a whole, or why it could not be computed."""
+    return fault.error or (f"{fault.count} rows" if fault.count else "the table as a whole")

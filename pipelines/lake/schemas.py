@@ -24,6 +24,13 @@ OPS_TABLES: dict[str, dict[str, str]] = {
         "published_at": "TIMESTAMP NOT NULL",
         "run_id": "VARCHAR NOT NULL",
     },
+    # One row per table: the newest snapshot on which all checks of its suite held.
+    "checked": {
+        "relation": "VARCHAR NOT NULL",
+        "suite_hash": "VARCHAR NOT NULL",
+        "snapshot_id": "BIGINT NOT NULL",
+        "checked_at": "TIMESTAMP NOT NULL",
+    },
     # Snapshots that must survive expiry.
     "pin": {
         "snapshot_id": "BIGINT NOT NULL",

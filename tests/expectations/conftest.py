@@ -1,0 +1,29 @@
+"""Plants for the checks' tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.control_plan.site import Site, load_site
+from pipelines.lake.connection import writer
+from pipelines.lake.home import Home
+from pipelines.lake.publish import publish
+from pipelines.lake.schemas import bootstrap
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    return load_site(ROOT / "infra" / "sites" / "demo")
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
+    home = Home(tmp_path_factory.mktemp("empty")).ensure()
+    bootstrap(home, site)
+    with writer(home, why="something to refer to") as con:
+        publish(con, "test", "run")
+    return home
