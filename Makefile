@@ -2,9 +2,12 @@
 PYTHON ?= python3
 UV := .tools/bin/uv
 VENV := .venv
+# On a terminal uv shows how far it is.
+QUIET := $(shell test -t 2 || echo --quiet)
 STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS := never
 export UV_COMPILE_BYTECODE := 1
+export UV_COMPILE_BYTECODE_TIMEOUT := 900
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .DEFAULT_GOAL := help
@@ -18,7 +21,8 @@ $(UV):
 
 $(STAMP): requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --require-hashes requirements.lock
+	@echo "installing what requirements.lock names, and compiling it: one to five minutes"
+	$(UV) pip sync $(QUIET) --require-hashes requirements.lock
 	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -40,9 +40,11 @@ def _show_inflow(summary: dict[str, Any]) -> None:
     rows = summary["rows"]
     if rows is None:
         return
-    text = f"rows in {rows['in']:,}, quarantined {rows['quarantined']:,}"
+    by_minute = f" ({rows['telemetry']:,} of them telemetry)" if rows["telemetry"] else ""
+    text = f"rows in {rows['in']:,}{by_minute}, quarantined {rows['quarantined']:,}"
     if rows["files_quarantined"]:
-        text += f", and {rows['files_quarantined']:,} whole files"
+        count = rows["files_quarantined"]
+        text += f", and {count:,} whole file{'' if count == 1 else 's'}"
     if rows["quarantined"] or rows["files_quarantined"]:
         text += f"  (why: {command('quarantine list')})"
     console.line(text)
@@ -50,15 +52,20 @@ def _show_inflow(summary: dict[str, Any]) -> None:
 
 def _show_checks(summary: dict[str, Any]) -> None:
     failed = summary["failed_checks"]
-    console.line(f"checks passed {summary['checks_passed']:,}, failed {len(failed):,}")
     blocking = [each for each in failed if each["blocking"]]
+    console.line(
+        f"checks passed {summary['checks_passed']:,}, failed {len(failed):,}, of these blocking {len(blocking):,}"
+    )
     for each in blocking[:_SHOWN]:
         console.line(f"✗ {each['asset']} {each['check']}: {each['why'] or 'see Dagster'}", 4, "red")
     if len(blocking) > _SHOWN:
         console.line(f"... and {len(blocking) - _SHOWN} more", 4)
-    if told := [each for each in failed if not each["blocking"]]:
-        names = ", ".join(f"{each['asset'].rsplit('/', 1)[0]} {each['check']}" for each in told)
-        console.line(f"of these told and not blocking: {names}", 4)
+    told: dict[str, list[str]] = {}
+    for each in failed:
+        if not each["blocking"]:
+            told.setdefault(each["asset"].rsplit("/", 1)[0], []).append(each["check"])
+    for solution, names in told.items():
+        console.line(f"{solution}: {', '.join(names)}", 4, "yellow")
     for step, why in summary["failed_steps"].items():
         console.line(f"✗ step {step}: {why[:1200]}", 4, "red")
 
@@ -67,8 +74,8 @@ def _show_model(model: dict[str, Any]) -> None:
     """What tonight's version reaches beside the baseline, what became of it and why, and what it brought."""
     scored = console.with_interval({part: model[f"metric_{part}"] for part in ("value", "low", "high")})
     console.line(f"{model['solution']}  version {model['version']} ({model['library']}, {model['trials']} trials)")
-    naive = f"{model['baseline_name']} {console.figure(model['baseline_value'])}"
-    console.line(f"{model['metric_name']} {scored} beside the naive {naive}", 4)
+    naive = f"{console.figure(model['baseline_value'])} of the naive baseline ({model['baseline_name']})"
+    console.line(f"{model['metric_name']} {scored} beside {naive}", 4)
     promoted = model["alias"] == "champion"
     why = f"promoted to champion: {model['promotion']}" if promoted else model["promotion"]
     console.line(why, 4, "green" if promoted else "yellow")
@@ -96,13 +103,12 @@ def _show_unlearnt(summary: dict[str, Any]) -> None:
 
 def _show_commands() -> None:
     console.heading("Next")
-    rows = [
-        ["Dagster", command("ui dagster"), "http://127.0.0.1:3000"],
-        ["MLflow", command("ui mlflow"), "http://127.0.0.1:5000"],
-        ["what to do", command("actions list"), ""],
-        ["this again", command("status"), ""],
-    ]
-    console.listing(rows)
+    for title, arguments in (
+        ("Dagster, http://127.0.0.1:3000", "ui dagster"),
+        ("MLflow, http://127.0.0.1:5000", "ui mlflow"),
+        ("what the solutions propose", "actions list"),
+    ):
+        console.line(f"{title}: {command(arguments)}")
 
 
 def command(arguments: str) -> str:

@@ -71,10 +71,10 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
         full_search: Spend the whole search budget.
 
     Returns:
-        success, run_id, seconds; rows (`in`, `quarantined`, `files_quarantined`; None when nothing was to be taken
-        in); checks_passed, checks_failed, failed_checks (asset, check, blocking, why); models (figures of each
-        version trained, with its predictions and monitoring); failed_steps (step -> why); then solutions and kpis as
-        `status --json` has them.
+        success, run_id, seconds; rows (`in`, `telemetry` of them, `quarantined`, `files_quarantined`; None when
+        nothing was to be taken in); checks_passed, checks_failed, failed_checks (asset, check, blocking, why); models
+        (figures of each version trained, with its predictions and monitoring); failed_steps (step -> why); then
+        solutions and kpis as `status --json` has them.
 
     Raises:
         CellworksError: There is no such solution, or another night is under way.
@@ -91,11 +91,11 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
         with night_lock(here.home), console.bars() as shown, progress.listening(shown):
             bootstrap(here.home, here.site)
             shown.begin("loading definitions")
-            result = _execute(chosen, full_search=full_search)
+            result = _execute(here, chosen, full_search=full_search)
         return night_summary(here, {**result, "seconds": round(time.monotonic() - began, 1)})
 
 
-def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
+def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, Any]:
     from dagster import AssetKey, DagsterInstance
 
     from orchestration.definitions import defs
@@ -122,7 +122,7 @@ def _execute(only: str | None, *, full_search: bool) -> dict[str, Any]:
     return {
         "success": run.success,
         "run_id": run.run_id,
-        "rows": _inflow([each for key, each in figures if key and key.path[0] == "raw"]),
+        "rows": _inflow(here, {key.path[1]: each for key, each in figures if key and key.path[0] == "raw"}),
         "checks_passed": sum(bool(each.passed) for each in run.get_asset_check_evaluations()),
         "checks_failed": len(failed),
         "failed_checks": failed,
@@ -137,9 +137,12 @@ def _figures(event: Any) -> dict[str, Any]:
     return {name: each.value for name, each in event.materialization.metadata.items()}
 
 
-def _inflow(feeds: list[dict[str, Any]]) -> dict[str, int] | None:
+def _inflow(here: Plant, feeds: dict[str, dict[str, Any]]) -> dict[str, int] | None:
+    """Rows of the feeds that were taken in; None when the run took in none."""
     names = {"in": "rows_in", "quarantined": "rows_quarantined", "files_quarantined": "files_quarantined"}
-    return {name: sum(int(feed[key]) for feed in feeds) for name, key in names.items()} if feeds else None
+    rows = {name: sum(int(feed[key]) for feed in feeds.values()) for name, key in names.items()}
+    by_minute = [feeds[name] for name in feeds if here.site.feeds[name].shape == "series"]
+    return {**rows, "telemetry": sum(int(feed["rows_in"]) for feed in by_minute)} if feeds else None
 
 
 def _failed_checks(run: ExecuteInProcessResult) -> list[dict[str, Any]]:
