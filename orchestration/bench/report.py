@@ -54,6 +54,7 @@ def page(result: Mapping[str, Any]) -> str:
         f"Machine: {machine['processor']}, {system}, load before {load}; {packages}.\n",
         f"Plant: {plant}.\n",
         _markdown(COLUMNS, lines(result)),
+        *(f"\nNot measured: `{name}`: {why}" for name, why in result["failed"].items()),
         "\n## What stands beside what\n",
         *(f"- `{row['name']}`: {row['note']}" for row in result["rows"] if row["note"]),
     ]

@@ -32,7 +32,7 @@ GROUPS: dict[str, Callable[[Ground], list[Row]]] = {
 
 
 def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, Any]:
-    """Measure, and return rows, the machine and the size as plain values.
+    """Measure, and return rows, what failed, the machine and the size as plain values.
 
     Args:
         home: Instance below whose folder the benchmark keeps its own ones.
@@ -41,7 +41,7 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
         tell: Called with what is being done.
 
     Raises:
-        CellworksError: No such group, the bare scripts are not there, or a part failed; then no figure is told.
+        CellworksError: No such group, or the bare scripts are not there.
     """
     if only is not None and only not in GROUPS:
         raise CellworksError(
@@ -55,8 +55,16 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
     folder = home.root / "bench" / str(os.getpid())
     folder.mkdir(parents=True)
     ground = Ground(folder, size, tell)
+    rows: list[Row] = []
+    failed: dict[str, str] = {}
     try:
-        rows = [row for name, group in GROUPS.items() if only in (None, name) for row in group(ground)]
+        for name, group in GROUPS.items():
+            if only not in (None, name):
+                continue
+            try:
+                rows += group(ground)
+            except Exception as error:  # noqa: BLE001 - half an hour's other figures must not be lost; it is told
+                failed[name] = str(error) if isinstance(error, CellworksError) else f"{type(error).__name__}: {error}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return {"rows": [row.as_json() for row in rows], "machine": machine, "size": asdict(size)}
+    return {"rows": [row.as_json() for row in rows], "failed": failed, "machine": machine, "size": asdict(size)}

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from orchestration.bench import homes
+from orchestration.bench.ground import SMALL, Ground
 from orchestration.bench.process import run
 from orchestration.bench.report import page
 from orchestration.bench.rows import Row, Target, samples
+from orchestration.bench.run import measure
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
 
 ROOT = Path(__file__).parents[2]
 BARE = sorted((ROOT / "tests" / "bench" / "bare").glob("*.py"))
@@ -55,6 +58,17 @@ def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "ingestion" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_part_that_fails_is_told_and_loses_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_ground: Ground) -> list[Row]:
+        raise CellworksError("the night failed")
+
+    monkeypatch.setattr("orchestration.bench.run.GROUPS", {"a": broken, "b": lambda _: [Row("b", samples(1.0), "s")]})
+    result = measure(Home(tmp_path), SMALL, None, lambda _: None)
+    assert "the night failed" in result["failed"]["a"]
+    assert [row["name"] for row in result["rows"]] == ["b"]
+    assert "the night failed" in page(result | {"command": "cellworks bench"})
 
 
 @pytest.mark.slow
