@@ -13,6 +13,7 @@ from typer.main import get_command
 from orchestration import components
 from orchestration.cli.main import app
 from orchestration.domains import DOMAINS
+from pipelines.lake.schemas import OPS_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 _REMOTE = re.compile(r"""(?:src|href)=["'](?:https?:)?//|url\(["']?(?:https?:)?//|@import\s+["'](?:https?:)?//""")
@@ -100,6 +101,10 @@ def test_every_solution_and_table_is_named(site: Path) -> None:
     marts = _page(site, "reference/marts.html")
     for file in (ROOT / "dbt" / "models" / "marts").glob("*/*.sql"):
         assert file.stem in marts
+
+
+def test_every_table_of_the_platforms_own_records_is_named(texts: dict[str, str]) -> None:
+    assert [name for name in OPS_TABLES if f"`{name}`" not in texts["docs/reference/tables.md"]] == []
 
 
 def test_pictures_are_small_and_used(texts: dict[str, str]) -> None:
