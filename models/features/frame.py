@@ -111,6 +111,17 @@ class _Source:
             where=spec.solution,
         )
 
+    def find_own(self, column: str, spec: PredictiveSpec, what: str) -> str:
+        """SQL of a column that scoring reads too, where no label stands beside the features yet."""
+        if column not in self.columns[spec.table]:
+            raise CellworksError(
+                f"{what} '{column}' is missing",
+                expected=f"a column of {spec.table}: a label table has no row for what is scored",
+                found=", ".join(list(self.columns[spec.table])[:30]),
+                where=spec.solution,
+            )
+        return f"{self.tables[spec.table]}.{quote_identifier(column)}"
+
     def type_of(self, column: str, table: str | None, spec: PredictiveSpec) -> str:
         """DuckDB type of a column that `find` has found."""
         order = dict.fromkeys([table or spec.table, spec.table, *self.tables])
@@ -167,7 +178,7 @@ def _usable_from(source: _Source, spec: PredictiveSpec) -> tuple[str | None, str
         column = source.find(spec.target.known_at, spec.target.table, spec, "the column target.known_at")
         known = f"CAST({column} AS TIMESTAMP)"
     if spec.target.delay_h is not None and spec.split.time:
-        time = source.find(spec.split.time, None, spec, "the column split.time")
+        time = source.find_own(spec.split.time, spec, "the column split.time")
         due = f"(CAST({time} AS TIMESTAMP) + INTERVAL ({round(spec.target.delay_h * 3600)}) SECOND)"
     if known is None or due is None:
         return known or due, "false"
@@ -178,19 +189,19 @@ def _query(
     tables: Tables, source: _Source, spec: PredictiveSpec, ctx: ModelContext, selection: Selection, with_target: bool
 ) -> tuple[str, str, list[object]]:
     """SELECT and FROM, the ORDER BY, and the parameters of the labels."""
-    keys = [source.find(key, None, spec, "the key") for key in spec.keys]
+    keys = [source.find_own(key, spec, "the key") for key in spec.keys]
     parts = [f"{sql} AS {quote_identifier(_KEY + key)}" for sql, key in zip(keys, spec.keys, strict=True)]
     parts += _feature_sql(selection)
     order = list(keys)
     if spec.split.time:
-        time = source.find(spec.split.time, None, spec, "the column split.time")
+        time = source.find_own(spec.split.time, spec, "the column split.time")
         parts.append(f"CAST({time} AS TIMESTAMP) AS {_TIME}")
         order.insert(0, time)
     if with_target and spec.split.group:
         group = source.find(spec.split.group, spec.target.table, spec, "the column split.group")
         parts.append(f"CAST({group} AS VARCHAR) AS {_GROUP}")
     for place, name in enumerate(spec.slices):
-        column = source.find(name, None, spec, "the slice")
+        column = source.find_own(name, spec, "the slice")
         parts.append(f"coalesce(CAST({column} AS VARCHAR), 'missing') AS __slice_{place}")
     parameters: list[object] = []
     if with_target:

@@ -41,6 +41,17 @@ def test_a_table_that_cannot_be_learnt_is_refused(change, says, ctx, table_file,
     assert says in message
 
 
+def test_a_time_that_only_the_labels_have_is_refused_before_a_version_exists(ctx, table_file, cells, solution):
+    columns = cells(800)
+    labels = {name: columns[name] for name in ("cell_id", "started_at", "label_known_at", "is_premium")}
+    features = {name: column for name, column in columns.items() if name == "cell_id" or name not in labels}
+    target = {"column": "is_premium", "table": table_file(labels, "labels.parquet"), "positive": False}
+    target |= {"known_at": "label_known_at", "delay_h": 20}
+    message = _refused(solution(table_file(features), "binary", target=target), ctx)
+    assert "split.time 'started_at' is missing" in message
+    assert "a label table has no row for what is scored" in message
+
+
 def test_a_failed_run_is_marked_with_its_reason(ctx, table_file, cells, solution):
     columns = cells(800) | {"is_premium": np.ones(800, dtype=bool)}
     _refused(solution(table_file(columns), "binary"), ctx)
