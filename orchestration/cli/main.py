@@ -70,8 +70,9 @@ def simulate(
     ] = None,
     telemetry_days: Annotated[int, typer.Option(min=0, help="Last days that bring minute values.")] = 7,
     scale: Annotated[
-        float | None, typer.Option(min=0.01, max=1.0, help="Size of the plant; a new one's is 1, the whole line.")
+        float | None, typer.Option(min=0.01, max=1.0, help="Share of the cells followed; a new plant's is 1, all.")
     ] = None,
+    decisions: Annotated[Path | None, typer.Option(help="YAML file of decisions, see docs/twin.md.")] = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -79,7 +80,7 @@ def simulate(
     _at(site)
     from orchestration.cli.simulate import run_twin
 
-    run_twin(days, seed, scenario, telemetry_days, scale, as_json=as_json)
+    run_twin(days, seed, scenario, telemetry_days, scale, decisions, as_json=as_json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from orchestration.cli.console import bars, tell
@@ -10,10 +11,17 @@ from orchestration.plant import claim, plant
 
 
 def run_twin(
-    days: int, seed: int | None, scenario: str | None, telemetry_days: int, scale: float | None, *, as_json: bool
+    days: int,
+    seed: int | None,
+    scenario: str | None,
+    telemetry_days: int,
+    scale: float | None,
+    decisions: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Simulate the next days and say what was delivered."""
-    found = simulated(days, seed, scenario, telemetry_days, scale)
+    found = simulated(days, seed, scenario, telemetry_days, scale, decisions)
     tell(found, in_words(found), as_json=as_json)
 
 
@@ -27,7 +35,12 @@ def next_days(first_days: int, scale: float) -> dict[str, Any]:
 
 
 def simulated(
-    days: int, seed: int | None, scenario: str | None, telemetry_days: int, scale: float | None
+    days: int,
+    seed: int | None,
+    scenario: str | None,
+    telemetry_days: int,
+    scale: float | None,
+    decisions: Path | None = None,
 ) -> dict[str, Any]:
     """Simulate; what is None is the plant's own when it goes on, else seed 1, the baseline and the whole line.
 
@@ -35,9 +48,11 @@ def simulated(
         days, first_day, last_day, files, rows, cells_started, seed, scenario, scale and drop_dir.
     """
     from pipelines.twin import state
+    from pipelines.twin.decisions import read_decisions
     from pipelines.twin.simulate import simulate
 
     here = plant()
+    decided = read_decisions(decisions, here.site) if decisions is not None else ()
     claim(here)
     known = state.peek(here.home)
     with bars() as shown:
@@ -50,6 +65,7 @@ def simulated(
             scenario=scenario or (known.scenario if known else "baseline"),
             telemetry_days=telemetry_days,
             scale=scale or (known.scale if known else 1.0),
+            decisions=decided,
             progress=shown.advance,
         )
     now = state.peek(here.home)

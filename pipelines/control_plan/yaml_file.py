@@ -16,7 +16,14 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _StrictLoader(_SafeLoader):  # type: ignore[misc]
-    """A safe loader that refuses a key given twice (YAML itself keeps the last one silently)."""
+    """A safe loader that refuses a key given twice (YAML itself keeps the last one) and says where a date is none."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # a date such as 2026-13-01
+            problem = f"{error}, found {node.value!r}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()

@@ -2,107 +2,129 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipelines.control_plan.derive import characteristics
 from pipelines.control_plan.product import Grade
 from pipelines.twin.clock import HOUR
 from pipelines.twin.rng import hash_uniform, salt
-from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, take
-from pipelines.twin.upstream import ELECTRODES, ROLL_LENGTH_M, entity_id, lot_id
+from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat, take
+from pipelines.twin.upstream import ELECTRODES, daughter_id, lot_id
 from pipelines.twin.world import World
 
-TRAY_CELLS = 12
-_RETEST_BELOW_AH = 6.0
+# Where cells are lost, in the order of the line: step, reason, name of the loss in twin.yaml.
+LOSSES = (
+    ("hipot", "short", "hipot"),
+    ("tab_welding", "weak_weld", "weld"),
+    ("leak_test", "leak", "leak"),
+    ("filling", "spill", "filling"),
+    ("formation", "abnormal_curve", "formation"),
+)  # fmt: skip
 
 
-@dataclass
-class CellDay:
-    """Records of the cells stacked on a day, by feed, and what the plant can't see of them."""
+def life_h(world: World) -> float:
+    """Hours from a cell's stacking after which nothing more happens to it."""
+    return world.p("lead.grading_h") + world.p("lead.grading_jitter_h") + world.p("lead.retest_h")
 
-    records: dict[str, Table]
-    truth: Table
+
+def records_of_day(world: World, cells: Ints, stacked_s: Floats, begin: float, end: float) -> dict[str, Table]:
+    """Records of what happens to cells on a day.
+
+    Args:
+        world: the plant.
+        cells: running numbers of all cells whose life isn't over, ascending.
+        stacked_s: plant seconds of stacking.
+        begin: of the day, in plant seconds.
+        end: of the day, in plant seconds.
+    """
+    p = world.p
+
+    def due(offset_h: float) -> Cells:
+        at = stacked_s + offset_h * HOUR
+        return Cells(world, cells[(at >= begin) & (at < end)], stacked_s[(at >= begin) & (at < end)])
+
+    stacked, assembled = due(0.0), due(p("lead.assembly_h"))
+    filled, formed, aged = due(p("lead.filling_h")), due(p("lead.formation_h")), due(p("lead.ageing_h"))
+    jitter_s = p("lead.grading_jitter_h") * HOUR * hash_uniform(salt(world.seed, "grading"), cells)
+    graded_s = stacked_s + p("lead.grading_h") * HOUR + jitter_s
+    first = (graded_s >= begin) & (graded_s < end)
+    again_s = graded_s + p("lead.retest_h") * HOUR
+    again = (again_s >= begin) & (again_s < end)
+    return {
+        "mes__stacking": stacked.stacking(),
+        "mes__assembly": assembled.assembly(),
+        "mes__filling": filled.filling(),
+        "tester__formation": formed.formation(),
+        "tester__ageing": aged.ageing(),
+        "tester__grading": concat(
+            [
+                Cells(world, cells[first], stacked_s[first]).grading(graded_s[first]),
+                Cells(world, cells[again], stacked_s[again]).retest(again_s[again]),
+            ]
+        ),
+        "mes__scrap": concat(
+            [
+                stacked.scrap(("hipot",), p("lead.hipot_h")),
+                assembled.scrap(("tab_welding", "leak_test"), p("lead.assembly_h")),
+                filled.scrap(("filling",), p("lead.filling_h")),
+                formed.scrap(("formation",), p("lead.formation_h")),
+            ]
+        ),
+    }
 
 
 class Cells:
-    """The life of the cells stacked on one day.
+    """Some cells and what happens to them.
 
     Args:
         world: the plant.
         cells: running numbers.
         stacked_s: plant seconds of stacking.
-        stacker_no: which stacker, from 0.
     """
 
-    def __init__(self, world: World, cells: Ints, stacked_s: Floats, stacker_no: Ints) -> None:
+    def __init__(self, world: World, cells: Ints, stacked_s: Floats) -> None:
         self._world = world
         self._cells = cells
-        self._at = stacked_s
-        self._stacker = stacker_no
-        self._ids = codes("C", cells, 9).astype(object)
+        self._stacked_s = stacked_s
+        self.ids = codes("C", cells, 9).astype(object)
         self._memo: dict[str, Floats] = {}
 
-    def simulate(self) -> CellDay:
-        """All records of these cells, through grading."""
-        world, hour = self._world, HOUR
-        records: dict[str, Table] = {}
-        lost_hipot = self._lost("hipot")
-        records["mes__stacking"] = self._stacking(~lost_hipot)
-        lost_weld, lost_leak = self._lost("weld"), self._lost("leak")
-        assembled = self._at + world.p("lead.assembly_h") * hour
-        records["mes__assembly"] = take(self._assembly(assembled, ~lost_leak), ~lost_hipot)
-        filled = self._at + world.p("lead.filling_h") * hour
-        alive = ~(lost_hipot | lost_weld | lost_leak)
-        lost_fill = self._lost("filling")
-        records["mes__filling"] = take(self._filling(filled), alive)
-        alive &= ~lost_fill
-        formed = self._at + world.p("lead.formation_h") * hour
-        records["tester__formation"] = take(self._formation(formed), alive)
-        lost_form = self._lost("formation")
-        aged = self._at + world.p("lead.ageing_h") * hour
-        alive_after = alive & ~lost_form
-        ageing = self._ageing(aged)
-        records["tester__ageing"] = take(ageing, alive_after)
-        graded = self._at + (world.p("lead.grading_h") + 6 * self._uniform("grading")) * hour
-        first, retest = self._grading(graded, ageing, alive_after)
-        records["tester__grading"] = {name: np.concatenate([first[name], retest[name]]) for name in first}
-        losses = {
-            ("hipot", "short"): (lost_hipot, self._at + 0.2 * hour),
-            ("tab_welding", "weak_weld"): (lost_weld & ~lost_hipot, assembled),
-            ("leak_test", "leak"): (lost_leak & ~lost_weld & ~lost_hipot, assembled + 0.1 * hour),
-            ("filling", "spill"): (lost_fill & ~(lost_hipot | lost_weld | lost_leak), filled + 0.1 * hour),
-            ("formation", "abnormal_curve"): (lost_form & alive, formed + 0.1 * hour),
-        }
-        records["mes__scrap"] = self._scrap(losses)
-        truth = {"cell_id": self._ids} | {
-            f"true_{code}": world.value(world.site.plan.by_code[code], self._z(code))
-            for code in ("capacity_ah", "dcir_mohm", "acir_mohm", "k_value_mv_h", "thickness_mm")
-        }
-        return CellDay(records, truth)
-
-    def _z(self, code: str) -> Floats:
+    def z(self, code: str) -> Floats:
+        """Standardised true values of a characteristic or a hidden cause."""
         return self._world.z(code, self._cells, self._memo)
 
-    def _uniform(self, name: str) -> Floats:
-        return hash_uniform(salt(self._world.seed, name), self._cells)
+    def _at(self, lead: str) -> Floats:
+        return self._stacked_s + self._world.p(f"lead.{lead}") * HOUR
 
-    def _lost(self, step: str) -> Bools:
-        world = self._world
-        drivers = world.drivers[step]
-        effect = sum((weight * self._z(code) for code, weight in drivers.items()), np.zeros(len(self._cells)))
-        base = world.p(f"scrap.{step}_ratio")
-        # exp(w z) has the mean exp(w^2/2): divided out, so that the base stays the share that is lost.
+    def lost(self, loss: str) -> Bools:
+        """Cells that a step would lose if they got there."""
+        world, drivers = self._world, self._world.graph.loss_drivers[loss]
+        effect = sum((weight * self.z(code) for code, weight in drivers.items()), np.zeros(len(self._cells)))
+        # exp(w z) has the mean exp(w^2/2): divided out, so that the ratio stays the share that is lost.
         size = float(np.sqrt(sum(weight**2 for weight in drivers.values())))
-        share = base * np.exp(world.p("scrap.steepness") * effect - size**2 / 2)
-        lost: Bools = self._uniform(f"lost_{step}") < np.clip(share, 0, 0.6)
+        share = world.p(f"scrap.{loss}_ratio") * np.exp(effect - size**2 / 2)
+        uniform = hash_uniform(salt(world.seed, f"lost_{loss}"), self._cells)
+        lost: Bools = uniform < np.clip(share, 0, world.p("scrap.most"))
         return lost
+
+    def lost_at(self) -> Array:
+        """Step at which each cell is lost; empty for those that reach the grading."""
+        step: Array = np.full(len(self._cells), "", dtype=object)
+        for code, _, loss in reversed(LOSSES):
+            step[self.lost(loss)] = code
+        return step
+
+    def _alive(self, *before: str) -> Bools:
+        alive: Bools = np.ones(len(self._cells), dtype=bool)
+        for step, _, loss in LOSSES:
+            if step in before:
+                alive &= ~self.lost(loss)
+        return alive
 
     def _characteristics(self, feed: str, test_no: int = 1) -> Table:
         world = self._world
         return {
-            row.code: world.measured(row, world.value(row, self._z(row.code)), self._cells, test_no)
+            row.code: world.shown(row, self._cells, self._memo, self._cells, test_no)
             for row in characteristics(world.site, feed)
         }
 
@@ -110,108 +132,127 @@ class Cells:
         machines = [each.id for each in self._world.site.machines(machine_class)]
         return np.array(machines, dtype=object)[numbers % len(machines)]
 
-    def _stacking(self, passed: Bools) -> Table:
-        world, cells = self._world, self._cells
-        per_lane = world.per("plan.cells_per_roll") / 2
-        table: Table = {"cell_id": self._ids, "machine_id": self._machine("stacker", self._stacker)}
-        table["hot_press_id"] = self._machine("hot_press", cells)
-        table["hipot_tester_id"] = self._machine("hipot_tester", cells)
-        for electrode in ELECTRODES:
-            rolls = world.numbers(f"{electrode}_roll", cells)
-            lane = cells % 2
-            ids = entity_id(electrode, "R", rolls)
-            table[f"{electrode}_roll_id"] = np.array(
-                [f"{r}-{n + 1}" for r, n in zip(ids, lane, strict=True)], dtype=object
-            )
-            place = (cells % world.per("plan.cells_per_roll")) // 2
-            length = ROLL_LENGTH_M / (per_lane + 1)
-            table[f"{electrode}_from_m"] = place * length
-            table[f"{electrode}_to_m"] = (place + 1) * length
-        table["separator_lot_id"] = lot_id("separator", world.numbers("lot:separator", cells)).astype(object)
-        table["started_s"] = self._at - 61.0
-        table["is_hipot_passed"] = passed
-        return table | self._characteristics("mes__stacking") | self._moment(self._at, 60.0)
-
     @staticmethod
     def _moment(at: Floats, delay_s: float) -> Table:
         return {"event_s": at, "known_s": at + delay_s}
 
-    def _assembly(self, at: Floats, passed: Bools) -> Table:
+    def stacking(self) -> Table:
+        """Records of the stackers and the hi-pot test."""
+        world, cells = self._world, self._cells
+        per_roll = world.per("plan.cells_per_roll")
+        stackers = len(world.site.machines("stacker"))
+        table: Table = {"cell_id": self.ids}
+        table["machine_id"] = self._machine("stacker", world.course.stacker_of(cells, stackers))
+        table["hot_press_id"] = self._machine("hot_press", cells)
+        table["hipot_tester_id"] = self._machine("hipot_tester", cells)
+        for electrode in ELECTRODES:
+            rolls = world.numbers(f"{electrode}_roll", cells)
+            table[f"{electrode}_roll_id"] = daughter_id(electrode, rolls, cells % 2)
+            place, length = (cells % per_roll) // 2, world.p("plan.roll_length_m") / (per_roll / 2 + 1)
+            table[f"{electrode}_from_m"] = place * length
+            table[f"{electrode}_to_m"] = (place + 1) * length
+        table["separator_lot_id"] = lot_id("separator", world.numbers("lot:separator", cells)).astype(object)
+        table["started_s"] = self._stacked_s - world.p("line.stack_time_s")
+        table["is_hipot_passed"] = ~self.lost("hipot")
+        return table | self._characteristics("mes__stacking") | self._moment(self._stacked_s, 60.0)
+
+    def assembly(self) -> Table:
+        """Records of welding, sealing and the leak test."""
         cells = self._cells
-        table: Table = {"cell_id": self._ids, "is_leak_passed": passed}
+        table: Table = {"cell_id": self.ids, "is_leak_passed": ~self.lost("leak")}
         for column, machine_class in (
             ("tab_welder_id", "tab_welder"), ("seam_welder_id", "seam_welder"), ("leak_tester_id", "leak_tester"),
         ):  # fmt: skip
             table[column] = self._machine(machine_class, cells)
         for part in ("can", "cap"):
             table[f"{part}_lot_id"] = lot_id(part, self._world.numbers(f"lot:{part}", cells)).astype(object)
-        return table | self._characteristics("mes__assembly") | self._moment(at, 60.0)
+        table |= self._characteristics("mes__assembly") | self._moment(self._at("assembly_h"), 60.0)
+        return take(table, self._alive("hipot"))
 
-    def _filling(self, at: Floats) -> Table:
-        cells = self._cells
-        lots = self._world.numbers("lot:electrolyte", cells)
-        return {
-            "cell_id": self._ids,
-            "oven_id": self._machine("bake_oven", cells),
+    def filling(self) -> Table:
+        """Records of baking and filling."""
+        world, cells = self._world, self._cells
+        batches = world.numbers("bake_batch", cells)
+        table = {
+            "cell_id": self.ids,
+            "oven_id": self._machine("bake_oven", batches),
             "filler_id": self._machine("filler", cells),
-            "electrolyte_lot_id": lot_id("electrolyte", lots).astype(object),
-            "bake_batch_id": codes("BK", cells // 120, 6).astype(object),
+            "electrolyte_lot_id": lot_id("electrolyte", world.numbers("lot:electrolyte", cells)).astype(object),
+            "bake_batch_id": codes("BK", batches, 6).astype(object),
             **self._characteristics("mes__filling"),
-            **self._moment(at, 600.0),
+            **self._moment(self._at("filling_h"), 600.0),
         }
+        return take(table, self._alive("hipot", "tab_welding", "leak_test"))
 
-    def _formation(self, at: Floats) -> Table:
-        cells = self._cells
-        cabinet = (cells // 132) % len(self._world.site.machines("formation_cabinet"))
-        channel = cells % 132
-        return {
-            "cell_id": self._ids,
-            "machine_id": self._machine("formation_cabinet", cells // 132),
-            "tray_id": codes("T", cells // TRAY_CELLS, 7).astype(object),
-            "tray_position_no": (cells % TRAY_CELLS + 1).astype(np.int32),
+    def formation(self) -> Table:
+        """Records of formation and degassing."""
+        world, cells = self._world, self._cells
+        cabinet = cells // world.channels % len(world.site.machines("formation_cabinet"))
+        channel, at = cells % world.channels, self._at("formation_h")
+        table = {
+            "cell_id": self.ids,
+            "machine_id": self._machine("formation_cabinet", cabinet),
+            "tray_id": codes("T", world.numbers("tray", cells), 7).astype(object),
+            "tray_position_no": (cells % world.tray_cells + 1).astype(np.int32),
             "channel_id": np.array(
                 [f"{a + 1:02d}-{b + 1:03d}" for a, b in zip(cabinet, channel, strict=True)], dtype=object
             ),
-            "started_s": at - 9 * HOUR,
+            "started_s": at - world.p("lead.charging_h") * HOUR,
             **self._characteristics("tester__formation"),
             **self._moment(at, 300.0),
         }
+        return take(table, self._alive("hipot", "tab_welding", "leak_test", "filling"))
 
-    def _ageing(self, at: Floats) -> Table:
+    def aged(self) -> Table:
+        """Values of the OCV tests, of all these cells."""
+        trays = codes("T", self._world.numbers("tray", self._cells), 7).astype(object)
+        return {"cell_id": self.ids, "tray_id": trays, **self._characteristics("tester__ageing")}
+
+    def ageing(self) -> Table:
+        """Records of the OCV tests."""
+        return take(self.aged() | self._moment(self._at("ageing_h"), 600.0), self.lost_at() == "")
+
+    def graded(self, test_no: int = 1) -> Table:
+        """Values and grade of a test, of all these cells."""
+        world, values = self._world, self._characteristics("tester__grading", test_no)
         return {
-            "cell_id": self._ids,
-            "tray_id": codes("T", self._cells // TRAY_CELLS, 7).astype(object),
-            **self._characteristics("tester__ageing"),
-            **self._moment(at, 600.0),
-        }
-
-    def _grading(self, at: Floats, ageing: Table, alive: Bools) -> tuple[Table, Table]:
-        first = self._graded(at, ageing, 1)
-        low = first["capacity_ah"] - 1175
-        again = alive & (low < 0) & (low > -_RETEST_BELOW_AH)
-        return take(first, alive), take(self._graded(at + 20 * HOUR, ageing, 2), again)
-
-    def _graded(self, at: Floats, ageing: Table, test_no: int) -> Table:
-        values = self._characteristics("tester__grading", test_no)
-        return {
-            "cell_id": self._ids,
+            "cell_id": self.ids,
             "test_no": np.full(len(self._cells), test_no, dtype=np.int32),
-            "machine_id": self._machine("grading_cabinet", self._cells // 132),
-            "grade_code": grade(self._world.site.grades, {**ageing, **values}, test_no),
+            "machine_id": self._machine("grading_cabinet", self._cells // world.channels),
+            "grade_code": grade(world.site.grades, {**self.aged(), **values}, test_no),
             **values,
-            **self._moment(at, 300.0),
         }
 
-    def _scrap(self, losses: dict[tuple[str, str], tuple[Bools, Floats]]) -> Table:
-        parts = [(step, reason, np.flatnonzero(lost), at) for (step, reason), (lost, at) in losses.items()]
-        return {
-            "entity_id": np.concatenate([self._ids[rows] for _, _, rows, _ in parts]),
-            "entity_type_code": np.full(sum(len(rows) for _, _, rows, _ in parts), "cell", dtype=object),
-            "step_code": np.concatenate([np.full(len(rows), step, dtype=object) for step, _, rows, _ in parts]),
-            "reason_code": np.concatenate([np.full(len(rows), reason, dtype=object) for _, reason, rows, _ in parts]),
-            "event_s": np.concatenate([at[rows] for _, _, rows, at in parts]),
-            "known_s": np.concatenate([at[rows] + 600.0 for _, _, rows, at in parts]),
-        }
+    def grading(self, at: Floats) -> Table:
+        """Records of the first grading."""
+        return take(self.graded() | self._moment(at, 300.0), self.lost_at() == "")
+
+    def retest(self, at: Floats) -> Table:
+        """Records of the second test of cells whose capacity was only just too low."""
+        world = self._world
+        lowest = next(grade.limits["capacity_ah"].min for grade in world.site.grades if grade.is_premium) or 0.0
+        row = world.site.plan.by_code["capacity_ah"]
+        missed = world.shown(row, self._cells, self._memo, self._cells) - lowest
+        again = (self.lost_at() == "") & (missed < 0) & (missed > -world.p("grading.retest_below_ah"))
+        return take(self.graded(2) | self._moment(at, 300.0), again)
+
+    def scrap(self, steps: tuple[str, ...], offset_h: float) -> Table:
+        """Records of cells lost at some steps."""
+        lost_at = self.lost_at()
+        parts = []
+        for step, reason, _ in (each for each in LOSSES if each[0] in steps):
+            rows = np.flatnonzero(lost_at == step)
+            at = self._stacked_s[rows] + offset_h * HOUR
+            parts.append(
+                {
+                    "entity_id": self.ids[rows],
+                    "entity_type_code": np.full(len(rows), "cell", dtype=object),
+                    "step_code": np.full(len(rows), step, dtype=object),
+                    "reason_code": np.full(len(rows), reason, dtype=object),
+                    **self._moment(at, 600.0),
+                }
+            )
+        return concat(parts)
 
 
 def grade(grades: tuple[Grade, ...], values: Table, test_no: int) -> Array:

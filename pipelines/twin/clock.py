@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.twin.parameters import Parameters
+from pipelines.twin.rng import DAY_OFFSET, hash_normal, salt
 from pipelines.twin.table import Array, Floats
 
 HOUR = 3600.0
@@ -54,6 +56,14 @@ class Clock:
         millis = np.round(np.asarray(seconds, dtype=np.float64) * 1000).astype(np.int64)
         return self.origin + (millis * 1000).astype("timedelta64[us]")
 
+    def seconds_at(self, day: date, at: time | None) -> float:
+        """Plant seconds of a local time within a production day; its beginning without a time."""
+        at = at or self.day_starts_at
+        local = datetime.combine(day, at, tzinfo=self.zone)
+        if at < self.day_starts_at:
+            local += timedelta(days=1)
+        return (local.astimezone(UTC).replace(tzinfo=None) - self.starts_at(0)).total_seconds()
+
     def local_hour(self, seconds: Floats) -> Floats:
         """Hour of the local day, 0 to 24, taking the offset at each day's start."""
         offset = self.day_starts_at.hour + self.day_starts_at.minute / 60
@@ -63,3 +73,20 @@ class Clock:
     def day_of_year(self, day: int) -> int:
         """1 to 366."""
         return self.date_of(day).timetuple().tm_yday
+
+
+@dataclass(frozen=True)
+class Season:
+    """Weather of a day as a whole: mean temperature and dew point outside, in Celsius."""
+
+    temp_c: float
+    dew_point_c: float
+
+
+def season(seed: int, clock: Clock, day: int, p: Parameters) -> Season:
+    """The season of the year and the day's own mood; the mean dew point follows from the mean humidity."""
+    of_year = float(np.sin(2 * np.pi * (clock.day_of_year(day) - 105) / 365))
+    usual_c = p("weather.temp_mean_c") + p("weather.temp_swing_c") * of_year
+    mood_c = p("weather.day_sd_c") * float(hash_normal(salt(seed, "weather"), day + DAY_OFFSET))
+    humidity_pct = p("weather.humidity_mean_pct") - p("weather.humidity_pct_per_c") * mood_c
+    return Season(usual_c + mood_c, usual_c + mood_c - (100 - humidity_pct) / 5)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from pipelines.control_plan.derive import raw_schema
+from pipelines.control_plan.derive import column_of, raw_schema
 from pipelines.control_plan.feeds import EVENT_AT, KNOWN_AT, Feed
+from pipelines.control_plan.plan import Characteristic
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
-from pipelines.twin.clock import HOUR, Clock
+from pipelines.twin.clock import HOUR
 from pipelines.twin.rng import Module, stream
 from pipelines.twin.table import Table, concat, length, take
 from pipelines.twin.world import World
@@ -50,7 +52,45 @@ def with_flaws(world: World, day: int, feed: str, table: Table) -> Table:
     return concat([table, twice, mended])
 
 
-def arrow(world: World, feed: Feed, table: Table, clock: Clock) -> pa.Table:
+def flawed_by_scenario(world: World, day: int, due: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """A day's delivery with what the scenario does to it: a wrong unit, a stuck gauge, a record lost or twice there."""
+    scenario = world.scenario
+    if not scenario.is_on(day):
+        return due
+    for code, is_stuck in ((scenario.unit_error, False), (scenario.stuck, True)):
+        if code:
+            _spoil_column(world, world.site.plan.by_code[code], due, is_stuck=is_stuck)
+    for name, is_missing in ((scenario.missing, True), (scenario.duplicated, False)):
+        if name and (table := due.get(name)) is not None and table.num_rows:
+            due[name] = table.slice(1) if is_missing else _twice(world.site.feeds[name], table)
+    return due
+
+
+def _spoil_column(world: World, row: Characteristic, due: dict[str, pa.Table], *, is_stuck: bool) -> None:
+    table = due.get(row.feed)
+    if table is None:
+        return
+    column = column_of(world.site, row)
+    old = table[column]
+    new = pa.array(np.full(table.num_rows, row.nominal or 0.0)) if is_stuck else pc.divide(old, 1000.0)
+    # Rows of other electrodes, and of other characteristics in a long table, stay as they are.
+    for name, own in (("characteristic_code", row.code), ("electrode_code", row.variant)):
+        if own and name in table.column_names:
+            new = pc.if_else(pc.equal(table[name], own), new, old)
+    due[row.feed] = table.set_column(table.column_names.index(column), column, new)
+
+
+def _twice(feed: Feed, table: pa.Table) -> pa.Table:
+    """The first record once more under the same key, at the same time and with other content."""
+    first = table.slice(0, 1)
+    for name, column in feed.columns.items():
+        if column.type == "number" and name in first.column_names:
+            first = first.set_column(first.column_names.index(name), name, pc.multiply(first[name], 1.5))
+            break
+    return pa.concat_tables([table, first])
+
+
+def arrow(world: World, feed: Feed, table: Table) -> pa.Table:
     """Records as delivered: the feed's columns in order, plant seconds as UTC; a `_s` column fills its `_at`."""
     columns = {}
     for name, kind in raw_schema(world.site, feed).items():
@@ -58,7 +98,7 @@ def arrow(world: World, feed: Feed, table: Table, clock: Clock) -> pa.Table:
         if kind == "TIMESTAMP" and f"{stem}_s" in table:
             seconds = np.asarray(table[f"{stem}_s"], dtype=np.float64)
             known = np.isfinite(seconds)
-            columns[name] = pa.array(clock.utc(np.where(known, seconds, 0.0)), pa.timestamp("us"), mask=~known)
+            columns[name] = pa.array(world.clock.utc(np.where(known, seconds, 0.0)), pa.timestamp("us"), mask=~known)
         elif name in table:
             columns[name] = pa.array(table[name], _TYPES[kind])
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.twin.clock import HOUR, Clock
+from pipelines.twin.clock import HOUR, season
 from pipelines.twin.rng import Module, stream
 from pipelines.twin.table import Floats, Table, concat
 from pipelines.twin.world import World
@@ -12,28 +12,27 @@ from pipelines.twin.world import World
 INTERVAL_S = 900.0
 
 
-def weather(world: World, clock: Clock, day: int) -> Table:
-    """Hourly outdoor temperature, humidity and dew point: season, day, and the day's own mood."""
-    rng = stream(world.seed, day, Module.WEATHER)
+def weather(world: World, day: int) -> Table:
+    """Hourly outdoor temperature, humidity and dew point: the day as a whole, the hour, and noise."""
+    rng, p, clock = stream(world.seed, day, Module.WEATHER), world.p, world.clock
     begin, end = clock.bounds(day)
     hours = np.arange(begin, end, HOUR)
-    season = 18 + 9 * np.sin(2 * np.pi * (clock.day_of_year(day) - 105) / 365)
-    mood = 2.5 * rng.standard_normal()
-    temp = (
-        season
-        + mood
-        + 4 * np.sin(2 * np.pi * (clock.local_hour(hours) - 9) / 24)
-        + 0.4 * rng.standard_normal(len(hours))
-    )
-    humidity = np.clip(78 - 1.6 * (temp - season) + 6 * rng.standard_normal(len(hours)), 25, 99)
-    dew = temp - (100 - humidity) / 5
-    return {"event_s": hours, "outdoor_temp_c": temp, "outdoor_rh_pct": humidity, "outdoor_dew_point_c": dew}
+    mean = season(world.seed, clock, day, p)
+    of_hour_c = p("weather.hour_swing_c") * np.sin(2 * np.pi * (clock.local_hour(hours) - 9) / 24)
+    of_hour_c = of_hour_c + p("weather.hour_sd_c") * rng.standard_normal(len(hours))
+    humidity = 100 - 5 * (mean.temp_c - mean.dew_point_c) - p("weather.humidity_pct_per_c") * of_hour_c
+    humidity = np.clip(humidity + p("weather.humidity_sd_pct") * rng.standard_normal(len(hours)), 25, 99)
+    temp = mean.temp_c + of_hour_c
+    return {
+        "event_s": hours, "outdoor_temp_c": temp, "outdoor_rh_pct": humidity,
+        "outdoor_dew_point_c": temp - (100 - humidity) / 5,
+    }  # fmt: skip
 
 
-def meters(world: World, clock: Clock, day: int, stacked_s: Floats, outdoor: Table) -> Table:
+def meters(world: World, day: int, stacked_s: Floats, outdoor: Table) -> Table:
     """Energy of each step: a fixed part, a part that follows the cells, and what the weather adds to dry rooms."""
     rng = stream(world.seed, day, Module.ENERGY)
-    begin, end = clock.bounds(day)
+    begin, end = world.clock.bounds(day)
     starts = np.arange(begin, end, INTERVAL_S)
     standard = world.site.standard
     usual = standard.cells_per_day * world.scale / len(starts)
@@ -46,8 +45,8 @@ def meters(world: World, clock: Clock, day: int, stacked_s: Floats, outdoor: Tab
         per_cell = rates.energy_kwh_per_kwh * world.site.product.nominal_energy_kwh
         level = fixed + (1 - fixed) * smooth
         if step in ("dry_room", "utilities"):
-            level = level * (1 + warm * (dew - 15) / 10)
-        noise = np.exp(0.03 * rng.standard_normal(len(starts)))
+            level = level * (1 + warm * (dew - world.p("weather.dew_point_mean_c")) / 10)
+        noise = np.exp(world.p("energy.noise_ratio") * rng.standard_normal(len(starts)))
         energy = np.maximum(per_cell * usual * level * noise, 0.0)
         tables.append(
             {

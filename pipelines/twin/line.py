@@ -2,82 +2,106 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.twin.clock import DAY, HOUR, Clock
-from pipelines.twin.equipment import Failures
-from pipelines.twin.rng import Module, stream
-from pipelines.twin.table import Floats, Table, concat
+from pipelines.control_plan.plan import Machine
+from pipelines.twin.clock import DAY, HOUR
+from pipelines.twin.equipment import Equipment
+from pipelines.twin.rng import DAY_OFFSET, Module, stream
+from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.world import World
 
 _STOP_REASONS = ("minor_stop", "jam", "changeover", "starved")
+Stop = tuple[float, float, str, str]
 
 
 @dataclass
 class LineDay:
-    """Machine states of a day and what it started: `stacked_s` are plant seconds in order."""
+    """Machine states of a day, and the cells it began: plant seconds in order, with the number of the stacker."""
 
     states: Table
     stacked_s: Floats
-    stacker_no: np.ndarray[tuple[int], np.dtype[np.int64]]
+    stackers: Ints
 
 
-def run_day(world: World, clock: Clock, failures: Failures, day: int) -> LineDay:
-    """States of all machines that count into the OEE, and the cells that the stackers finished."""
+def run_day(world: World, equipment: Equipment, day: int) -> LineDay:
+    """States of all machines that count into the OEE, and the cells that the stackers finished.
+
+    The states are those of the whole line at any scale; of the cells, the scale's share is followed.
+    """
+    begin, end = world.clock.bounds(day)
     rng = stream(world.seed, day, Module.STATES)
-    begin, end = clock.bounds(day)
-    tables: list[Table] = []
-    times: list[Floats] = []
-    stackers: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
     performance = world.p("line.performance_ratio") + world.p("line.performance_sd") * rng.standard_normal()
+    tables: list[Table] = []
+    times, stackers = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     for machine in (each for each in world.site.machines() if each.is_in_oee):
-        starts, ends, states, reasons = _intervals(world, rng, failures.of(machine.id, begin, end), begin, end)
-        rate = (machine.ideal_rate_per_h or 0.0) * (world.scale if machine.rate_unit == "cell" else 1.0)
-        speed = float(np.clip(performance + 0.01 * rng.standard_normal(), 0.5, 1.0))
-        running = states == "Execute"
-        counts = np.where(running, np.floor((ends - starts) / HOUR * rate * speed), 0.0)
-        good = counts - rng.binomial(counts.astype(int), 0.008)
-        tables.append(
-            {
-                "machine_id": np.full(len(starts), machine.id), "state_code": states, "start_s": starts,
-                "end_s": ends, "produced_count": counts, "good_count": good, "reason_code": reasons,
-            }
-        )  # fmt: skip
+        # A stream of its own: what is decided about one machine changes no draw of another.
+        own = np.random.default_rng([world.seed, day + DAY_OFFSET, int(Module.STATES), zlib.crc32(machine.id.encode())])
+        stops = equipment.stops(machine.id, begin, end)
+        table = _states(world, own, machine, performance, _intervals(world, own, stops, begin, end))
+        tables.append(table)
         if machine.machine_class == "stacker":
-            for start, stop, count in zip(starts[running], ends[running], counts[running].astype(int), strict=True):
-                moments = start + (np.arange(count) + rng.uniform(0.2, 0.8, count)) * (stop - start) / max(count, 1)
-                times.append(moments)
-                stackers.append(np.full(count, int(machine.id.rsplit("_", 1)[1]) - 1))
+            moments = _finished(table, own, world.scale)
+            times.append(moments)
+            stackers.append(np.full(len(moments), world.site.machines("stacker").index(machine)))
     stacked, who = np.concatenate(times), np.concatenate(stackers)
     order = np.argsort(stacked, kind="stable")
     return LineDay(concat(tables), stacked[order], who[order])
 
 
-def _intervals(
-    world: World, rng: np.random.Generator, broken: list[tuple[float, float]], begin: float, end: float
-) -> tuple[Floats, Floats, np.ndarray[tuple[int], np.dtype[np.str_]], np.ndarray[tuple[int], np.dtype[np.str_]]]:
-    """Consecutive states over a day; stops that overlap a breakdown are part of it."""
-    stops = [(max(a, begin), min(b, end), "Aborted", "breakdown") for a, b in broken]
+def _states(
+    world: World, rng: np.random.Generator, machine: Machine, performance: float, intervals: list[Stop]
+) -> Table:
+    """State records of a machine with what it produced: speed times time, and what of it was good at first."""
+    starts, ends = np.array([each[0] for each in intervals]), np.array([each[1] for each in intervals])
+    states, reasons = np.array([each[2] for each in intervals]), np.array([each[3] for each in intervals])
+    speed = float(np.clip(performance + world.p("line.machine_speed_sd") * rng.standard_normal(), 0.5, 1.0))
+    counts = np.where(
+        states == "Execute", np.floor((ends - starts) / HOUR * (machine.ideal_rate_per_h or 0.0) * speed), 0.0
+    )
+    good = counts - rng.binomial(counts.astype(int), world.p("line.reject_ratio"))
+    return {
+        "machine_id": np.full(len(starts), machine.id), "state_code": states, "start_s": starts,
+        "end_s": ends, "produced_count": counts, "good_count": good, "reason_code": reasons,
+    }  # fmt: skip
+
+
+def _finished(states: Table, rng: np.random.Generator, scale: float) -> Floats:
+    """Moments at which a stacker finished the cells that are followed."""
+    moments: list[Floats] = [np.zeros(0)]
+    for start, stop, count in zip(
+        states["start_s"], states["end_s"], states["produced_count"].astype(int), strict=True
+    ):
+        moments.append(start + (np.arange(count) + rng.uniform(0.2, 0.8, count)) * (stop - start) / max(count, 1))
+    every = np.concatenate(moments)
+    share = np.floor(np.arange(len(every) + 1) * scale)
+    followed: Floats = every[np.diff(share) > 0]
+    return followed
+
+
+def _intervals(world: World, rng: np.random.Generator, stops: list[Stop], begin: float, end: float) -> list[Stop]:
+    """Consecutive states over a day; a stop that overlaps an earlier one is part of it as long as that lasts."""
+    stops = [(max(start, begin), min(until, end), state, reason) for start, until, state, reason in stops]
     count = rng.poisson(world.p("line.stops_per_day") * (end - begin) / DAY)
-    for start in np.sort(rng.uniform(begin, end, count)):
-        length = rng.exponential(world.p("line.stop_mean_min")) * 60
-        reason = _STOP_REASONS[rng.integers(len(_STOP_REASONS))]
+    lengths_s = rng.exponential(world.p("line.stop_mean_min"), count) * 60
+    reasons: Array = rng.integers(len(_STOP_REASONS), size=count)
+    for start, length_s, no in zip(rng.uniform(begin, end, count), lengths_s, reasons, strict=True):
+        reason = _STOP_REASONS[no]
         state = "Suspended" if reason == "starved" else "Held"
-        stops.append((float(start), min(float(start) + length, end), state, reason))
-    setup = rng.uniform(begin, end - 2 * HOUR)
-    stops.append((setup, setup + world.p("line.setup_h_per_day") * HOUR, "Stopped", "setup"))
-    rows: list[tuple[float, float, str, str]] = []
+        stops.append((float(start), min(float(start) + length_s, end), state, reason))
+    setup_s = world.p("line.setup_h_per_day") * HOUR
+    setup = float(rng.uniform(begin, end - 2 * setup_s))
+    stops.append((setup, setup + setup_s, "Stopped", "setup"))
+    rows: list[Stop] = []
     now = begin
-    for start, stop, state, reason in sorted(stops):
-        if stop <= now:
+    for start, until, state, reason in sorted(stops):
+        if until <= now:
             continue
         if start > now:
             rows.append((now, start, "Execute", ""))
-        rows.append((max(start, now), stop, state, reason))
-        now = stop
-    if now < end:
-        rows.append((now, end, "Execute", ""))
-    starts, ends, states, reasons = zip(*rows, strict=True)
-    return np.array(starts), np.array(ends), np.array(states), np.array(reasons)
+        rows.append((max(start, now), until, state, reason))
+        now = until
+    return [*rows, (now, end, "Execute", "")] if now < end else rows

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.yaml_file import parse_yaml
 
 FILE = "twin.yaml"
 _TAG = re.compile(r"^(S\d+|L|E|C)( (S\d+|L|E|C))*$")
@@ -44,28 +43,17 @@ class Parameters:
                 f"the twin has no parameter {name}", where=str(self.file), expected=_SHAPE, mend="add it"
             ) from None
 
-    def with_values(self, values: Mapping[str, float]) -> Parameters:
-        """A copy with other numbers.
-
-        Raises:
-            CellworksError: a name that there isn't.
-        """
-        if unknown := sorted(values.keys() - self.values.keys()):
-            raise CellworksError(
-                "parameters that the twin does not know", found=", ".join(unknown), where=str(self.file),
-                mend="correct the name; twin.yaml lists all of them",
-            )  # fmt: skip
-        return Parameters({**self.values, **values}, self.sources, self.file)
+    def under(self, prefix: str) -> dict[str, float]:
+        """Numbers below a name, by what follows it."""
+        return {name[len(prefix) + 1 :]: value for name, value in self.values.items() if name.startswith(f"{prefix}.")}
 
 
-def load_parameters(folder: Path) -> Parameters:
-    """Read twin.yaml of a site.
+def parameters_of(data: Mapping[str, Any], file: Path) -> Parameters:
+    """The part `parameters` of twin.yaml.
 
     Raises:
-        CellworksError: no such file, no YAML, or an entry that is no number with a source tag.
+        CellworksError: an entry that is no number with a source tag.
     """
-    file = folder / FILE
-    data = read_mapping(file)
     values: dict[str, float] = {}
     sources: dict[str, str] = {}
     _collect(data.get("parameters", {}), "", file, values, sources)
@@ -76,15 +64,13 @@ def read_mapping(file: Path) -> dict[str, Any]:
     """A YAML file whose root is a mapping.
 
     Raises:
-        CellworksError: missing, no YAML, or no mapping.
+        CellworksError: missing, no YAML (with the line), or no mapping.
     """
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise CellworksError("a file of the twin cannot be read", where=str(file), found=str(error)) from error
-    if not isinstance(data, dict):
-        raise CellworksError("a file of the twin is no mapping", where=str(file), found=type(data).__name__)
-    return data
+    return parse_yaml(text, file.parent, file.name)
 
 
 def _collect(node: Any, path: str, file: Path, values: dict[str, float], sources: dict[str, str]) -> None:

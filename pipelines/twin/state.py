@@ -1,11 +1,12 @@
-"""What the twin keeps between days: counters, and records that are not known yet."""
+"""What the twin keeps between days: counters, decisions, cells under way, and records that are not known yet."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,8 @@ class State:
         next_cell: running number of the next cell.
         next_module: number of the next module.
         module_pool: premium cells that wait for a module.
-        shift_from_cell: first cell that the scenario's shift acts on, None before.
+        first_cells: first cell of each day simulated.
+        decisions: all that was decided, in the form of `interventions.Taken`.
     """
 
     seed: int
@@ -33,11 +35,26 @@ class State:
     next_cell: int = 0
     next_module: int = 0
     module_pool: list[str] = field(default_factory=list)
-    shift_from_cell: int | None = None
+    first_cells: list[int] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Carried:
+    """Tables that are carried from day to day.
+
+    Attributes:
+        pending: records by feed that are not known yet.
+        under_way: cells whose life isn't over: cell (number), stacked_s (plant seconds), stacker (number).
+    """
+
+    pending: dict[str, pa.Table] = field(default_factory=dict)
+    under_way: pa.Table | None = None
 
 
 def peek(home: Home) -> State | None:
     """The plant's state; None before its first day.
+<<<<<<< HEAD
 
     Raises:
         CellworksError: the file is damaged.
@@ -59,13 +76,34 @@ def peek(home: Home) -> State | None:
 
 def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, dict[str, pa.Table]]:
     """The plant's state and its pending records; a new plant when there is none.
+=======
+>>>>>>> 1171e92 (The twin takes decisions day by day: set-points, maintenance, holds and the schedule act through its causes; every causal link of the domain has its sign tested; drifts, lots, gauges and tools as scenarios)
 
     Raises:
-        CellworksError: the plant was begun with another seed, scenario or scale.
+        CellworksError: it was kept by a version of the twin that knew other things.
+    """
+    file = home.twin_dir / "state.json"
+    if not file.is_file():
+        return None
+    data = json.loads(file.read_text(encoding="utf-8"))
+    if set(data) != {each.name for each in fields(State)}:
+        raise CellworksError(
+            "this plant was begun by another version of the twin",
+            where=str(file),
+            mend="begin a new one: set CELLWORKS_HOME to an empty folder",
+        )
+    return State(**data)
+
+
+def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, Carried]:
+    """The plant's state and what it carries; a new plant when there is none.
+
+    Raises:
+        CellworksError: the plant was begun with another seed, scenario or scale, or by another version.
     """
     state = peek(home)
     if state is None:
-        return State(seed if seed is not None else 1, scenario, scale), {}
+        return State(seed if seed is not None else 1, scenario, scale), Carried()
     asked = (state.seed if seed is None else seed, scenario, scale)
     if asked != (state.seed, state.scenario, state.scale):
         raise CellworksError(
@@ -75,24 +113,26 @@ def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[
             mend="leave these options away, or set CELLWORKS_HOME to a folder of its own",
             where=str(home.twin_dir / "state.json"),
         )
-    folder = _pending_folder(home, state.next_day)
-    return state, {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet"))}
+    folder = _folder(home, state.next_day)
+    pending = {path.stem: pq.read_table(path) for path in sorted((folder / "pending").glob("*.parquet"))}
+    return state, Carried(pending, pq.read_table(folder / "under_way.parquet"))
 
 
-def save(home: Home, state: State, pending: dict[str, pa.Table]) -> None:
-    """Keep the state: pending records in a folder of the day first, then state.json that points to it."""
-    folder = _pending_folder(home, state.next_day)
+def save(home: Home, state: State, carried: Carried) -> None:
+    """Keep the state: tables in a folder of the day first, then state.json that points to it."""
+    folder = _folder(home, state.next_day)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for feed, table in pending.items():
+    (folder / "pending").mkdir(parents=True)
+    for feed, table in carried.pending.items():
         if table.num_rows:
-            pq.write_table(table, folder / f"{feed}.parquet")
+            pq.write_table(table, folder / "pending" / f"{feed}.parquet")
+    pq.write_table(carried.under_way, folder / "under_way.parquet")
     file = home.twin_dir / "state.json"
     part = file.with_suffix(".part")
     part.write_text(json.dumps(asdict(state)), encoding="utf-8")
     part.replace(file)
-    shutil.rmtree(_pending_folder(home, state.next_day - 1), ignore_errors=True)
+    shutil.rmtree(_folder(home, state.next_day - 1), ignore_errors=True)
 
 
-def _pending_folder(home: Home, day: int) -> Path:
-    return home.twin_dir / f"pending_{day:05d}"
+def _folder(home: Home, day: int) -> Path:
+    return home.twin_dir / f"day_{day:05d}"

@@ -43,4 +43,4 @@ def split(table: Table, mask: Array) -> tuple[Table, Table]:
 
 def codes(prefix: str, numbers: Ints, width: int) -> Array:
     """Identifiers such as `MR000123` for running numbers."""
-    return np.array([f"{prefix}{number:0{width}d}" for number in numbers.tolist()], dtype=f"U{len(prefix) + width}")
+    return np.array([f"{prefix}{number:0{width}d}" for number in numbers.tolist()], dtype=str)

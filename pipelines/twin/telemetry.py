@@ -7,14 +7,11 @@ import pyarrow as pa
 from scipy.signal import lfilter
 
 from pipelines.control_plan.derive import chart_limits
-from pipelines.twin.clock import Clock
 from pipelines.twin.rng import Module, stream
 from pipelines.twin.world import World
 
-MINUTES = 1440
 
-
-def minute_values(world: World, clock: Clock, day: int) -> pa.Table:
+def minute_values(world: World, day: int) -> pa.Table:
     """A day of telemetry, sorted by control point and time.
 
     Values follow an AR(1) process whose marginal spread is what the plan's capability implies.
@@ -25,7 +22,7 @@ def minute_values(world: World, clock: Clock, day: int) -> pa.Table:
     points = _points(world)
     rho = world.p("telemetry.autocorrelation")
     rng = stream(world.seed, day, Module.TELEMETRY)
-    begin, end = clock.bounds(day)
+    begin, end = world.clock.bounds(day)
     minutes = np.arange(begin, end, 60.0)
     shocks = rng.standard_normal((len(points), len(minutes)), dtype=np.float32)
     shocks[:, 1:] *= np.float32(np.sqrt(1 - rho**2))
@@ -35,7 +32,7 @@ def minute_values(world: World, clock: Clock, day: int) -> pa.Table:
     low = np.array([p[3] for p in points], dtype=np.float32)[:, None]
     high = np.array([p[4] for p in points], dtype=np.float32)[:, None]
     values = np.clip(centre + sigma * series, low, high)
-    stamps = np.tile(clock.utc(minutes), len(points))
+    stamps = np.tile(world.clock.utc(minutes), len(points))
     numbers = np.repeat(np.array([p[0] for p in points], dtype=np.int32), len(minutes))
     times = pa.array(stamps, pa.timestamp("us"))
     return pa.table({"control_point_no": numbers, "value": values.ravel(), "event_at": times, "known_at": times})

@@ -10,13 +10,7 @@ from pipelines.twin.rng import hash_uniform, salt
 from pipelines.twin.table import Array, Floats, Ints, Table, codes, concat
 from pipelines.twin.world import World
 
-ROLL_LENGTH_M = 2000.0
 ELECTRODES = ("cathode", "anode")
-_BATCH_MATERIALS = {
-    "cathode": {"lfp": 2630.0, "carbon": 32.0, "pvdf": 51.0, "nmp": 1810.0},
-    "anode": {"graphite": 1190.0, "carbon": 8.0, "cmc": 16.0, "sbr": 29.0},
-}
-_LOT_KG = {"lfp": 19000.0, "graphite": 9000.0, "electrolyte": 10500.0, "nmp": 14000.0}
 
 
 def lot_id(material: str, numbers: Ints) -> Array:
@@ -27,6 +21,12 @@ def lot_id(material: str, numbers: Ints) -> Array:
 def entity_id(electrode: str, kind: str, numbers: Ints) -> Array:
     """Identifiers of batches (CB, AB) and mother rolls (CR, AR)."""
     return codes(f"{electrode[0].upper()}{kind}", numbers, 6)
+
+
+def daughter_id(electrode: str, rolls: Ints, lanes: Ints) -> Array:
+    """Identifiers of daughter rolls: the mother roll and the lane, from 1."""
+    ids = entity_id(electrode, "R", rolls)
+    return np.array([f"{each}-{lane + 1}" for each, lane in zip(ids, lanes, strict=True)], dtype=object)
 
 
 class Upstream:
@@ -60,17 +60,20 @@ class Upstream:
         numbers, first = np.unique(self._world.numbers(level, self._cells), return_index=True)
         if self._cells[0] > 0:
             before = self._world.numbers(level, self._cells[:1] - 1)[0]
-            numbers, first = numbers[numbers > before], first[numbers > before]
+            is_new = numbers != before
+            numbers, first = numbers[is_new], first[is_new]
         return numbers, self._cells[first], self._stacked_s[first] - self._world.p(lead) * HOUR
 
     def _lots(self, material: str, lots: Ints, at: Floats) -> Table:
+        suppliers = int(self._world.p("plan.suppliers"))
+        per_production = int(self._world.p("plan.lots_per_production"))
         return {
             "material_lot_id": lot_id(material, lots).astype(object),
             "material_code": np.full(len(lots), material, dtype=object),
-            "supplier_code": np.array([f"{material}_supplier_{n % 3 + 1}" for n in lots], dtype=object),
-            "production_lot_code": np.array([f"P{n // 3:05d}" for n in lots], dtype=object),
+            "supplier_code": np.array([f"{material}_supplier_{n % suppliers + 1}" for n in lots], dtype=object),
+            "production_lot_code": np.array([f"P{n // per_production:05d}" for n in lots], dtype=object),
             "received_s": at,
-            "quantity_kg": np.full(len(lots), _LOT_KG.get(material, 900.0)),
+            "quantity_kg": np.full(len(lots), self._world.p(f"lot_kg.{material}")),
             "event_s": at,
             "known_s": at + 0.5 * HOUR,
         }
@@ -91,14 +94,13 @@ class Upstream:
         for row in characteristics(world.site, feed):
             if row.variant != variant or not len(numbers):
                 continue
-            true = world.value(row, world.z(row.code, first, memo))
             jitter = 1 + 0.5 * hash_uniform(salt(world.seed, f"{row.code}@lab"), numbers)
             tables.append(
                 {
                     **names,
                     "characteristic_code": np.full(len(numbers), row.code, dtype=object),
                     "sample_no": np.ones(len(numbers), dtype=np.int32),
-                    "value": world.measured(row, true, numbers),
+                    "value": world.shown(row, first, memo, numbers),
                     "unit_code": np.full(len(numbers), row.unit, dtype=object),
                     "event_s": at,
                     "known_s": at + max(row.delay_s, 600.0) * jitter,
@@ -109,10 +111,7 @@ class Upstream:
     def _wide(self, feed: str, electrode: str, first: Ints, numbers: Ints) -> Table:
         world, memo = self._world, {}  # type: ignore[var-annotated]
         rows = [row for row in characteristics(world.site, feed) if row.variant == electrode]
-        return {
-            column_of(world.site, row): world.measured(row, world.value(row, world.z(row.code, first, memo)), numbers)
-            for row in rows
-        }
+        return {column_of(world.site, row): world.shown(row, first, memo, numbers) for row in rows}
 
     def _machine(self, machine_class: str, electrode: str, numbers: Ints) -> Array:
         machines = [m.id for m in self._world.site.machines(machine_class) if m.variant in ("", electrode)]
@@ -128,13 +127,13 @@ class Upstream:
                 "electrode_code": np.full(len(ids), electrode, dtype=object),
                 "machine_id": self._machine("mixer", electrode, numbers),
                 "active_material_lot_id": lot_id(active, self._world.numbers(f"lot:{active}", first)).astype(object),
-                "started_s": at - 4 * HOUR,
+                "started_s": at - self._world.p("lead.mixing_h") * HOUR,
                 **self._wide("mes__slurry_batch", electrode, first, numbers),
                 "event_s": at,
                 "known_s": at + 0.5 * HOUR,
             }
         )
-        for material, mass_kg in _BATCH_MATERIALS[electrode].items():
+        for material, mass_kg in self._world.p.under(f"batch_kg.{electrode}").items():
             lots = self._world.numbers(f"lot:{material}", first)
             found.setdefault("mes__batch_material", []).append(
                 {
@@ -142,8 +141,8 @@ class Upstream:
                     "material_lot_id": lot_id(material, lots).astype(object),
                     "material_code": np.full(len(ids), material, dtype=object),
                     "mass_kg": np.full(len(ids), mass_kg),
-                    "event_s": at - 4 * HOUR,
-                    "known_s": at - 3.5 * HOUR,
+                    "event_s": at - self._world.p("lead.mixing_h") * HOUR,
+                    "known_s": at - (self._world.p("lead.mixing_h") - 0.5) * HOUR,
                 }
             )
 
@@ -162,7 +161,7 @@ class Upstream:
                 "foil_lot_id": lot_id(foil, world.numbers(f"lot:{foil}", first)).astype(object),
                 "machine_id": self._machine("coater", electrode, numbers),
                 "started_s": at - 0.5 * HOUR,
-                "length_m": np.full(len(ids), ROLL_LENGTH_M),
+                "length_m": np.full(len(ids), self._world.p("plan.roll_length_m")),
                 **self._wide("mes__mother_roll", electrode, first, numbers),
                 "event_s": at,
                 "known_s": at + 120.0,
@@ -188,20 +187,21 @@ class Upstream:
         self, electrode: str, ids: Array, numbers: Ints, first: Ints, at: Floats, found: dict[str, list[Table]]
     ) -> None:
         slit = at + (self._world.p("lead.roll_h") - self._world.p("lead.daughter_h")) * HOUR
+        knives = self._world.site.plan.by_code[f"{electrode}_knife_km"]
         for lane in (0, 1):
             cells = first + (first % 2 != lane)
             lanes = numbers * 2 + lane
             found.setdefault("mes__daughter_roll", []).append(
                 {
-                    "daughter_roll_id": np.array([f"{each}-{lane + 1}" for each in ids], dtype=object),
+                    "daughter_roll_id": daughter_id(electrode, numbers, np.full(len(ids), lane)),
                     "mother_roll_id": ids,
                     "electrode_code": np.full(len(ids), electrode, dtype=object),
                     "machine_id": self._machine("slitter", electrode, numbers),
                     "notcher_id": self._machine("notcher", electrode, lanes),
-                    "knife_id": np.array([f"K{electrode[0]}{n // 140:04d}" for n in lanes], dtype=object),
+                    "knife_id": codes(f"K{electrode[0]}", self._world.tool(knives, cells)[0], 4).astype(object),
                     "lane_no": np.full(len(ids), lane + 1, dtype=np.int32),
                     "from_m": np.zeros(len(ids)),
-                    "to_m": np.full(len(ids), ROLL_LENGTH_M),
+                    "to_m": np.full(len(ids), self._world.p("plan.roll_length_m")),
                     "is_flipped": lanes % 4 == 1,
                     **self._wide("mes__daughter_roll", electrode, cells, lanes),
                     "event_s": slit,

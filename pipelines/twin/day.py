@@ -1,0 +1,155 @@
+"""One production day, from the stackers to the delivery."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.lake.home import Home
+from pipelines.twin import cells as lives
+from pipelines.twin import delivery
+from pipelines.twin.clock import HOUR
+from pipelines.twin.course import Course
+from pipelines.twin.energy import meters, weather
+from pipelines.twin.equipment import Equipment
+from pipelines.twin.interventions import Interventions
+from pipelines.twin.line import LineDay, run_day
+from pipelines.twin.pack import pack
+from pipelines.twin.state import Carried, State
+from pipelines.twin.table import Array, Floats, Ints, Table
+from pipelines.twin.telemetry import minute_values
+from pipelines.twin.truth import cell_truth
+from pipelines.twin.upstream import Upstream
+from pipelines.twin.world import World
+
+
+class Plant:
+    """The plant from day to day.
+
+    Args:
+        world: the plant's causes.
+        here: where it stands; moved on by each day.
+        interventions: what was decided.
+
+    Attributes:
+        truth: tables by name of the last day that the plant itself cannot see.
+    """
+
+    def __init__(self, world: World, here: State, interventions: Interventions) -> None:
+        self._world, self._here, self._interventions = world, here, interventions
+        self.truth: dict[str, Table] = {}
+
+    def run_day(self, carried: Carried, *, with_telemetry: bool) -> tuple[dict[str, pa.Table], Carried]:
+        """Simulate the next day.
+
+        Returns:
+            Records by feed that became known, and what is carried on.
+        """
+        world, day = self._world, self._here.next_day
+        equipment = Equipment(world, self._interventions, until_s=world.clock.bounds(day)[1])
+        line = run_day(world, equipment, day)
+        cells, stacked_s, stackers = self._begin(line, carried.under_way)
+        records = self._of_cells(line, cells, stacked_s) | self._of_machines(line, equipment)
+        due, later = self._known(records, carried.pending)
+        if with_telemetry:
+            due["historian__telemetry"] = minute_values(world, day)
+        self._here.next_day += 1
+        self._here.decisions = [each.as_json() for each in self._interventions.taken]
+        over = stacked_s + lives.life_h(world) * HOUR < world.clock.bounds(day)[1]
+        self.truth = {
+            "cell": cell_truth(world, cells[over], stacked_s[over]),
+            "machine_life": equipment.truth(self._oldest(day), day),
+        }
+        columns = {"cell": cells[~over], "stacked_s": stacked_s[~over], "stacker": stackers[~over]}
+        return delivery.flawed_by_scenario(world, day, due), Carried(later, pa.table(columns))
+
+    def _oldest(self, day: int) -> int:
+        """The first day brings the history of the machines."""
+        return -int(self._world.p("equipment.history_days")) if day == 0 else day
+
+    def _begin(self, line: LineDay, under_way: pa.Table | None) -> tuple[Ints, Floats, Ints]:
+        """Cells under way with those that the day begins; the decisions find the cells that they act on."""
+        here, world = self._here, self._world
+        fresh = here.next_cell + np.arange(len(line.stacked_s))
+        here.first_cells.append(here.next_cell)
+        here.next_cell += len(fresh)
+        old = {name: under_way[name].to_numpy() for name in under_way.column_names} if under_way is not None else {}
+        empty: Array = np.zeros(0)
+        cells = np.concatenate([old.get("cell", fresh[:0]), fresh])
+        stacked_s = np.concatenate([old.get("stacked_s", empty), line.stacked_s])
+        stackers = np.concatenate([old.get("stacker", line.stackers[:0]), line.stackers])
+        end_s = world.clock.bounds(here.next_day)[1]
+        self._interventions.settle(int(cells[0]) if len(cells) else here.next_cell, stacked_s, end_s)
+        course = Course(tuple(here.first_cells), int(cells[0]) if len(cells) else 0, stackers)
+        world.course = self._interventions.course(course)
+        return cells, stacked_s, stackers
+
+    def _of_cells(self, line: LineDay, cells: Ints, stacked_s: Floats) -> dict[str, Table]:
+        world, here, count = self._world, self._here, len(line.stacked_s)
+        begin, end = world.clock.bounds(here.next_day)
+        records = lives.records_of_day(world, cells, stacked_s, begin, end)
+        if count:
+            records |= Upstream(world, cells[-count:], line.stacked_s).records()
+        grading = records["tester__grading"]
+        return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
+
+    def _of_machines(self, line: LineDay, equipment: Equipment) -> dict[str, Table]:
+        world, day = self._world, self._here.next_day
+        outdoor = weather(world, day)
+        orders, health = equipment.orders(self._oldest(day), day), equipment.health(self._oldest(day), day)
+        energy = meters(world, day, line.stacked_s, outdoor)
+        states = {**line.states, "event_s": line.states["start_s"], "known_s": line.states["end_s"]}
+        states["ended_s"] = states["end_s"]
+        states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
+        return {
+            "scada__machine_state": states,
+            "cmms__work_order": orders | {"event_s": orders["opened_s"]},
+            "historian__machine_hour": health | {"known_s": health["event_s"] + 60.0},
+            "ems__meter_interval": energy | {"known_s": energy["event_s"] + energy["interval_s"]},
+            "ems__weather": outdoor | {"known_s": outdoor["event_s"] + 600.0},
+        }
+
+    def _known(
+        self, records: dict[str, Table], pending: dict[str, pa.Table]
+    ) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
+        """Records that are known by the end of the day, and the others."""
+        world, day = self._world, self._here.next_day
+        end = pa.scalar(np.datetime64(world.clock.starts_at(day + 1), "us"), pa.timestamp("us"))
+        due: dict[str, pa.Table] = {}
+        later: dict[str, pa.Table] = {}
+        for name, feed in world.site.feeds.items():
+            tables = [pending[name]] if name in pending else []
+            if records.get(name):
+                fresh = delivery.with_flaws(world, day, name, records[name])
+                tables.append(delivery.arrow(world, feed, fresh))
+            if tables:
+                whole = pa.concat_tables(tables)
+                is_due = pc.less_equal(whole["known_at"], end)
+                due[name] = delivery.sort_known(whole.filter(is_due))
+                later[name] = whole.filter(pc.invert(is_due))
+        return due, later
+
+
+def deliver(world: World, home: Home, day: int, due: dict[str, pa.Table], truth: dict[str, Table]) -> tuple[int, int]:
+    """Write a day's records to drop folder and ERP database, and the truth to its folder.
+
+    Returns:
+        Files and rows delivered.
+    """
+    erp: dict[str, pa.Table] = {}
+    files, stamp = 0, f"{world.clock.date_of(day):%Y-%m-%d}"
+    for name, table in due.items():
+        feed = world.site.feeds[name]
+        if feed.delivery.format == "sql":
+            erp[name] = table
+        elif table.num_rows:
+            delivery.write_file(home.drop_dir / name, feed, f"{name}_{stamp}", table)
+            files += 1
+    delivery.write_erp(home, day, erp)
+    for name, columns in truth.items():
+        if columns and len(next(iter(columns.values()))):
+            (home.truth_dir / name).mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(columns), home.truth_dir / name / f"{stamp}.parquet")
+    return files, sum(table.num_rows for table in due.values())
