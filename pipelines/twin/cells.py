@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.control_plan.derive import characteristics
 from pipelines.control_plan.product import Grade
 from pipelines.twin.clock import HOUR
-from pipelines.twin.rng import hash_uniform, salt
+from pipelines.twin.rng import hash_uniform
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat, take
 from pipelines.twin.upstream import ELECTRODES, daughter_id, lot_id
 from pipelines.twin.world import World
@@ -45,7 +45,7 @@ def records_of_day(world: World, cells: Ints, stacked_s: Floats, begin: float, e
 
     stacked, assembled = due(0.0), due(p("lead.assembly_h"))
     filled, formed, aged = due(p("lead.filling_h")), due(p("lead.formation_h")), due(p("lead.ageing_h"))
-    jitter_s = p("lead.grading_jitter_h") * HOUR * hash_uniform(salt(world.seed, "grading"), cells)
+    jitter_s = p("lead.grading_jitter_h") * HOUR * hash_uniform(world.salt("grading"), cells)
     graded_s = stacked_s + p("lead.grading_h") * HOUR + jitter_s
     first = (graded_s >= begin) & (graded_s < end)
     again_s = graded_s + p("lead.retest_h") * HOUR
@@ -103,7 +103,7 @@ class Cells:
         # exp(w z) has the mean exp(w^2/2): divided out, so that the ratio stays the share that is lost.
         size = float(np.sqrt(sum(weight**2 for weight in drivers.values())))
         share = world.p(f"scrap.{loss}_ratio") * np.exp(effect - size**2 / 2)
-        uniform = hash_uniform(salt(world.seed, f"lost_{loss}"), self._cells)
+        uniform = hash_uniform(world.salt(f"lost_{loss}"), self._cells)
         lost: Bools = uniform < np.clip(share, 0, world.p("scrap.most"))
         return lost
 

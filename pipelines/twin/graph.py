@@ -127,7 +127,13 @@ def scenario_of(graph: Graph, name: str, file: Path) -> Scenario:
     """
     if name not in graph.scenarios:
         listed = "".join(f"\n    {each.name}: {each.title}" for each in graph.scenarios.values())
-        raise CellworksError(f"there is no scenario '{name}'", expected=f"one of{listed}", where=str(file))
+        raise CellworksError(
+            f"there is no scenario '{name}'",
+            expected=f"one of{listed}",
+            found=name,
+            mend="take one of these with --scenario, or add yours to the file",
+            where=str(file),
+        )
     return graph.scenarios[name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,9 @@ class Carried:
 
 def peek(home: Home) -> State | None:
     """The plant's state; None before its first day.
-<<<<<<< HEAD
 
     Raises:
-        CellworksError: the file is damaged.
+        CellworksError: the file is damaged, or was kept by a version of the twin that knew other things.
     """
     file = home.twin_dir / "state.json"
     if not file.is_file():
@@ -72,27 +71,6 @@ def peek(home: Home) -> State | None:
             mend="put it back from a copy, or begin a new plant with another CELLWORKS_HOME",
             where=str(file),
         ) from error
-
-
-def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, dict[str, pa.Table]]:
-    """The plant's state and its pending records; a new plant when there is none.
-=======
->>>>>>> 1171e92 (The twin takes decisions day by day: set-points, maintenance, holds and the schedule act through its causes; every causal link of the domain has its sign tested; drifts, lots, gauges and tools as scenarios)
-
-    Raises:
-        CellworksError: it was kept by a version of the twin that knew other things.
-    """
-    file = home.twin_dir / "state.json"
-    if not file.is_file():
-        return None
-    data = json.loads(file.read_text(encoding="utf-8"))
-    if set(data) != {each.name for each in fields(State)}:
-        raise CellworksError(
-            "this plant was begun by another version of the twin",
-            where=str(file),
-            mend="begin a new one: set CELLWORKS_HOME to an empty folder",
-        )
-    return State(**data)
 
 
 def load(home: Home, *, seed: int | None, scenario: str, scale: float) -> tuple[State, Carried]:

@@ -63,6 +63,10 @@ class World:
         course = self.course
         return self.scenario.name != "baseline" or bool(course.moves or course.holds or course.services)
 
+    def salt(self, name: str) -> int:
+        """Where the hashed noise of a named effect begins."""
+        return salt(self.seed, name)
+
     def node(self, code: str) -> Node:
         """Node of a characteristic; a plain one of its own when the graph doesn't name it."""
         return self.graph.nodes.get(code, self.graph.generic)
@@ -135,7 +139,7 @@ class World:
         node, row = self.node(code), self.site.plan.by_code.get(code)
         level = node.level or (self.level(row) if row else "cell")
         numbers = self.numbers(level, cells)
-        value = node.own * hash_normal(salt(self.seed, code), numbers)
+        value = node.own * hash_normal(self.salt(code), numbers)
         for parent, effect in node.noise_by.items():
             value = value * np.exp(effect * self.z(parent, cells, memo))
         for parent, effect in node.parents.items():
@@ -169,13 +173,13 @@ class World:
         value: Floats = np.zeros(len(cells))
         if node.machine:
             machine, block = self.position_no(row, cells), cells // int(self.p("plan.cells_per_drift_block"))
-            value += node.machine * hash_normal(salt(self.seed, f"{row.code}@machine"), machine)
+            value += node.machine * hash_normal(self.salt(f"{row.code}@machine"), machine)
             drift = self.p("plan.machine_drift_ratio") * node.machine
-            value += drift * hash_normal(salt(self.seed, f"{row.code}@drift"), machine, block)
+            value += drift * hash_normal(self.salt(f"{row.code}@drift"), machine, block)
         if node.wear:
             value += np.sign(node.wear) * self.p("plan.wear_span") * (self.tool(row, cells)[1] - 0.5)
         if row.entity == "material_lot":
-            supplier = hash_normal(salt(self.seed, f"{row.code}@supplier"), numbers % int(self.p("plan.suppliers")))
+            supplier = hash_normal(self.salt(f"{row.code}@supplier"), numbers % int(self.p("plan.suppliers")))
             value += self.p("plan.supplier_effect") * supplier
         return value + self._aim(row, level, cells)
 
@@ -269,7 +273,7 @@ class World:
         """
         true = self.value(row, self.z(row.code, cells, memo))
         bias = self._bias(row, cells, memo)
-        error = row.gauge_sd * hash_normal(salt(self.seed, f"{row.code}@gauge"), keys, test_no)
+        error = row.gauge_sd * hash_normal(self.salt(f"{row.code}@gauge"), keys, test_no)
         shown = true + bias * self._spread(row) + error
         if row.resolution:
             shown = np.round(np.round(shown / row.resolution) * row.resolution, 12)
@@ -285,7 +289,7 @@ class World:
             bias = bias + effect * self.z(parent, cells, memo)
         if node.bias_machine:
             machine: Array = self.machine_no(row, cells)
-            bias = bias + node.bias_machine * hash_normal(salt(self.seed, f"{row.code}@calibration"), machine)
+            bias = bias + node.bias_machine * hash_normal(self.salt(f"{row.code}@calibration"), machine)
         return bias
 
 
@@ -297,34 +301,5 @@ def spread(row: Characteristic) -> float:
     return 0.03 * abs(row.nominal or 0.0) or 0.01 * (row.physical_max - row.physical_min)
 
 
-<<<<<<< HEAD
-def _node(code: str, entry: Mapping[str, Any], site: Site, file: Path) -> Node:
-    unknown = [each for each in (code, *entry.get("parents", {})) if each not in site.plan.by_code]
-    if unknown:
-        raise CellworksError(
-            "the twin's causal graph names characteristics that the control plan lacks",
-            found=", ".join(unknown),
-            where=f"{file}: nodes.{code}",
-            mend="correct the code, or add the row to control_plan.csv",
-        )
-    names = ("parents", "own", "machine", "wear", "spread", "lognormal")
-    return Node(**{name: entry[name] for name in names if name in entry})
-
-
-def _scenario(name: str, known: Mapping[str, Any], file: Path) -> Scenario:
-    if name not in known:
-        raise CellworksError(
-            f"there is no scenario '{name}'",
-            expected=", ".join(known),
-            found=name,
-            mend="take one of these with --scenario, or add yours to the file",
-            where=str(file),
-        )
-    entry = known[name] or {}
-    return Scenario(
-        name, int(entry.get("from_day", 0)), entry.get("shift", {}), entry.get("unit_error", ""), entry.get("stuck", "")
-    )
-=======
 def _nominal(row: Characteristic) -> float:
     return row.nominal if row.nominal is not None else (row.physical_min + row.physical_max) / 2
->>>>>>> 1171e92 (The twin takes decisions day by day: set-points, maintenance, holds and the schedule act through its causes; every causal link of the domain has its sign tested; drifts, lots, gauges and tools as scenarios)
