@@ -72,7 +72,7 @@ def simulate(
     scale: Annotated[
         float | None, typer.Option(min=0.01, max=1.0, help="Share of the cells followed; a new plant's is 1, all.")
     ] = None,
-    decisions: Annotated[Path | None, typer.Option(help="YAML file of decisions, see docs/twin.md.")] = None,
+    decisions: Annotated[Path | None, typer.Option(help="YAML; see docs/how-to/scenarios.md.")] = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
