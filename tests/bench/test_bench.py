@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestration.bench import homes
-from orchestration.bench.ground import SMALL, Ground
-from orchestration.bench.process import run
+from orchestration.bench.ground import SMALL, STAGES, Ground, Night
+from orchestration.bench.nights import second_night
+from orchestration.bench.process import Ran, run
 from orchestration.bench.report import page
 from orchestration.bench.rows import Row, Target, samples
 from orchestration.bench.run import measure
@@ -69,6 +70,26 @@ def test_a_part_that_fails_is_told_and_loses_no_other(tmp_path: Path, monkeypatc
     assert "the night failed" in result["failed"]["a"]
     assert [row["name"] for row in result["rows"]] == ["b"]
     assert "the night failed" in page(result | {"command": "cellworks bench"})
+
+
+def night(seconds: float, trials: dict[str, dict[str, int]]) -> Night:
+    return Night(Ran(seconds, 10**9, ""), dict.fromkeys(STAGES, seconds), trials)
+
+
+@pytest.mark.parametrize(
+    ("trials_of_version_2", "is_met"), [(2, True), (0, False), (None, False)], ids=["learnt", "no trial", "no version"]
+)
+def test_a_second_night_has_learnt_only_with_trials_in_a_new_versions_table(
+    tmp_path: Path, trials_of_version_2: int | None, is_met: bool
+) -> None:
+    ground = Ground(tmp_path, SMALL, lambda _: None)
+    later = {"1": 8} if trials_of_version_2 is None else {"1": 8, "2": trials_of_version_2}
+    ground.__dict__["first_night"] = night(100.0, {"finishing/yield": {"1": 8}})
+    ground.__dict__["second_night"] = night(19.0, {"finishing/yield": later})
+    rows = {row.name: row for row in second_night(ground)}
+    assert rows["second_night_retrained"].is_met is is_met
+    assert rows["second_night_curation"].ratio == pytest.approx(0.19)
+    assert rows["second_night_curation"].is_met is True
 
 
 @pytest.mark.slow
