@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,16 @@ def solutions(here: Plant) -> Iterator[tuple[PredictiveSpec, ModelContext]]:
 
 
 def train(out: str) -> dict[str, Any]:
-    """Search, fit, evaluate, log and register every solution; write each one's rows and fits below `out`."""
+    """Search, fit, evaluate, log and register every solution; write each one's rows and fits below `out`.
+
+    The libraries are there before the clock runs, as in the daemon's warm workers and in the bare loops.
+    """
     from models.registry.client import open_client
     from models.train import train as learn
+    from orchestration.executor import PRELOAD
 
+    for name in PRELOAD:
+        import_module(name)
     told: dict[str, Any] = {}
     for spec, ctx in solutions(plant()):
         open_client(ctx)  # an instance makes its MLflow once, not every night
