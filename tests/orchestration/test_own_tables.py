@@ -66,6 +66,7 @@ def _night(spec: PredictiveSpec, here: Plant) -> Outcome:
     return solve(spec, here, parts=PARTS, domain=None, full_search=False, actor="test")
 
 
+@pytest.mark.slow
 def test_the_training_set_of_a_version_outlives_its_file(here: Plant, tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     spec = _spec(file)

@@ -60,6 +60,7 @@ def _solution(home: Path, name: str = "mine/model") -> dict[str, Any]:
     return yaml.safe_load((home / "solutions" / name / "defs.yaml").read_text())["attributes"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AI4I.is_file(), reason="the shared data folder is not beside this project")
 def test_a_real_file_on_an_empty_instance_becomes_a_working_solution(cellworks: Run, tmp_path: Path) -> None:
     made = cellworks(
@@ -67,8 +68,17 @@ def test_a_real_file_on_an_empty_instance_becomes_a_working_solution(cellworks: 
     )
     assert made.returncode == 0, made.stderr
     assert not LEAKS & set(_solution(tmp_path / "home", "my_stage/my_model")["features"]["select"])
-    night = cellworks("nightly", "--only", "my_stage/my_model")
+    night = cellworks("nightly", "--only", "my_stage/my_model", "--json")
     assert night.returncode == 0, night.stderr[-3000:]
+    summary = json.loads(night.stdout)
+    (model,) = summary["models"]
+    assert (model["solution"], model["alias"], model["predictions"]["rows"]) == (
+        "my_stage/my_model",
+        "champion",
+        10_000,
+    )
+    assert (summary["rows"], summary["failed_steps"]) == (None, {})
+    assert summary["checks_failed"] == len(summary["failed_checks"])
     told = json.loads(cellworks("status", "--json").stdout)
     row = next(each for each in told["solutions"] if each["slug"] == "my_model")
     assert set(row) == COLUMNS
