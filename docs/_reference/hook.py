@@ -33,12 +33,22 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/marts.md": table_pages.marts,
     "reference/api.md": api_pages.api,
 }
+# Pages that hold measured figures are committed by whoever measured; until then they say how.
+MEASURED = {
+    "bench.md": ("Benchmark", "make bench"),
+    "reference/twin-hardness.md": (
+        "How hard the twin's targets are",
+        ".venv/bin/python tests/bench/twin_hardness.py docs/reference/twin-hardness.md",
+    ),
+}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to those written by hand."""
     for address, write in PAGES.items():
         files.append(File.generated(config, address, content=write()))
-    if files.get_file_from_path("bench.md") is None:  # `make bench` writes it
-        files.append(File.generated(config, "bench.md", content="# Benchmark\n\nNot measured yet: `make bench`.\n"))
+    for address, (title, command) in MEASURED.items():
+        if files.get_file_from_path(address) is None:
+            content = f"# {title}\n\nNot measured yet: `{command}`.\n"
+            files.append(File.generated(config, address, content=content))
     return files
