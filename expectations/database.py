@@ -22,10 +22,12 @@ from pipelines.lake.sql import quote_identifier, quote_relation
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Great Expectations alone takes 200 MB of the 500 that a run may; what does not fit in the rest goes to disk. Pages of
-# files are left to the operating system, which caches them as well.
+# Python with the library takes 380 MB of the 500 that a run may. A wide table needs 100 MB for its columns alone, which
+# no disk can stand in for; the aggregates of millions of rows can go to disk from less on. Pages of files are left to
+# the operating system, which caches them as well.
+_MEMORY, _SPILL_FROM = "256MB", "96MB"
 _CONFIG = {
-    "memory_limit": "96MB",
+    "memory_limit": _MEMORY,
     "enable_external_file_cache": "false",
     "preserve_insertion_order": "false",
 }
@@ -92,11 +94,24 @@ class Database:
         """
         relation = quote_relation(f"{schema}.{name}")
         kind = "TABLE" if stored else "VIEW"
-        self.con.execute(f"CREATE OR REPLACE {kind} {relation} AS {sql}")
+        self._create(f"CREATE OR REPLACE {kind} {relation} AS {sql}", frugal=stored)
         try:
             yield relation
         finally:
             self.con.execute(f"DROP {kind} {relation}")
+
+    def _create(self, statement: str, *, frugal: bool) -> None:
+        """Run a statement, in little memory at first where aggregates may be many."""
+        if frugal:
+            self.con.execute(f"SET memory_limit = '{_SPILL_FROM}'")
+            try:
+                self.con.execute(statement)
+            except duckdb.OutOfMemoryException:
+                frugal = False
+            finally:
+                self.con.execute(f"SET memory_limit = '{_MEMORY}'")
+        if not frugal:
+            self.con.execute(statement)
 
     @contextlib.contextmanager
     def lent(self, name: str, rows: pa.Table) -> Iterator[None]:

@@ -16,7 +16,8 @@ from itertools import pairwise
 from duckdb import DuckDBPyConnection
 
 from expectations.checks import TableSuite, all_of
-from expectations.database import METADATA, Relation
+from expectations.database import METADATA, LakeColumns, Relation
+from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
 
 CHECKED = "ops.checked"
@@ -94,6 +95,25 @@ def _complete_since(snapshots: Sequence[int]) -> int:
     """The oldest snapshot after which none is missing; expired ones take their list of changes with them."""
     gaps = [after for before, after in pairwise(snapshots) if after - before > 1]
     return gaps[-1] if gaps else min(snapshots, default=0)
+
+
+def refuse_changed(con: DuckDBPyConnection, tables: Sequence[str]) -> None:
+    """Refuse tables (`schema.table`) that were written after the snapshot on which their checks held.
+
+    Raises:
+        CellworksError: some were, as by a run beside this one; names them.
+    """
+    relations = LakeColumns(con).relations
+    history = read_history(con, relations, tables)
+    held = {table: snapshot for table, (_, snapshot) in history.held.items() if table in relations}
+    changed = [table for table, snapshot in held.items() if history.is_news(table, snapshot)]
+    if changed:
+        raise CellworksError(
+            "tables changed after their checks",
+            expected="what was checked and nothing newer",
+            found=", ".join(sorted(changed)),
+            mend="run the night again: it checks what changed",
+        )
 
 
 def record(con: DuckDBPyConnection, suites: Iterable[tuple[str, str]], snapshot: int) -> None:

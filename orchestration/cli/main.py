@@ -121,6 +121,18 @@ def status(as_json: Json = False, site: SiteOption = None) -> None:
     show_status(as_json=as_json)
 
 
+@app.command("data-docs")
+def data_docs(
+    opened: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,
+    site: SiteOption = None,
+) -> None:
+    """Validate every suite and write its page. Example: cellworks data-docs --open."""
+    _at(site)
+    from orchestration.cli import data_docs as pages
+
+    pages.build(opened=opened)
+
+
 @app.command()
 def models(as_json: Json = False, site: SiteOption = None) -> None:
     """List versions and their aliases. Example: cellworks models."""

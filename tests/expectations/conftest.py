@@ -11,6 +11,7 @@ from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
 from pipelines.lake.publish import publish
 from pipelines.lake.schemas import bootstrap
+from tests.expectations.plants import build
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,3 +28,9 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
     with writer(home, why="something to refer to") as con:
         publish(con, "test", "run")
     return home
+
+
+@pytest.fixture(scope="session")
+def small_plant(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
+    """A plant of a twentieth after its first night, three more days lying in its drop folder; copy it to change it."""
+    return build(Home(tmp_path_factory.mktemp("plant")), site)
