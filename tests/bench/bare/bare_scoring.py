@@ -1,6 +1,6 @@
 """The library's own predict: `bare_scoring.py TABLE.parquet MODEL FEATURES.json THREADS OUT.parquet [contributions]`.
 
-Reads the table, builds one float32 matrix, predicts, writes the predictions, and prints rows and seconds.
+Reads the table, builds one float32 matrix, predicts, writes the predictions, and prints rows and seconds by phase.
 MODEL ends in .txt (LightGBM) or .ubj (XGBoost); categories are codes already.
 """
 
@@ -27,8 +27,9 @@ else:
 
 begun = time.perf_counter()
 table = pq.read_table(file, columns=features)
-x = np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in features])
 read = time.perf_counter()
+x = np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in features])
+built = time.perf_counter()
 if model.endswith(".txt"):
     out = booster.predict(x, num_threads=threads, pred_contrib=with_contributions)
 elif with_contributions:
@@ -44,5 +45,5 @@ predicted = time.perf_counter()
 columns = out.reshape(len(out), -1)
 pq.write_table(pa.table({f"out_{place}": columns[:, place] for place in range(columns.shape[1])}), sys.argv[5])
 ended = time.perf_counter()
-phases = {"read": read - begun, "predict": predicted - read, "write": ended - predicted}
-print(json.dumps({"rows": len(out), **phases, "seconds": ended - begun}))
+phases = {"read": read - begun, "matrix": built - read, "predict": predicted - built, "write": ended - predicted}
+print(json.dumps({"rows": len(out), "phases": phases, "seconds": ended - begun}))
