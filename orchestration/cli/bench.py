@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ def bench(only: str | None, telemetry_days: int | None, docs: Path | None, *, sm
     size = SMALL if small else FULL
     if telemetry_days is not None:
         size = replace(size, telemetry_days=telemetry_days)
+    # A plain end by SIGTERM would leave the measured process running and the folder behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with console.bars() as shown:
         result = measure(plant().home, size, only, shown.begin)
     result["command"] = " ".join(["cellworks", *sys.argv[1:]])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,25 @@ def test_a_second_night_has_learnt_only_with_trials_in_a_new_versions_table(
     assert rows["second_night_retrained"].is_met is is_met
     assert rows["second_night_curation"].ratio == pytest.approx(0.19)
     assert rows["second_night_curation"].is_met is True
+
+
+@pytest.mark.slow
+def test_a_terminated_benchmark_takes_its_processes_and_its_folder_with_it(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("cellworks")), "bench", "--small", "--only", "ingestion"]
+    process = subprocess.Popen(command, env={"CELLWORKS_HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    drop = f"bench/{process.pid}/plant/drop/*/*"
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob(drop)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(tmp_path.glob(drop)), "the twin delivered nothing"
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert not list((tmp_path / "bench").iterdir())
+    assert str(tmp_path) not in _commands()
+
+
+def _commands() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.slow
