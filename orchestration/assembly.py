@@ -17,11 +17,12 @@ from orchestration.component_trees import component_trees, solution_definitions
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.domains import DOMAINS, KPI
 from orchestration.executor import warm_executor
+from orchestration.housekeeping import housekeeping_jobs
 from orchestration.jobs import platform_jobs
 from orchestration.manifest import Table, curated_tables
 from orchestration.plant import Plant, plant
 from orchestration.schedules import platform_schedules
-from orchestration.sensors.platform import platform_sensors
+from orchestration.sensors import platform_sensors
 
 
 def build_definitions(here: Plant | None = None, tables: Sequence[Table] | None = None) -> dg.Definitions:
@@ -39,10 +40,10 @@ def build_definitions(here: Plant | None = None, tables: Sequence[Table] | None 
     platform = dg.Definitions(
         assets=[raw_assets(here), *_curation(tables), *learning_assets(here, specs, tables)],
         asset_checks=[*_checks(here, tables)],
-        jobs=platform_jobs(),
+        jobs=[*platform_jobs(), *housekeeping_jobs()],
         schedules=platform_schedules(here.site),
-        sensors=platform_sensors(),
-        executor=warm_executor(),
+        sensors=platform_sensors(here.site, specs),
+        executor=warm_executor,
     )
     return dg.Definitions.merge(*solution_definitions(trees), platform)
 

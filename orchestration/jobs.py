@@ -9,6 +9,15 @@ import dagster as dg
 SEARCH_TAG: Final = "cellworks/search"
 """Run tag: `full` spends the whole search budget instead of the nightly refit."""
 
+SOLUTION_TAG: Final = "cellworks/solution"
+"""Run tag: the solutions that a run was started for, where it is not for all."""
+
+
+def version_tag(slug: str) -> str:
+    """Run tag whose value is the version that a solution predicts with, or `none`."""
+    return f"cellworks.version/{slug[:63]}"
+
+
 _INFLOW = (
     dg.AssetSelection.tag("layer", "raw")
     | dg.AssetSelection.tag("layer", "staging")
@@ -22,10 +31,13 @@ NEW_DATA: Final = "new_data"
 SCORE: Final = "score"
 RETRAIN: Final = "retrain"
 WEEKLY_SEARCH: Final = "weekly_search"
+PLANT_DAY: Final = "plant_day"
+MAINTENANCE: Final = "maintenance"
+ALARM: Final = "alarm"
 
 
 def platform_jobs() -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
-    """Return the jobs over assets, and those that keep house."""
+    """Return the jobs over assets; `housekeeping` has those without."""
     return [
         dg.define_asset_job(
             NIGHTLY,

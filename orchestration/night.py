@@ -14,7 +14,7 @@ from models.context import ModelContext
 from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
 from orchestration.plant import Plant
-from orchestration.solving import CHECKS, MODEL, MONITORING, PREDICTIONS, CheckOutcome, Outcome, Part
+from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PREDICTIONS, CheckOutcome, Outcome, Part
 from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _score(night: Night) -> None:
     night.outcome.results[PREDICTIONS] = {
         "rows": report.rows,
         "flagged": report.flagged,
-        "version": report.version or "none",
+        "version": report.version or NO_VERSION,
         "actions": acted,
         "held_back": held_back,
         "skipped": report.skipped,
@@ -266,7 +266,7 @@ def _watch(night: Night) -> None:
     report = monitor(night.spec, night.ctx)
     drifted = [each.name for each in report.drifted_inputs]
     night.outcome.results[MONITORING] = {
-        "version": report.version or "none",
+        "version": report.version or NO_VERSION,
         "live_days": len(report.days),
         "inputs_watched": sum(each.kind == "input" for each in report.drift),
         "inputs_drifted": ", ".join(drifted[:10]),
@@ -277,4 +277,7 @@ def _watch(night: Night) -> None:
         "input_drift": (not drifted, f"drifted: {', '.join(drifted[:10])}" if drifted else report.skipped),
         "score_drift": (not report.score_drifted, report.skipped),
     }
-    night.outcome.checks += [CheckOutcome(MONITORING, name, passed, text) for name, (passed, text) in told.items()]
+    figures = {"version": report.version or NO_VERSION}
+    night.outcome.checks += [
+        CheckOutcome(MONITORING, name, passed, text, figures) for name, (passed, text) in told.items()
+    ]

@@ -1,4 +1,4 @@
-"""One night at a time: the second run says who is at it, and leaves."""
+"""One run at a time in a home: whoever comes second says who is at it, and waits or leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
@@ -15,15 +15,25 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun
+    from dagster import DagsterInstance
 
-NIGHTS_OWN_LOCK_TAG = "cellworks/holds_night_lock"
-"""On runs of the command line: their own process holds the lock."""
+NIGHTS_OWN_LOCK_TAG: Final = "cellworks/holds_night_lock"
+"""On runs of the command line: their own process holds the lock, so they end with it."""
+
+PATIENCE_S: Final = 900.0
+"""How long a run of the daemon waits for a night of the command line."""
+
+_GLANCE_S = 0.5  # a sensor looks at the lock by taking it for a moment
 
 
 @contextmanager
-def night_lock(home: Home) -> Iterator[None]:
-    """Hold the instance's night within the block; the lock dies with the process.
+def night_lock(home: Home, what: str = "nightly", *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the instance's runs within the block; the lock dies with the process.
+
+    Args:
+        home: The instance.
+        what: What the holder does, for whoever comes second.
+        wait_s: How long to wait for it.
 
     Raises:
         CellworksError: Another process holds it.
@@ -32,39 +42,59 @@ def night_lock(home: Home) -> Iterator[None]:
     lock = FileLock(home.root / "nightly.lock")
     note = home.root / "nightly.json"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=max(wait_s, _GLANCE_S))
     except Timeout:
-        raise _taken(home) from None
+        raise _taken(home, what) from None
     try:
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        note.write_text(json.dumps({"pid": os.getpid(), "since": started}), encoding="utf-8")
+        note.write_text(json.dumps({"pid": os.getpid(), "what": what, "since": started}), encoding="utf-8")
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
 
 
-def refuse_beside_another_night(home: Home, run: DagsterRun) -> None:
-    """Raise when a run of the daemon meets a night started from the command line.
+def under_way(home: Home) -> str:
+    """Who holds the lock, in words; empty when nobody does."""
+    if not (home.root / "nightly.lock").is_file():
+        return ""
+    lock = FileLock(home.root / "nightly.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _holder(home)
+    lock.release()
+    return ""
 
-    Raises:
-        CellworksError: Another process holds the night.
+
+def close_dead_nights(instance: DagsterInstance) -> list[str]:
+    """Mark runs of the command line as failed whose process was killed; the caller holds the lock.
+
+    Returns:
+        Ids of those runs.
     """
-    if NIGHTS_OWN_LOCK_TAG not in run.tags:
-        with night_lock(home):
-            pass
+    from dagster import DagsterRunStatus, RunsFilter
+
+    open_states = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    left = instance.get_runs(RunsFilter(statuses=open_states, tags={NIGHTS_OWN_LOCK_TAG: "yes"}))
+    for run in left:
+        instance.report_run_failed(run, "its process ended without a word, as a later night found")
+    return [run.run_id for run in left]
 
 
-def _taken(home: Home) -> CellworksError:
+def _holder(home: Home) -> str:
     try:
         holder = json.loads((home.root / "nightly.json").read_text(encoding="utf-8"))
-        found = f"process {holder['pid']}, at it since {holder['since']}"
-    except (OSError, ValueError):  # the holder is just starting or leaving
-        found = "another process holds nightly.lock"
+        return f"process {holder['pid']} ({holder['what']}), at it since {holder['since']}"
+    except (OSError, ValueError, KeyError):  # the holder is just starting or leaving
+        return "another process holds nightly.lock"
+
+
+def _taken(home: Home, what: str) -> CellworksError:
     return CellworksError(
-        "another nightly run is under way in this home",
-        expected="one nightly at a time",
-        found=found,
+        "another run is under way in this home",
+        expected=f"nobody else at work when '{what}' starts",
+        found=_holder(home),
         mend="wait for it to end, or use another CELLWORKS_HOME; nothing was changed",
         where=str(home.root),
     )

@@ -13,6 +13,8 @@ PREDICTIONS: Literal["predictions"] = "predictions"
 MONITORING: Literal["monitoring"] = "monitoring"
 PARTS = (MODEL, PREDICTIONS, MONITORING)
 Part = Literal["model", "predictions", "monitoring"]
+NO_VERSION = "none"
+"""Stands for the version of a solution that has no champion."""
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,46 @@
-"""Alarms of the registry, such as an alias that names a version without clearance: rows of `ops.model_alarm`."""
+"""Alarms of the platform itself, such as an alias that names a version without clearance: rows of `ops.model_alarm`."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from pipelines.lake.connection import writer
+from pipelines.lake.connection import reader, writer
 from pipelines.lake.home import Home
 
 _DDL = """CREATE TABLE IF NOT EXISTS lake.ops.model_alarm (
     solution VARCHAR NOT NULL, alarm VARCHAR NOT NULL, raised_at TIMESTAMP NOT NULL)"""
 
 
+QUIET = timedelta(days=1)
+"""What goes on is said again after this time, so that a fault neither floods the table nor falls silent."""
+
+
 def raise_alarm(home: Home, solution: str, alarm: str) -> None:
-    """Write an alarm once: the same words for the same solution are not repeated."""
+    """Write an alarm; the same words for the same solution are not repeated within a day."""
+    now = datetime.now(UTC).replace(tzinfo=None)
     with writer(home, why=f"alarm of {solution}") as con:
         con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
         con.execute(_DDL)
         con.execute(
             "INSERT INTO lake.ops.model_alarm SELECT ?, ?, ? WHERE NOT EXISTS "
-            "(SELECT 1 FROM lake.ops.model_alarm WHERE solution = ? AND alarm = ?)",
-            [solution, alarm, datetime.now(UTC).replace(tzinfo=None), solution, alarm],
+            "(SELECT 1 FROM lake.ops.model_alarm WHERE solution = ? AND alarm = ? AND raised_at > ?)",
+            [solution, alarm, now, solution, alarm, now - QUIET],
         )
+
+
+def newest_alarms(home: Home, limit: int = 30) -> list[dict[str, Any]]:
+    """Alarms, newest first, as `solution`, `alarm` and `raised_at` (UTC)."""
+    if not home.catalogue.is_file():
+        return []
+    with reader(home) as con:
+        known = con.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' "
+            "AND table_name = 'model_alarm'"
+        ).fetchone()
+        if known is None:
+            return []
+        rows = con.execute(
+            "SELECT solution, alarm, raised_at FROM lake.ops.model_alarm ORDER BY raised_at DESC LIMIT ?", [limit]
+        ).fetchall()
+    return [dict(zip(("solution", "alarm", "raised_at"), row, strict=True)) for row in rows]

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from models.context import ModelContext
+from models.registry.client import open_home
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.files import file_suffix
+from pipelines.lake.home import Home
 
 
 def is_published(ctx: ModelContext, domain: str | None) -> bool:
@@ -46,3 +48,10 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
         with writer(ctx.home, why=f"let go of snapshot {ctx.snapshot}") as con:
             unpin(con, holder, ctx.snapshot)
         raise
+
+
+def snapshots_of_versions(home: Home) -> frozenset[int]:
+    """Lake snapshots that registered versions name as their training sets, pinned or not."""
+    versions = open_home(home).search_model_versions(max_results=10_000)
+    named = (version.tags.get("lake_snapshot", "") for version in versions)
+    return frozenset(int(number) for number in named if number)

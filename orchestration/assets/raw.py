@@ -8,7 +8,6 @@ from orchestration import progress
 from orchestration.assets.keys import table_key
 from orchestration.domains import OWNERS
 from orchestration.plant import Plant, plant
-from orchestration.run_lock import refuse_beside_another_night
 
 
 def raw_assets(here: Plant) -> dg.AssetsDefinition:
@@ -32,7 +31,6 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
         from pipelines.ingest.run import ingest as run
 
         served = plant()
-        refuse_beside_another_night(served.home, context.run)
         progress.begin("taking in what the line delivered")
         report = run(served.home, served.site, progress=progress.advance)
         context.log.info("%s rows in, %s quarantined", report.rows_in, report.rows_quarantined)

@@ -9,16 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock
 
 from models.spec import PredictiveSpec
 from orchestration import progress
 from orchestration.assets.keys import published_key, solution_key, table_key
 from orchestration.domains import OWN_TABLES, OWNERS
-from orchestration.jobs import SEARCH_TAG
+from orchestration.jobs import SEARCH_TAG, version_tag
 from orchestration.manifest import Table
 from orchestration.night import solve
 from orchestration.plant import Plant, plant
-from orchestration.solving import CHECKS, MODEL, MONITORING, PARTS, PREDICTIONS, Outcome, Part
+from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PARTS, PREDICTIONS, Outcome, Part
 
 _DESCRIPTIONS = {
     MODEL: "The champion after tonight's training, gates and promotion.",
@@ -77,6 +78,7 @@ def _batch(
                 full_search=context.run.tags.get(SEARCH_TAG) == "full",
                 actor=f"run {context.run_id}",
             )
+            _tag(context, outcome)
             yield from _events(context, outcome, parts)
             if outcome.failure:
                 failures[spec.solution] = outcome.failure
@@ -104,9 +106,21 @@ def _asset_spec(spec: PredictiveSpec, part: Part, domain: str, known: set[str], 
         group_name=spec.stage,
         description=f"{spec.question}\n\n{_DESCRIPTIONS[part].format(slug=spec.slug)}",
         owners=[spec.owner or OWNERS.get(domain, OWNERS[OWN_TABLES])],
+        # Without a champion there is nothing to predict with or to watch; the model itself is always there.
+        skippable=part != MODEL,
         kinds={"mlflow"} if part == MODEL else {"ducklake"},
         tags={"layer": part, "solution": spec.slug},
     )
+
+
+def _tag(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    """Name the version that predicts on the run, so that runs are found by it.
+
+    Dagster reads and writes all tags of a run, and steps of two domains run at once: hence the lock.
+    """
+    version = next((outcome.results[part]["version"] for part in PARTS[1:] if part in outcome.results), NO_VERSION)
+    with FileLock(plant().home.dagster_dir / "run_tags.lock"):
+        context.instance.add_run_tags(context.run_id, {version_tag(outcome.spec.slug): str(version)})
 
 
 def _events(
@@ -114,7 +128,7 @@ def _events(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     spec = outcome.spec
     for part in parts:
-        if part in outcome.results:
+        if part in outcome.results and outcome.results[part].get("version") != NO_VERSION:
             yield dg.MaterializeResult(
                 asset_key=solution_key(spec, part), metadata=_shown(outcome.results[part]), check_results=[]
             )

@@ -34,6 +34,7 @@ class Site(Model):
         future_tolerance_s: how far event_at may lie after known_at (clocks that disagree).
         shadow_nights: nights that a challenger runs in shadow before promotion.
         schedules: cron expressions in the site's time zone, by name.
+        sensor_interval_s: how often sensors look for new data, moved aliases, drift and failed runs.
         plan: the control plan. feeds: by name. hash: sha256 over all files read.
         name: folder-like name.
         title: for people.
@@ -73,6 +74,7 @@ class Site(Model):
     actions: dict[ActionKind, ActionPolicy]
     shadow_nights: Annotated[int, Field(ge=0)]
     schedules: dict[str, str]
+    sensor_interval_s: Annotated[int, Field(gt=0)] = 30
     sources: list[Source]
 
     folder: Path

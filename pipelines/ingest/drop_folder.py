@@ -35,6 +35,24 @@ def open_bytes(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
 
+def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:
+    """Feed, path and format of every file that could be a delivery, by feed and name.
+
+    Args:
+        site: its feeds name the folders.
+        folder: the drop folder; need not exist.
+    """
+    for feed in site.feeds.values():
+        own = folder / feed.name
+        if not own.is_dir():
+            continue
+        for path in sorted(own.iterdir()):
+            form = next((f for ending, f in _FORMATS.items() if path.name.endswith(ending)), None)
+            # A link could lead out of the drop folder.
+            if form is not None and path.is_file() and not path.is_symlink():
+                yield feed.name, path, form
+
+
 class DropFolder:
     """Files in a folder per feed. A file still being written ends in `.part` and is left alone.
 
@@ -63,7 +81,7 @@ class DropFolder:
             ).fetchall()
         }
         found = Pending(notes=self._strangers())
-        for feed, path, form in self._files():
+        for feed, path, form in files_of(self._site, self._folder):
             source = f"{feed}/{path.name}"
             if source in self._leave:
                 continue
@@ -83,17 +101,6 @@ class DropFolder:
             for name in names
             if name not in self._site.feeds
         ]
-
-    def _files(self) -> Iterator[tuple[str, Path, Format]]:
-        for feed in self._site.feeds.values():
-            folder = self._folder / feed.name
-            if not folder.is_dir():
-                continue
-            for path in sorted(folder.iterdir()):
-                form = next((f for ending, f in _FORMATS.items() if path.name.endswith(ending)), None)
-                # A link could lead out of the drop folder.
-                if form is not None and path.is_file() and not path.is_symlink():
-                    yield feed.name, path, form
 
     def _delivery(self, feed: str, path: Path, form: Format, last: tuple[int, int, str] | None) -> Delivery | None:
         """The file as a delivery; None when its last delivery held the same."""

@@ -1,18 +1,32 @@
-"""The command line over an empty instance of its own: in this process where that will do, else as a process."""
+"""The command line over an empty instance of its own, and a small instance for jobs and sensors."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
+import yaml
 
+from models.spec import PredictiveSpec
+from orchestration.catalogue import find
 from orchestration.cli.main import main
 from orchestration.environment import SITE_VARIABLE
+from orchestration.plant import Plant, plant
+from orchestration.solving import PARTS
+from pipelines.lake.schemas import bootstrap
+
+if TYPE_CHECKING:  # most tests here need no Dagster, and importing it takes a second
+    import dagster as dg
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,3 +75,107 @@ def cellworks(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
         )
 
     return run
+
+
+def own_rows(rows: int, first: int = 0, shift: float = 0.0) -> pa.Table:
+    """Rows of a machine's table: two causes of a bad part; `shift` moves both as a drift would."""
+    rng = np.random.default_rng(first)
+    x, z = rng.normal(shift, 1, rows), rng.normal(shift, 1, rows)
+    bad = x + 0.8 * z + rng.normal(0, 0.7, rows) > 2 * shift
+    return pa.table({"id": first + np.arange(rows), "x": x, "z": z, "y": np.where(bad, "bad", "good")})
+
+
+def write_solution(folder: Path, slug: str, rows: pa.Table) -> None:
+    """Write `mine/<slug>` over its own CSV file."""
+    file = folder / f"{slug}.csv"
+    pacsv.write_csv(rows, file)
+    attributes = {
+        "question": "Is it bad?",
+        "table": str(file),
+        "keys": ["id"],
+        "features": {"select": ["x", "z"]},
+        "target": {"column": "y", "positive": "bad"},
+        "task": "binary",
+        "search": {"trials": 2, "refit_trials": 1, "max_rounds": 30},
+    }
+    home = folder / "home" / "solutions" / "mine" / slug
+    home.mkdir(parents=True, exist_ok=True)
+    content = {"type": "orchestration.components.PredictiveModel", "attributes": attributes}
+    (home / "defs.yaml").write_text(yaml.safe_dump(content))
+
+
+class Workshop:
+    """The instance, its definitions, and jobs run in this process."""
+
+    def __init__(self, here: Plant, tables: Path, instance: dg.DagsterInstance) -> None:
+        self.here = here
+        self.instance = instance
+        self.tables = tables
+        # The whole graph needs dbt's manifest; these solutions read tables of their own.
+        from orchestration.assembly import build_definitions
+
+        self.definitions = build_definitions(here, tables=[])
+
+    def spec(self, slug: str) -> PredictiveSpec:
+        """One of the two solutions."""
+        return find(f"mine/{slug}")
+
+    def run(self, job: str, request: dg.RunRequest | None = None, **options: Any) -> dg.ExecuteInProcessResult:
+        """Run a job as the daemon would for a request."""
+        if request is not None:
+            options |= {"asset_selection": request.asset_selection, "run_config": request.run_config}
+            options["tags"] = dict(request.tags)
+        resolved = self.definitions.resolve_job_def(job)
+        return resolved.execute_in_process(instance=self.instance, raise_on_error=False, **options)
+
+    def train(self, *slugs: str) -> dg.ExecuteInProcessResult:
+        """One night of these solutions."""
+        from orchestration.assets.keys import solution_key
+
+        keys = [solution_key(self.spec(slug), part) for slug in slugs for part in PARTS]
+        return self.run("nightly", asset_selection=keys)
+
+    def tick(self, name: str, cursor: str | None) -> tuple[list[dg.RunRequest], str]:
+        """Requests and new cursor of a sensor's tick; the old cursor where the tick leaves it."""
+        import dagster as dg
+
+        context = dg.build_sensor_context(instance=self.instance, cursor=cursor)
+        found = self.definitions.get_repository_def().get_sensor_def(name)(context)
+        if isinstance(found, dg.SkipReason):
+            return [], cursor or ""
+        assert isinstance(found, dg.SensorResult)
+        return list(found.run_requests or []), found.cursor or cursor or ""
+
+
+@contextmanager
+def open_workshop(folder: Path) -> Iterator[Workshop]:
+    """An instance with the solutions `mine/one` and `mine/two`, not trained yet."""
+    import dagster as dg
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLWORKS_HOME", str(folder / "home"))
+        for number, slug in enumerate(("one", "two")):
+            write_solution(folder, slug, own_rows(400, first=10_000 * number))
+        here = plant()
+        bootstrap(here.home.ensure(), here.site)
+        with dg.instance_for_test(temp_dir=str(here.home.dagster_dir)) as instance:
+            yield Workshop(here, folder, instance)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    """A workshop of the test's own."""
+    with open_workshop(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """A workshop whose solutions have their champions; tests leave them as they were."""
+    import dagster as dg
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of Dagster's own making
+        with open_workshop(tmp_path_factory.mktemp("workshop")) as made:
+            assert made.train("one", "two").success
+            yield made

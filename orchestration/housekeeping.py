@@ -1,0 +1,97 @@
+"""Jobs without assets: the plant's next day, care of the lake, alarms of failed runs.
+
+Each runs in its run's own process. Dagster reads the annotations of ops while it imports them, so they are no strings.
+"""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.jobs import ALARM, MAINTENANCE, PLANT_DAY
+from orchestration.plant import plant
+from orchestration.run_lock import PATIENCE_S, night_lock
+
+_FIRST = "10"  # in the queue they go before the night, which is long
+
+
+class Upkeep(dg.Config):
+    """Settings of maintenance.
+
+    Attributes:
+        keep_days: Age up to which every snapshot stays, in days.
+    """
+
+    keep_days: float = 7.0
+
+
+class FailedRun(dg.Config):
+    """What an alarm tells.
+
+    Attributes:
+        job: The job whose run failed.
+        why: Step and reason.
+    """
+
+    job: str
+    why: str
+
+
+class FailedRuns(dg.Config):
+    """Runs that failed since the sensor last looked."""
+
+    runs: list[FailedRun]
+
+
+@dg.op
+def simulate_a_day(context: dg.OpExecutionContext) -> None:
+    """Let the twin deliver its next production day, as the program of its own that a plant is to the platform."""
+    command = [str(Path(sys.executable).parent / "cellworks"), "simulate", "--days", "1", "--telemetry-days", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        raise dg.Failure(f"the twin's day failed: {done.stderr.strip()[-2000:]}", allow_retries=False)
+    context.log.info(done.stdout.strip())
+
+
+@dg.op
+def tidy_lake(context: dg.OpExecutionContext, config: Upkeep) -> None:
+    """Compact the lake and let old snapshots go, but none that a registered version or an open run names.
+
+    A run reads its snapshots while it holds the home's run lock, so with that lock held no run is open.
+    """
+    from models.registry.published import snapshots_of_versions
+    from pipelines.lake.maintenance import maintain
+
+    home = plant().home
+    with night_lock(home, "maintenance", wait_s=PATIENCE_S):
+        report = maintain(home, keep=timedelta(days=config.keep_days), also_keep=snapshots_of_versions(home))
+    context.log.info(
+        f"files {report.files_before} to {report.files_after}, {report.removed} removed, "
+        f"{report.orphans} left by killed writers; snapshots {len(report.expired)} expired, {len(report.kept)} kept"
+    )
+
+
+@dg.op
+def raise_alarms(config: FailedRuns) -> None:
+    """Write an alarm for each failed run; the same words are written once a day."""
+    from models.registry.alarms import raise_alarm
+
+    for run in config.runs:
+        raise_alarm(plant().home, f"platform/{run.job}", run.why)
+
+
+def housekeeping_jobs() -> list[dg.JobDefinition]:
+    """Return the jobs, each in one process."""
+    described = {
+        PLANT_DAY: (simulate_a_day, "The twin's next production day, into the drop folder."),
+        MAINTENANCE: (tidy_lake, "Compaction and expiry of snapshots that nobody names."),
+        ALARM: (raise_alarms, "Alarms of runs that failed."),
+    }
+    return [
+        dg.GraphDefinition(name=name, node_defs=[op]).to_job(
+            executor_def=dg.in_process_executor, description=text, tags={"dagster/priority": _FIRST}
+        )
+        for name, (op, text) in described.items()
+    ]

@@ -1,0 +1,84 @@
+"""A moved champion alias starts scoring."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import dagster as dg
+
+from models.spec import PredictiveSpec
+from orchestration.assets.keys import solution_key
+from orchestration.jobs import SCORE, SOLUTION_TAG, version_tag
+from orchestration.plant import plant
+from orchestration.sensors.marks import busy, read_cursor, write_cursor
+from orchestration.solving import MONITORING, PREDICTIONS
+from pipelines.lake.home import Home
+
+
+def champions(home: Home) -> dict[str, str]:
+    """Version that the alias names, by registered model; empty before there is a registry.
+
+    Read from MLflow's own file: importing MLflow would cost a tick more than the tick may take.
+    """
+    file = Path(home.mlflow_uri.removeprefix("sqlite:///"))
+    if not file.is_file():
+        return {}
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as con:
+        if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'registered_model_aliases'").fetchone() is None:
+            return {}
+        rows = con.execute("SELECT name, version FROM registered_model_aliases WHERE alias = 'champion'").fetchall()
+    return {str(name): str(version) for name, version in rows}
+
+
+def champion_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorDefinition:
+    """Return the sensor.
+
+    The run it starts scores the solutions concerned. Anyone can move an alias, so scoring itself asks whether the
+    version is cleared: one that is not is refused with an alarm, and the last champion that was goes on.
+
+    Args:
+        interval_s: Seconds between ticks.
+        specs: All predictive solutions.
+    """
+    by_name = {spec.name: spec for spec in specs}
+
+    @dg.sensor(
+        name="champion_moved",
+        job_name=SCORE,
+        minimum_interval_seconds=interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="A champion alias moved (promotion, rollback, or a hand in the MLflow page): score anew.",
+    )
+    def sense(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        home = plant().home
+        if (reason := busy(home)) is not None:
+            return reason
+        cursor = read_cursor(context.cursor)
+        now = {name: version for name, version in champions(home).items() if name in by_name}
+        known = cursor.get("champions", {})
+        moved = [(by_name[name], version) for name, version in sorted(now.items()) if known.get(name) != version]
+        if now == known:
+            return dg.SkipReason("no champion alias has moved")
+        # The number of the move tells a version that comes back (a rollback) from its first time.
+        number = int(cursor.get("moves", 0)) + 1
+        after = write_cursor({"moves": number, "champions": now})
+        if not moved:
+            return dg.SensorResult(skip_reason="a champion alias was taken away: nothing to score", cursor=after)
+        return dg.SensorResult(run_requests=[_request(number, moved)], cursor=after)
+
+    return sense
+
+
+def _request(number: int, moved: Sequence[tuple[PredictiveSpec, str]]) -> dg.RunRequest:
+    names = "+".join(f"{spec.name}={version}" for spec, version in moved)
+    return dg.RunRequest(
+        run_key=f"move {number}: {names}",
+        asset_selection=[solution_key(spec, part) for spec, _ in moved for part in (PREDICTIONS, MONITORING)],
+        tags={
+            SOLUTION_TAG: ", ".join(spec.solution for spec, _ in moved),
+            **{version_tag(spec.slug): version for spec, version in moved},
+        },
+    )

@@ -1,0 +1,41 @@
+"""What sensors share: when they look away, and cursors that hold more than one thing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+
+from orchestration.run_lock import under_way
+from pipelines.lake.home import Home
+
+
+def busy(home: Home) -> dg.SkipReason | None:
+    """A reason to look again at the next tick: what a run brings in or moves is told when it is over.
+
+    The cursor stays, so nothing that happens meanwhile is missed, and many changes become one run.
+    """
+    holder = under_way(home)
+    return dg.SkipReason(f"a run is under way: {holder}; looked at again at the next tick") if holder else None
+
+
+def mark_of(parts: Iterable[str]) -> str:
+    """Sixteen hexadecimal digits that change when a part does."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def read_cursor(cursor: str | None) -> dict[str, Any]:
+    """The cursor's content; empty before the first tick and for one that another release wrote."""
+    try:
+        read = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def write_cursor(content: dict[str, Any]) -> str:
+    """The content as a cursor: equal contents are equal text."""
+    return json.dumps(content, sort_keys=True)

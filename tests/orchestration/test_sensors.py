@@ -1,0 +1,203 @@
+"""Sensors: what moves starts its run once, what may not act is refused, and a tick stays short on 90 days of data."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from models.registry.alarms import newest_alarms
+from models.registry.client import open_home
+from orchestration.jobs import ALARM
+from orchestration.plant import Plant, plant
+from orchestration.run_lock import night_lock
+from orchestration.sensors import platform_sensors
+from orchestration.sensors.new_data import delivered
+from pipelines.lake.connection import reader
+from tests.orchestration.conftest import Workshop, own_rows, write_solution
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+TICK_S = 2.0
+
+
+def _versions(workshop: Workshop, slug: str) -> list[tuple[int, int]]:
+    with reader(workshop.here.home) as con:
+        return con.execute(
+            f"SELECT model_version, count(*) FROM lake.solutions.{slug} GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+
+
+def test_a_moved_alias_is_scored_once_and_one_without_clearance_is_refused_with_an_alarm(trained: Workshop) -> None:
+    [first], cursor = trained.tick("champion_moved", None)
+    assert first.tags["cellworks/solution"] == "mine/one, mine/two"
+    assert first.tags["cellworks.version/one"] == "1"
+    assert trained.tick("champion_moved", cursor) == ([], cursor)
+    # Anyone can register a version and move an alias in the MLflow page.
+    client = open_home(trained.here.home)
+    source = client.get_model_version("mine.one", "1").source
+    number = client.create_model_version("mine.one", source).version
+    client.set_registered_model_alias("mine.one", "champion", number)
+    [request], moved = trained.tick("champion_moved", cursor)
+    again, _ = trained.tick("champion_moved", cursor)
+    assert [each.run_key for each in again] == [request.run_key], "the same tick again starts the same run"
+    assert {key.path[1] for key in request.asset_selection} == {"one"}
+    ran = trained.run("score", request)
+    assert ran.success
+    refused = {each.check_name: each for each in ran.get_asset_check_evaluations()}["champion_is_cleared"]
+    assert not refused.passed
+    assert f"names version {number}" in (refused.description or "")
+    alarms = [alarm for alarm in newest_alarms(trained.here.home) if alarm["solution"] == "mine/one"]
+    assert [f"names version {number}" in alarm["alarm"] for alarm in alarms] == [True]
+    assert [version for version, _ in _versions(trained, "one")] == [1], "the last champion that was cleared goes on"
+    assert trained.instance.get_run_by_id(ran.run_id).tags["cellworks.version/one"] == "1"
+    # Back again is a move of its own, though the version was champion before.
+    client.set_registered_model_alias("mine.one", "champion", "1")
+    [back], _ = trained.tick("champion_moved", moved)
+    assert back.run_key not in {first.run_key, request.run_key}
+
+
+def test_a_solution_without_champion_is_skipped_with_that_reason(workshop: Workshop) -> None:
+    spec = workshop.spec("two")
+    parts = [dg.AssetKey(["mine", "two", part]) for part in ("predictions", "monitoring")]
+    ran = workshop.run("score", asset_selection=parts)
+    assert ran.success
+    assert ran.get_asset_materialization_events() == []
+    [seen] = ran.get_asset_observation_events()
+    assert seen.asset_observation_data.asset_observation.metadata["reason"].value == "there is no champion yet"
+    assert workshop.instance.get_run_by_id(ran.run_id).tags[f"cellworks.version/{spec.slug}"] == "none"
+
+
+def test_drift_starts_one_search_of_the_solution_concerned(trained: Workshop) -> None:
+    requests, cursor = trained.tick("skill_lost", None)
+    assert requests == []
+    shifted = own_rows(400, first=20_000, shift=4.0)
+    write_solution(trained.tables, "two", pa.concat_tables([own_rows(400, first=10_000), shifted]))
+    watched = [dg.AssetKey(["mine", slug, part]) for slug in ("one", "two") for part in ("predictions", "monitoring")]
+    assert trained.run("score", asset_selection=watched).success
+    [request], after = trained.tick("skill_lost", cursor)
+    assert request.tags["cellworks/solution"] == "mine/two"
+    assert request.tags["cellworks.version/two"] == "1"
+    assert "input_drift" in request.tags["cellworks/cause"]
+    assert {key.path[1] for key in request.asset_selection} == {"two"}
+    assert trained.definitions.resolve_job_def("retrain").tags["cellworks/search"] == "full"
+    assert [each.run_key for each in trained.tick("skill_lost", cursor)[0]] == [request.run_key]
+    # The same drift of the same champion, seen again the next night, starts nothing more.
+    assert trained.run("score", asset_selection=watched).success
+    assert trained.tick("skill_lost", after)[0] == []
+
+
+def test_failed_runs_raise_each_alarm_once_and_alarms_none(workshop: Workshop) -> None:
+    requests, cursor = workshop.tick("run_failed", None)
+    assert requests == []
+    for slug in ("one", "two"):
+        (workshop.tables / f"{slug}.csv").unlink()
+    for _ in range(3):
+        assert not workshop.train("one").success
+    [request], after = workshop.tick("run_failed", cursor)
+    assert [each.run_key for each in workshop.tick("run_failed", cursor)[0]] == [request.run_key]
+    assert workshop.tick("run_failed", after) == ([], after)
+    for _ in range(2):
+        assert workshop.run(ALARM, request).success
+    [alarm] = newest_alarms(workshop.here.home)
+    assert alarm["solution"] == "platform/nightly"
+    assert "step learn_own_tables failed" in alarm["alarm"]
+    assert "one.csv" in alarm["alarm"]
+    # An alarm that can't be written must not bring another.
+    workshop.here.home.catalogue.write_bytes(b"no database")
+    assert not workshop.run(ALARM, request).success
+    assert workshop.tick("run_failed", after)[0] == []
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
+    monkeypatch.setenv("CELLWORKS_HOME", str(tmp_path / "home"))
+    here = plant()
+    here.home.ensure()
+    return here
+
+
+def test_every_way_a_delivery_arrives_is_seen_once(here: Plant) -> None:
+    folder = here.home.drop_dir / next(iter(here.site.feeds))
+    folder.mkdir(parents=True)
+    assert delivered(here) == ""
+    seen = [delivered(here)]
+
+    def is_new() -> bool:
+        seen.append(delivered(here))
+        return seen[-1] != seen[-2]
+
+    part = folder / "day.csv.part"
+    part.write_text("a,b\n1,2\n")
+    assert not is_new(), "a file still being written"
+    os.utime(part, (1, 1))
+    part.replace(folder / "day.csv")
+    assert is_new(), "renamed into its place, with a time long past"
+    assert not is_new()
+    with (folder / "day.csv").open("a") as file:
+        file.write("3,4\n")
+    assert is_new(), "grown under its name"
+    times = (folder / "day.csv").stat()
+    (folder / "day.csv").write_text("a,b\n1,2\n3,5\n")
+    os.utime(folder / "day.csv", ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert is_new(), "corrected under its name, at the same size"
+    (here.home.erp_file).write_bytes(b"")
+    assert is_new(), "the database"
+    here.home.erp_file.with_name(f"{here.home.erp_file.name}-wal").write_bytes(b"row")
+    assert is_new(), "rows in the database's log"
+
+
+def test_what_arrives_during_a_run_is_taken_in_after_it(here: Plant, tmp_path: Path) -> None:
+    folder = here.home.drop_dir / next(iter(here.site.feeds))
+    folder.mkdir(parents=True)
+    (folder / "one.csv").write_text("a\n1\n")
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        sensor = platform_sensors(here.site, [])[0]
+
+        def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+            return sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
+
+        first = tick(None)
+        assert len(first.run_requests) == 1
+        with night_lock(here.home, "run 1"):
+            (folder / "two.csv").write_text("a\n2\n")
+            meanwhile = tick(first.cursor)
+            assert "run 1" in meanwhile.skip_message
+        after = tick(first.cursor)
+        assert len(after.run_requests) == 1
+        assert after.run_requests[0].run_key != first.run_requests[0].run_key
+        assert "nothing new" in tick(after.cursor).skip_message
+
+
+def test_a_tick_is_short_on_ninety_days(trained: Workshop) -> None:
+    """90 days of deliveries, nights and champions; processor time, as other work on the machine is not the tick's."""
+    here, instance = trained.here, trained.instance
+    for feed in here.site.feeds:
+        folder = here.home.drop_dir / feed
+        folder.mkdir(parents=True)
+        for day in range(90):
+            (folder / f"{day:03d}.csv").write_text("a\n")
+            (folder / f"{day:03d}_late.csv").write_text("a\n")
+    client = open_home(here.home)
+    version = client.get_model_version("mine.one", "1")
+    for day in range(90):
+        made = client.create_model_version("mine.one", version.source)
+        client.set_registered_model_alias("mine.one", "champion", made.version)
+        run = instance.create_run_for_job(trained.definitions.resolve_job_def("score"))
+        key = dg.AssetCheckKey(dg.AssetKey(["mine", "one", "monitoring"]), "input_drift")
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(key.asset_key, key.name, day % 2 == 0, {"version": made.version})
+        )
+        instance.report_run_failed(run, f"day {day}")
+    cursors = {"new_data": None, "champion_moved": None, "skill_lost": None, "run_failed": json.dumps({"event": 0})}
+    for name, cursor in cursors.items():
+        began = time.process_time()
+        requests, _ = trained.tick(name, cursor)
+        assert time.process_time() - began < TICK_S, name
+        assert len(requests) == 1, name
+    client.set_registered_model_alias("mine.one", "champion", "1")
