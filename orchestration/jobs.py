@@ -26,6 +26,12 @@ _INFLOW = (
 _MODELS = dg.AssetSelection.tag("layer", "model")
 _ANSWERS = dg.AssetSelection.tag("layer", "predictions") | dg.AssetSelection.tag("layer", "monitoring")
 
+
+def _triggered_by(name: str) -> dg.AssetSelection:
+    """Parts of solutions whose `trigger` has this switched on."""
+    return dg.AssetSelection.tag(name, "yes")
+
+
 NIGHTLY: Final = "nightly"
 NEW_DATA: Final = "new_data"
 SCORE: Final = "score"
@@ -41,12 +47,12 @@ def platform_jobs() -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
     return [
         dg.define_asset_job(
             NIGHTLY,
-            selection=_INFLOW | _MODELS | _ANSWERS | dg.AssetSelection.all_asset_checks(),
+            selection=_INFLOW | (_MODELS & _triggered_by("nightly")) | _ANSWERS,
             description="Take in, curate, check, publish, refit, gate, promote, score and watch.",
         ),
         dg.define_asset_job(
             NEW_DATA,
-            selection=_INFLOW | _ANSWERS,
+            selection=_INFLOW | (_ANSWERS & _triggered_by("on_new_data")),
             description="Take in what arrived, curate and check it, and score with the champions in place.",
         ),
         dg.define_asset_job(SCORE, selection=_ANSWERS, description="Score and watch with the champions in place."),
@@ -58,7 +64,7 @@ def platform_jobs() -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             WEEKLY_SEARCH,
-            selection=_MODELS | _ANSWERS,
+            selection=(_MODELS & _triggered_by("weekly_search")) | _ANSWERS,
             tags={SEARCH_TAG: "full"},
             description="Spend the whole search budget of every solution.",
         ),

@@ -109,8 +109,13 @@ def _asset_spec(spec: PredictiveSpec, part: Part, domain: str, known: set[str], 
         # Without a champion there is nothing to predict with or to watch; the model itself is always there.
         skippable=part != MODEL,
         kinds={"mlflow"} if part == MODEL else {"ducklake"},
-        tags={"layer": part, "solution": spec.slug},
+        tags={"layer": part, "solution": spec.slug, **_triggers(spec)},
     )
+
+
+def _triggers(spec: PredictiveSpec) -> dict[str, str]:
+    """Tags by which the jobs leave out what a solution's `trigger` switches off."""
+    return {name: "yes" for name, is_on in spec.trigger.model_dump().items() if is_on}
 
 
 def _tag(context: dg.AssetExecutionContext, outcome: Outcome) -> None:

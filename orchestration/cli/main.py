@@ -27,6 +27,7 @@ app.add_typer(quarantine_app, name="quarantine")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 
+_INTERRUPTION = "DagsterExecutionInterruptedError"
 # Trouble of the machine, such as a full disk: the person must mend it, and a traceback would not help.
 _THE_MACHINES = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
 
@@ -246,6 +247,9 @@ def main() -> None:
         print(f"cellworks: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
         print("  mend:     make room, or name another folder with CELLWORKS_HOME", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        # Dagster's own interruption is imported only where Dagster was.
+        if not isinstance(error, KeyboardInterrupt) and type(error).__name__ != _INTERRUPTION:
+            raise
         print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)
         sys.exit(130)

@@ -96,25 +96,23 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
 
 
 def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, Any]:
-    from dagster import AssetKey, DagsterInstance
+    from dagster import DagsterInstance
 
     from orchestration.definitions import defs
     from orchestration.jobs import NIGHTLY, SEARCH_TAG
-    from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG
-    from orchestration.solving import PARTS
+    from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG, close_dead_nights
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    keys = [AssetKey([*only.split("/"), part]) for part in PARTS] if only else None
     definitions = defs() if callable(defs) else defs
-    job = definitions.resolve_job_def(NIGHTLY)
+    job = definitions.resolve_job_def(NIGHTLY if only is None else only.replace("/", "__"))
     with DagsterInstance.get() as instance:
+        close_dead_nights(instance)
         run = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
             # The events are in the instance and on the bars; the terminal needs no copy of them.
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            asset_selection=keys,
             tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit"},
         )
     failed = _failed_checks(run)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,7 @@ from pipelines.control_plan.errors import CellworksError
 
 HOST, DAGSTER_PORT, MLFLOW_PORT = "127.0.0.1", 3000, 5000
 _GRACE_S = 15
+_GLANCE_S = 0.1
 Part = Literal["dagster", "mlflow"]
 
 
@@ -24,7 +27,7 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
     """Start the processes of one part or both, wait, and stop them together.
 
     Raises:
-        CellworksError: A port is taken.
+        CellworksError: A port is taken, or a process ended by itself.
     """
     here = plant()
     bin_dir = Path(sys.executable).parent
@@ -47,21 +50,55 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
         )  # fmt: skip
         addresses.append(f"MLflow http://{HOST}:{mlflow_port}")
     prepare_instance(here)
-    started = [subprocess.Popen(command, env=os.environ.copy(), cwd=project_root()) for command in commands]  # noqa: S603
-    print(f"{'   '.join(addresses)}   Ctrl-C stops", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Groups of their own: code servers, runs and workers are children of children, and none may stay behind.
+    started = [
+        subprocess.Popen(command, env=os.environ.copy(), cwd=project_root(), start_new_session=True)  # noqa: S603
+        for command in commands
+    ]
     try:
-        os.wait()
+        print(f"{'   '.join(addresses)}   Ctrl-C stops", flush=True)
+        ended, status = os.wait()
+        _refuse_end(next(process for process in started if process.pid == ended), status)
     except KeyboardInterrupt:
-        pass
+        print("stopping", flush=True)
     finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _stop(started)
+
+
+def _refuse_end(process: subprocess.Popen[bytes], status: int) -> None:
+    process.returncode = os.waitstatus_to_exitcode(status)
+    arguments = [str(part) for part in process.args] if isinstance(process.args, list) else []
+    raise CellworksError(
+        f"{Path(arguments[0]).name} ended by itself, so the others were stopped",
+        expected="it to run until Ctrl-C",
+        found=f"exit code {process.returncode}",
+        mend="see what it printed above, then start again",
+    )
+
+
+def _stop(started: list[subprocess.Popen[bytes]]) -> None:
+    """Ask every group to end, then end what is left of it; a run under way is told as interrupted."""
+    for process in started:
+        _signal_group(process, signal.SIGTERM)
+    patience = time.monotonic() + _GRACE_S
+    for process in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, patience - time.monotonic()))
+    while time.monotonic() < patience and any(_signal_group(process, 0) for process in started):
+        time.sleep(_GLANCE_S)
+    for process in started:
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Whether anybody was left in the process's group to get it."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _require_free(port: int, option: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, create_model
 from models.spec import Part, PredictiveSpec
 from orchestration.assets.keys import solution_key
 from orchestration.catalogue import build_spec
+from orchestration.components.scaffolding import PredictiveModelScaffolder
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 
 _NAMED_BY_FOLDER = {"stage", "slug"}
@@ -28,6 +29,7 @@ def _attributes_model() -> type[BaseModel]:
 PredictiveModelAttributes = _attributes_model()
 
 
+@dg.scaffold_with(PredictiveModelScaffolder)
 class PredictiveModel(dg.Component):
     """A question that a model answers for each entity, trained, gated, scored and watched every night.
 

@@ -27,6 +27,7 @@ def skill_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorD
         interval_s: Seconds between ticks.
         specs: All predictive solutions.
     """
+    specs = [spec for spec in specs if spec.trigger.on_drift]
 
     @dg.sensor(
         name="skill_lost",

@@ -1,0 +1,65 @@
+"""The first night of a small plant by the command line: alone with itself, interrupted, and crowded."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from models.registry.client import open_home
+from models.registry.published import snapshots_of_versions
+from pipelines.lake.connection import reader
+from pipelines.lake.hashing import table_hash
+from pipelines.lake.maintenance import maintain
+from tests.end_to_end.conftest import FirstNight
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_night_goes_through_and_opens_no_socket_but_loopback(first_night: FirstNight) -> None:
+    assert first_night.night.code == 0, (first_night.night.err + first_night.night.out)[-3000:]
+    told = json.loads(first_night.night.out)
+    assert told["success"]
+    assert told["rows"]["in"] > 100_000
+    champions = {each["slug"]: each["champion_version"] for each in told["solutions"]}
+    assert champions["weld_resistance"] == "1"
+    assert not first_night.plant.refused_file.exists(), first_night.plant.refused_file.read_text()
+
+
+def test_the_guard_of_that_test_works(first_night: FirstNight, tmp_path) -> None:
+    import subprocess
+    import sys
+
+    file = tmp_path / "refused.txt"
+    env = first_night.plant.guarded | {"REFUSED_FILE": str(file)}
+    script = "import urllib.request as u; u.urlopen('http://telemetry.example/', timeout=5)"
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert file.read_text() == "telemetry.example\n"
+
+
+def test_ctrl_c_is_clean_and_the_next_night_completes(first_night: FirstNight) -> None:
+    assert first_night.interrupted.code == 130, first_night.interrupted.err[-3000:]
+    assert "interrupted; the next run goes on" in first_night.interrupted.err
+    assert "Traceback" not in first_night.interrupted.err
+    assert first_night.night.code == 0
+
+
+def test_a_second_night_says_who_is_at_it_and_leaves(first_night: FirstNight) -> None:
+    assert first_night.second.code == 2
+    assert "another run is under way" in first_night.second.err
+    assert "nothing was changed" in first_night.second.err
+
+
+def test_maintenance_keeps_what_a_registered_version_learnt_from(first_night: FirstNight) -> None:
+    home = first_night.plant.home
+    version = open_home(home).get_model_version("line.weld_resistance", "1")
+    learnt = int(version.tags["lake_snapshot"])
+    with reader(home, snapshot=learnt) as con:
+        before = table_hash(con, "marts.cell_at_formation")
+    report = maintain(home, keep=timedelta(0), grace=timedelta(0), also_keep=snapshots_of_versions(home))
+    assert report.expired
+    assert learnt in report.kept
+    with reader(home, snapshot=learnt) as con:
+        assert table_hash(con, "marts.cell_at_formation") == before
