@@ -25,6 +25,8 @@ from models.tuning.search import Found, out_of_fold, search, warm_starts
 from pipelines.control_plan.errors import CellworksError
 
 _CLEARLY_BETTER = 0.01  # share of the validation loss from which the plan's signs are doubted
+_FINE_ROWS = 20_000  # up to here finer thresholds cost nothing worth having, beyond they are told apart by chance
+_FINE_BINS, _COARSE_BINS = 255, 127
 _MORE_ROWS = 1.1  # the final fit sees all development rows, so it may grow a little longer than the folds did
 
 
@@ -95,7 +97,7 @@ def newest_rows(prepared: Prepared, spec: PredictiveSpec) -> Array:
 
 
 def _run_search(
-    spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, problem: Problem, x: Array, history: History | None
+    spec: PredictiveSpec, prepared: Prepared, problem: Problem, x: Array, history: History | None
 ) -> tuple[Found, list[Fold], list[Array], list[str]]:
     """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
     y = prepared.labels.y
@@ -105,7 +107,7 @@ def _run_search(
     learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])
     first: list[dict[str, Any]] = []
     trials = spec.search.trials
-    if ctx.mode == "refit" and history is not None:
+    if history is not None:
         first = warm_starts(history.trials, history.best_by_library, history.library)
         trials = spec.search.refit_trials
     found = search(learners, problem, folds, spec.search, trials=trials, first=first)
@@ -229,9 +231,10 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         spec.quantiles[1],
         ctx.n_threads,
         spec.search.seed,
+        _FINE_BINS if len(rows) <= _FINE_ROWS else _COARSE_BINS,
     )
     x = matrix(prepared.frame.table, features)
-    found, folds, valid, notes = _run_search(spec, ctx, prepared, problem, x, history)
+    found, folds, valid, notes = _run_search(spec, prepared, problem, x, history)
     if spec.task == "quantile":
         oof = _outer_quantiles(spec, problem, found, folds, valid, len(x))
     else:

@@ -17,7 +17,7 @@ from models.fitting import Fitted, History, fit
 from models.prepare import Prepared, prepare
 from models.registry.client import experiment_id, open_client
 from models.registry.log import log_figures, log_model, log_pictures, log_trials, register, stamps
-from models.registry.published import hold_snapshot, is_published
+from models.registry.published import hold_snapshot, is_published, let_go
 from models.registry.versions import Version, aliases, all_versions, get_version
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
@@ -101,10 +101,25 @@ def history_of(client: Any, name: str) -> History | None:
     return History(record["library"], record["best_by_library"], trials)
 
 
+def _close_abandoned(client: Any, ctx: ModelContext, experiment: str) -> None:
+    """End the runs whose process was killed, or lost MLflow, and let go of the snapshots they held.
+
+    One solution is trained by one process at a time; should two meet after all, the other one's own end comes later
+    and stands.
+    """
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        run_id = str(run.info.run_id)
+        client.set_tag(run_id, "failure", "it ended without a word: killed, or MLflow was away")
+        client.set_terminated(run_id, "KILLED")
+        if not client.search_model_versions(f"run_id = '{run_id}'"):
+            let_go(ctx, run_id)
+
+
 @contextmanager
 def _run(client: Any, spec: PredictiveSpec, ctx: ModelContext) -> Iterator[tuple[str, str]]:
     """An MLflow run that ends FINISHED, or FAILED with the reason."""
     experiment = experiment_id(client, ctx, spec.solution)
+    _close_abandoned(client, ctx, experiment)
     tags = {"solution": spec.solution, "mode": ctx.mode, "mlflow.user": ctx.actor, "mlflow.source.name": "cellworks"}
     run_id = str(client.create_run(experiment, tags=tags, run_name=f"{spec.slug}-{ctx.mode}").info.run_id)
     try:
@@ -138,8 +153,12 @@ def train(spec: PredictiveSpec, ctx: ModelContext) -> TrainingResult:
         CellworksError: MLflow does not answer (before anything is read), or the table cannot be learnt from.
     """
     client = open_client(ctx)
-    with _as_error(spec), _run(client, spec, ctx) as (experiment, run_id):
-        return _train(client, experiment, run_id, spec, ctx)
+    with _as_error(spec):
+        history = history_of(client, spec.name) if ctx.mode == "refit" else None
+        # Without anything to start from a refit is a search, and is called one.
+        ctx = ctx if history is not None else ctx.with_mode("search")
+        with _run(client, spec, ctx) as (experiment, run_id), hold_snapshot(ctx, spec, run_id):
+            return _train(client, (experiment, run_id), spec, ctx, history)
 
 
 @contextmanager
@@ -159,9 +178,11 @@ def _as_error(spec: PredictiveSpec) -> Iterator[None]:
         ) from error
 
 
-def _train(client: Any, experiment: str, run_id: str, spec: PredictiveSpec, ctx: ModelContext) -> TrainingResult:
+def _train(
+    client: Any, place: tuple[str, str], spec: PredictiveSpec, ctx: ModelContext, history: History | None
+) -> TrainingResult:
+    experiment, run_id = place
     clock = _Clock()
-    history = history_of(client, spec.name) if ctx.mode == "refit" else None
     prepared = prepare(spec, ctx)
     clock.lap("read")
     fitted = fit(spec, ctx, prepared, history)
@@ -181,15 +202,14 @@ def _train(client: Any, experiment: str, run_id: str, spec: PredictiveSpec, ctx:
         "top_share": f"{matter.shares[0]:.4f}",
         "n_features": str(len(matter.names)),
     }
-    with hold_snapshot(ctx, spec, run_id):
-        version = register(client, spec, run_id, model_id, card, tags)
+    version = register(client, spec, run_id, model_id, card, tags)
     clock.lap("log")
     return TrainingResult(
         name=spec.name,
         version=version.number,
         run_id=run_id,
         library=fitted.found.estimator.library,
-        mode="refit" if history is not None else "search",
+        mode=ctx.mode,
         trials=len(fitted.found.trials),
         params=fitted.found.params,
         rows_development=len(prepared.split.development),

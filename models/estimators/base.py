@@ -29,6 +29,7 @@ class Problem:
         quantile: Level for task `quantile`.
         n_threads: Threads of a fit.
         seed: Seed of a fit.
+        max_bin: Bins per number column: how finely a threshold can be placed.
     """
 
     task: Task
@@ -38,6 +39,7 @@ class Problem:
     quantile: float = 0.5
     n_threads: int = 1
     seed: int = 7
+    max_bin: int = 127
 
 
 @dataclass

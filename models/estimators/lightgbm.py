@@ -31,14 +31,17 @@ class LightGBM:
         }
 
     def starts(self) -> list[dict[str, Any]]:
-        """See `Estimator`; sharp trees for what a table says clearly, then flat ones for faint causes in much noise."""
+        """See `Estimator`; the library's defaults for what a table says clearly, then flat trees for faint causes.
+
+        All columns and all rows of few clear causes, for a cause that needs two columns at once is lost without one.
+        """
         sharp = {
             "lgb_learning_rate": 0.1,
             "lgb_num_leaves": 31,
             "lgb_min_data_in_leaf": 20,
-            "lgb_feature_fraction": 0.8,
-            "lgb_bagging_fraction": 0.8,
-            "lgb_lambda_l2": 1.0,
+            "lgb_feature_fraction": 1.0,
+            "lgb_bagging_fraction": 1.0,
+            "lgb_lambda_l2": 1e-3,
         }
         flat = {
             "lgb_learning_rate": 0.06,
@@ -59,7 +62,7 @@ class LightGBM:
             "deterministic": True,
             "bagging_freq": 1,
             "feature_pre_filter": False,
-            "max_bin": 127,
+            "max_bin": problem.max_bin,
             "verbosity": -1,
             "force_col_wise" if width >= _WIDE else "force_row_wise": True,
         }

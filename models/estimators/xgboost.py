@@ -16,7 +16,6 @@ _OBJECTIVES = {
     "multiclass": "multi:softprob",
 }
 _METRICS = {"regression": "rmse", "quantile": "quantile", "binary": "logloss", "multiclass": "mlogloss"}
-_MAX_BIN = 128
 
 
 class _Record(xgb.callback.TrainingCallback):  # type: ignore[misc] # the library has no types here
@@ -70,7 +69,7 @@ class XGBoost:
             "objective": _OBJECTIVES[problem.task],
             "eval_metric": _METRICS[problem.task],
             "tree_method": "hist",
-            "max_bin": _MAX_BIN,
+            "max_bin": problem.max_bin + 1,
             "nthread": problem.n_threads,
             "seed": problem.seed,
             "verbosity": 0,
@@ -90,7 +89,7 @@ class XGBoost:
             options = {
                 "feature_types": kinds,
                 "enable_categorical": True,
-                "max_bin": _MAX_BIN,
+                "max_bin": problem.max_bin + 1,
                 "nthread": problem.n_threads,
             }
             train = xgb.QuantileDMatrix(fold.x, label=fold.y, **options)

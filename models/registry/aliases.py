@@ -111,7 +111,7 @@ def _require_clearance(client: Any, home: Home, name: str, number: str) -> None:
             f"version {number} of {name} may not act",
             expected="a passing verdict or a signed override",
             found="neither",
-            mend="judge it, or sign with `cellworks models override`",
+            mend="judge it, or sign with `cellworks override`",
         )
 
 

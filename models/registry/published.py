@@ -34,19 +34,18 @@ def is_published(ctx: ModelContext, domain: str | None) -> bool:
 
 @contextmanager
 def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Iterator[None]:
-    """Pin the snapshot before the version that names it appears; let go if it never does."""
+    """Pin the snapshot while a run reads it and for the version that comes of it; let go if none does."""
     if ctx.snapshot is None or file_suffix(spec.table) is not None:
         yield
         return
-    from pipelines.lake.maintenance import pin, unpin
+    from pipelines.lake.maintenance import pin
 
     with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
         pin(con, ctx.snapshot, f"training set of {spec.name}", holder)
     try:
         yield
     except BaseException:
-        with writer(ctx.home, why=f"let go of snapshot {ctx.snapshot}") as con:
-            unpin(con, holder, ctx.snapshot)
+        let_go(ctx, holder)
         raise
 
 
@@ -55,3 +54,13 @@ def snapshots_of_versions(home: Home) -> frozenset[int]:
     versions = open_home(home).search_model_versions(max_results=10_000)
     named = (version.tags.get("lake_snapshot", "") for version in versions)
     return frozenset(int(number) for number in named if number)
+
+
+def let_go(ctx: ModelContext, holder: str) -> None:
+    """Take a holder's pins away, if the lake has any."""
+    from pipelines.lake.maintenance import unpin
+
+    if not ctx.home.catalogue.is_file():
+        return
+    with writer(ctx.home, why=f"let go of what {holder} held") as con:
+        unpin(con, holder)

@@ -103,6 +103,7 @@ def write_work(folder: Path, spec: PredictiveSpec, ctx: ModelContext, result: Tr
         "categories": list(fitted.problem.categories),
         "threads": ctx.n_threads,
         "seed": spec.search.seed,
+        "max_bin": fitted.problem.max_bin,
         "trials": _trials(spec, fitted),
     }
     (folder / "work.json").write_text(json.dumps(work), encoding="utf-8")

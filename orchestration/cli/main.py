@@ -155,6 +155,20 @@ def rollback(
 
 
 @app.command()
+def override(
+    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
+    why: Why,
+    who: Who = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Clear a version that no gate has passed. Example: cellworks override yield_root_cause 3 --why "trial run"."""
+    _at(site)
+    registry_commands.override(solution, version, who, why, as_json=as_json)
+
+
+@app.command()
 def bench(
     only: Annotated[str | None, typer.Option(help="One part: ingestion, training, night, ...")] = None,
     small: Annotated[bool, typer.Option("--small", help="A small plant: mechanics, not figures.")] = False,

@@ -1,4 +1,4 @@
-"""`models` and `rollback`."""
+"""`models`, `rollback` and `override`."""
 
 from __future__ import annotations
 
@@ -57,3 +57,14 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     done = rollback(plant().home, spec.slug, person(who), why)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
+
+
+def override(solution: str, version: str, who: str | None, why: str, *, as_json: bool) -> None:
+    """Sign for a version that no gate has passed, so that it may be given an alias and act."""
+    from models.registry.versions import sign_override
+
+    spec, signer = find(solution), person(who)
+    sign_override(plant().home, spec.name, version, signer, why)
+    found = {"solution": spec.solution, "version": version, "signed_by": signer}
+    sentence = f"{signer} answers for version {version} of {spec.solution}; its alias is moved in the MLflow page"
+    console.tell(found, sentence, as_json=as_json)

@@ -125,7 +125,7 @@ def test_a_training_that_fails_at_the_end_pins_nothing(lake, site, solution, mon
 
 def test_a_snapshot_that_is_gone_is_told(lake, site, solution):
     spec = _spec(solution)
-    with pytest.raises(CellworksError, match="no snapshot 999"):
+    with pytest.raises(CellworksError, match="snapshot 999 can't be pinned"):
         train(spec, replace(_context(lake, site), snapshot=999))
 
 

@@ -17,15 +17,16 @@ import xgboost as xgb
 from sklearn import impute, linear_model, pipeline, preprocessing
 
 work = json.loads(Path(sys.argv[2]).read_text())
+bins = work["max_bin"]
 binary, width, threads, seed = work["task"] == "binary", len(work["features"]), work["threads"], work["seed"]
 LGB = {"objective": work["task"], "metric": "binary_logloss" if binary else "rmse", "deterministic": True, "seed": seed}
-LGB |= {"bagging_freq": 1, "feature_pre_filter": False, "max_bin": 127, "verbosity": -1, "num_threads": threads}
+LGB |= {"bagging_freq": 1, "feature_pre_filter": False, "max_bin": bins, "verbosity": -1, "num_threads": threads}
 LGB["force_col_wise" if width >= 100 else "force_row_wise"] = True
-XGB = {"objective": "binary:logistic" if binary else "reg:squarederror", "tree_method": "hist", "max_bin": 128}
+XGB = {"objective": "binary:logistic" if binary else "reg:squarederror", "tree_method": "hist", "max_bin": bins + 1}
 XGB |= {"eval_metric": "logloss" if binary else "rmse", "nthread": threads, "seed": seed, "verbosity": 0}
 kinds = ["c" if place in work["categories"] else "q" for place in range(width)]
 OF_LGB = {"params": LGB, "categorical_feature": work["categories"], "free_raw_data": False}
-OF_XGB = {"feature_types": kinds, "enable_categorical": True, "max_bin": 128, "nthread": threads}
+OF_XGB = {"feature_types": kinds, "enable_categorical": True, "max_bin": bins + 1, "nthread": threads}
 DATA = {"lightgbm": (lgb.Dataset, "reference", OF_LGB), "xgboost": (xgb.QuantileDMatrix, "ref", OF_XGB)}
 begun = time.perf_counter()
 table = pq.read_table(sys.argv[1])
