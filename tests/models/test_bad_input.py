@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import models.train
 from models.gates.judge import judge
 from models.registry.client import open_client
 from models.scoring.score import score
@@ -88,6 +95,65 @@ def test_mlflow_that_does_not_answer_leaves_the_lake_alone(ctx, table_file, cell
         score(spec, nobody)
     assert not ctx.home.catalogue.exists()
     assert train(spec, ctx).version == "1", "the next run recovers"
+
+
+def test_a_run_that_ended_without_a_word_is_closed_by_the_next(ctx, table_file, cells, solution):
+    client = open_client(ctx)
+    experiment = client.create_experiment("finishing/cells")
+    lost = client.create_run(experiment).info.run_id  # as a killed process, or one that lost MLflow, leaves it
+    train(solution(table_file(cells(800)), "binary", search={"trials": 1, "max_rounds": 10}), ctx)
+    run = client.get_run(lost)
+    assert run.info.status == "KILLED"
+    assert "without a word" in run.data.tags["failure"]
+
+
+@pytest.mark.slow
+def test_mlflow_that_goes_away_in_the_middle_ends_the_run_and_the_next_one_recovers(
+    ctx, table_file, cells, solution, tmp_path, monkeypatch
+):
+    spec = solution(table_file(cells(800)), "binary", search={"trials": 1, "max_rounds": 10})
+    server, away = _serve(ctx, tmp_path)
+    fit = models.train.fit
+
+    def last_words(*arguments):
+        server.kill()
+        server.wait()
+        return fit(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models.train, "fit", last_words)
+        assert "MLflow failed during training" in _refused(spec, away)
+    assert not ctx.home.catalogue.exists()
+    server, back = _serve(ctx, tmp_path)
+    try:
+        trained = train(spec, back)
+        client = open_client(back)
+        experiment = client.get_experiment_by_name(spec.solution).experiment_id
+        ended = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
+    finally:
+        server.kill()
+        server.wait()
+    assert trained.version == "1"
+    assert ended.pop(trained.run_id) == "FINISHED"
+    assert list(ended.values()) == ["KILLED"]
+
+
+def _serve(ctx, folder):
+    """A real MLflow server over the instance's file, and the context that speaks to it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    store = ["--backend-store-uri", ctx.home.mlflow_uri, "--artifacts-destination", str(folder / "artifacts")]
+    log = (folder / "server.log").open("ab")
+    server = subprocess.Popen([sys.executable, "-m", "mlflow", *arguments, *store], stdout=log, stderr=log)
+    away = replace(ctx, mlflow_uri=f"http://127.0.0.1:{port}")
+    for _ in range(300):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{away.mlflow_uri}/health", timeout=1):
+            return server, away
+        assert server.poll() is None, (folder / "server.log").read_text()[-2000:]
+        time.sleep(0.2)
+    raise AssertionError("the MLflow server did not come up")
 
 
 def test_a_missing_version_and_file_are_told(ctx, solution):

@@ -9,18 +9,20 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+import models.train
 from models.context import ModelContext
 from models.gates.judge import judge
 from models.prepare import prepare
 from models.registry import log
 from models.registry.aliases import promote
+from models.registry.client import open_client
 from models.scoring.runtime import matrix
 from models.scoring.score import score
 from models.train import train
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import current_snapshot, reader, writer
-from pipelines.lake.maintenance import expire
+from pipelines.lake.maintenance import expire, pin
 from pipelines.lake.publish import publish
 from pipelines.lake.schemas import bootstrap
 
@@ -107,6 +109,33 @@ def test_expiry_keeps_the_training_set_and_it_is_rebuilt_to_the_same_rows(lake, 
     again = prepare(spec, ctx)
     assert matrix(again.frame.table, trained.fitted.scorer.bundle["features"]).tobytes() == before
     assert again.labels.y.tobytes() == trained.prepared.labels.y.tobytes()
+
+
+def test_an_open_run_holds_what_it_reads(lake, site, solution, cells, monkeypatch):
+    spec, ctx = _spec(solution), _context(lake, site)
+    fit = models.train.fit
+
+    def meanwhile(*arguments):
+        _write(lake, cells(1200, seed=9), "night-2")
+        with writer(lake, why="test expiry") as con:
+            assert ctx.snapshot not in expire(con, keep=timedelta(0))
+        return fit(*arguments)
+
+    monkeypatch.setattr(models.train, "fit", meanwhile)
+    tags = train(spec, ctx).registered.tags
+    assert (tags["lake_snapshot"], tags["plan_hash"]) == (str(ctx.snapshot), site.plan.hash)
+    assert prepare(spec, ctx).frame.n_rows == 1200
+
+
+def test_a_killed_run_lets_go_of_its_snapshot_when_the_next_one_begins(lake, site, solution):
+    spec, ctx = _spec(solution), _context(lake, site)
+    client = open_client(ctx)
+    lost = client.create_run(client.create_experiment(spec.solution)).info.run_id
+    with writer(lake, why="test") as con:
+        pin(con, ctx.snapshot, "training set", lost)
+    trained = train(spec, ctx)
+    with reader(lake) as con:
+        assert con.execute("SELECT holder FROM lake.ops.pin").fetchall() == [(trained.run_id,)]
 
 
 def test_a_training_that_fails_at_the_end_pins_nothing(lake, site, solution, monkeypatch):

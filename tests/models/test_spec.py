@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from models.spec import PredictiveSpec
@@ -40,6 +43,19 @@ GOOD = {
 def test_a_wrong_attribute_is_named(change, says):
     with pytest.raises(ValidationError, match=says):
         PredictiveSpec(**(GOOD | change))
+
+
+def test_the_solutions_name_their_margin_and_their_reasons():
+    files = sorted(Path("orchestration/defs").resolve().glob("*/*/defs.yaml"))
+    predictive = [
+        content["attributes"]
+        for content in (yaml.safe_load(file.read_text(encoding="utf-8")) for file in files)
+        if content["type"].endswith("PredictiveModel")
+    ]
+    assert len(predictive) >= 3
+    for attributes in predictive:
+        assert 0 < attributes["gates"]["not_worse_margin"] <= 0.05
+        assert {"rows", "sample_rows"} <= set(attributes["explain"])
 
 
 def test_names_and_defaults():

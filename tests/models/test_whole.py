@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.models import Model
 
 from models.drift.monitor import monitor
 from models.gates.judge import judge
@@ -145,3 +146,17 @@ def test_a_run_says_what_it_stands_on(ctx, table_file, cells, solution):
     names = ("calibration", "residuals_by_group", "shap_summary", "learning_curve")
     assert plots == {f"plots/{name}.png" for name in names}
     assert champion(ctx.home, "cells") is None, "training promotes nothing"
+    card = Path(client.download_artifacts(trained.run_id, "model_card.md")).read_text()
+    for said in (spec.question, "## Figures on the hold-out", "roc_auc (primary)", "## Limits", "code_revision"):
+        assert said in card
+    logged = Model.load(str(trained.registered.bundle.parents[1]))
+    features = {feature["name"] for feature in trained.fitted.scorer.bundle["features"]}
+    assert set(logged.signature.inputs.input_names()) == features
+    assert logged.saved_input_example_info is not None
+
+
+def test_a_first_refit_is_a_search_and_is_called_one(ctx, table_file, cells, solution):
+    trained = train(solution(table_file(cells(800)), "binary"), ctx.with_mode("refit"))
+    run = open_client(ctx).get_run(trained.run_id)
+    assert (trained.mode, trained.trials) == ("search", 3)
+    assert (run.data.params["mode"], run.data.tags["mode"]) == ("search", "search")
