@@ -15,6 +15,7 @@ from models.scoring.runtime import Array
 from models.spec import Search
 
 _MAX_WARM = 2  # of a refit's few trials; the others are the sampler's
+_WARM_UP = 3  # progress (rounds by learning rate) before which nothing is pruned
 _KEEP_PERCENTILE = 60.0  # gentle: median pruning ended worse on 2 of 3 seeds (docs/decisions)
 
 
@@ -78,7 +79,11 @@ class _Best:
 
 
 class _Objective:
-    """Fits a trial on each fold; reports every 10 rounds of the first fold, then after each fold."""
+    """Fits a trial on each fold; reports its progress in the first fold, then after each fold.
+
+    Trials are compared at equal progress, rounds by learning rate: at equal rounds every slow learner would seem
+    hopeless.
+    """
 
     def __init__(self, estimators: dict[str, Estimator], problem: Problem, folds: list[Fold], search: Search) -> None:
         self.estimators = estimators
@@ -109,11 +114,17 @@ class _Objective:
         return value
 
     def _fit(self, trial: Any, estimator: Estimator, fold: Fold, params: dict[str, Any], *, reports: bool) -> Fit:
-        def watch(step: int, value: float) -> None:
-            trial.report(value, step)
-            if trial.should_prune():
-                trial.set_user_attr("fold_rounds", [step])
+        told = 0
+
+        def watch(rounds: int, value: float) -> None:
+            nonlocal told
+            reached = int(rounds * float(params["learning_rate"]))
+            for step in range(told + 1, reached + 1):
+                trial.report(value, step)
+            if reached > told and trial.should_prune():
+                trial.set_user_attr("fold_rounds", [rounds])
                 raise optuna.TrialPruned
+            told = max(told, reached)
 
         search = self.search
         return estimator.fit(
@@ -181,7 +192,7 @@ def search(
     objective = _Objective(by_name, problem, folds, budget)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=budget.seed, n_startup_trials=max(4, min(10, trials // 2))),
-        pruner=optuna.pruners.PercentilePruner(_KEEP_PERCENTILE, n_startup_trials=4, n_warmup_steps=30),
+        pruner=optuna.pruners.PercentilePruner(_KEEP_PERCENTILE, n_startup_trials=4, n_warmup_steps=_WARM_UP),
     )
     _enqueue(study, estimators, first)
     study.optimize(objective, n_trials=trials, catch=())

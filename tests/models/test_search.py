@@ -78,6 +78,20 @@ def test_hopeless_trials_are_pruned():
     assert found.value == min(trial.value for trial in found.trials if trial.state == "COMPLETE")
 
 
+def test_a_slow_learner_is_not_hopeless():
+    problem, folds = Problem("binary", 2), [_fold(noise=1.0), _fold(noise=1.0, seed=1)]
+    others = {"num_leaves": 8, "min_data_in_leaf": 20, "feature_fraction": 1.0, "bagging_fraction": 1.0, "lambda_l2": 1}
+    rates = [0.2, 0.21, 0.22, 0.23, 0.03]
+    first = [
+        {"library": "lightgbm", "lgb_learning_rate": rate} | {f"lgb_{name}": value for name, value in others.items()}
+        for rate in rates
+    ]
+    budget = Search(max_rounds=400, early_stopping_rounds=30)
+    found = search(candidates(["lightgbm"], problem, 600, 4), problem, folds, budget, trials=5, first=first)
+    assert [trial.params["lgb_learning_rate"] for trial in found.trials] == rates
+    assert found.trials[-1].state == "COMPLETE"
+
+
 @pytest.mark.parametrize("library", NATIVE)
 def test_a_fit_stops_early_and_keeps_its_best_round(library):
     fold, learner = _fold(noise=2.0), estimator(library)
