@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import dagster as dg
+from dagster._core.events import JobFailureData
 
 from orchestration.jobs import ALARM
 from orchestration.sensors.marks import read_cursor, write_cursor
 
 _AT_ONCE = 100
+_LONGEST = 1000
 
 
 def failure_sensor(interval_s: int) -> dg.SensorDefinition:
@@ -55,16 +57,23 @@ def _told(events: Iterable[dg.DagsterEvent]) -> list[dict[str, str]]:
 
 
 def _why(event: dg.DagsterEvent) -> str:
-    step = event.job_failure_data.first_step_failure_event
+    data = event.event_specific_data
+    # A run that was killed, or never began, has a message and no more.
+    if not isinstance(data, JobFailureData):
+        return _cut(event.message)
+    step = data.first_step_failure_event
     if step is not None and step.step_failure_data is not None:
         failure = step.step_failure_data
         error = failure.error
         while error is not None and error.cause is not None:
             error = error.cause
         said = failure.user_failure_data.description if failure.user_failure_data else None
-        return f"step {step.step_key} failed: {said or (error.message.strip() if error else 'no reason given')}"[:1000]
-    error = event.job_failure_data.error
-    return (error.message.strip() if error else event.message or "no reason given")[:1000]
+        return _cut(f"step {step.step_key} failed: {said or (error.message.strip() if error else 'no reason given')}")
+    return _cut(data.error.message.strip() if data.error else event.message)
+
+
+def _cut(text: str | None) -> str:
+    return (text or "no reason given")[:_LONGEST]
 
 
 def _request(first: int, last: int, told: list[dict[str, str]]) -> dg.RunRequest:

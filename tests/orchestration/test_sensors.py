@@ -174,9 +174,9 @@ def test_what_arrives_during_a_run_is_taken_in_after_it(here: Plant, tmp_path: P
         assert "nothing new" in tick(after.cursor).skip_message
 
 
-def test_a_tick_is_short_on_ninety_days(trained: Workshop) -> None:
-    """90 days of deliveries, nights and champions; processor time, as other work on the machine is not the tick's."""
-    here, instance = trained.here, trained.instance
+def test_a_tick_is_short_on_ninety_days(workshop: Workshop) -> None:
+    """90 days of deliveries, nights and failures; processor time, as other work on the machine is not the tick's."""
+    here, instance = workshop.here, workshop.instance
     for feed in here.site.feeds:
         folder = here.home.drop_dir / feed
         folder.mkdir(parents=True)
@@ -184,20 +184,24 @@ def test_a_tick_is_short_on_ninety_days(trained: Workshop) -> None:
             (folder / f"{day:03d}.csv").write_text("a\n")
             (folder / f"{day:03d}_late.csv").write_text("a\n")
     client = open_home(here.home)
-    version = client.get_model_version("mine.one", "1")
+    for slug in ("one", "two"):
+        client.create_registered_model(f"mine.{slug}")
+        client.create_model_version(f"mine.{slug}", str(here.home.mlflow_artifacts))
+        client.set_registered_model_alias(f"mine.{slug}", "champion", "1")
+    key = dg.AssetCheckKey(dg.AssetKey(["mine", "one", "monitoring"]), "input_drift")
     for day in range(90):
-        made = client.create_model_version("mine.one", version.source)
-        client.set_registered_model_alias("mine.one", "champion", made.version)
-        run = instance.create_run_for_job(trained.definitions.resolve_job_def("score"))
-        key = dg.AssetCheckKey(dg.AssetKey(["mine", "one", "monitoring"]), "input_drift")
+        is_quiet = day % 2 == 0
         instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(key.asset_key, key.name, day % 2 == 0, {"version": made.version})
+            dg.AssetCheckEvaluation(key.asset_key, key.name, is_quiet, {"version": "1"})
         )
-        instance.report_run_failed(run, f"day {day}")
+        run = instance.create_run_for_job(workshop.definitions.resolve_job_def(ALARM if day == 0 else "score"))
+        instance.report_run_failed(run, f"its process was killed on day {day}")
     cursors = {"new_data": None, "champion_moved": None, "skill_lost": None, "run_failed": json.dumps({"event": 0})}
     for name, cursor in cursors.items():
         began = time.process_time()
-        requests, _ = trained.tick(name, cursor)
+        requests, _ = workshop.tick(name, cursor)
         assert time.process_time() - began < TICK_S, name
         assert len(requests) == 1, name
-    client.set_registered_model_alias("mine.one", "champion", "1")
+    told = requests[0].run_config["ops"]["raise_alarms"]["config"]["runs"]
+    assert len(told) == 89, "one for each reason, and none for a failed alarm"
+    assert told[0] == {"job": "score", "why": "its process was killed on day 1"}
