@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -116,8 +118,7 @@ def test_mlflow_that_goes_away_in_the_middle_ends_the_run_and_the_next_one_recov
     fit = models.train.fit
 
     def last_words(*arguments):
-        server.kill()
-        server.wait()
+        _end(server)
         return fit(*arguments)
 
     with monkeypatch.context() as patch:
@@ -131,8 +132,7 @@ def test_mlflow_that_goes_away_in_the_middle_ends_the_run_and_the_next_one_recov
         experiment = client.get_experiment_by_name(spec.solution).experiment_id
         ended = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
     finally:
-        server.kill()
-        server.wait()
+        _end(server)
     assert trained.version == "1"
     assert ended.pop(trained.run_id) == "FINISHED"
     assert list(ended.values()) == ["KILLED"]
@@ -146,7 +146,8 @@ def _serve(ctx, folder):
     arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", ctx.home.mlflow_uri, "--artifacts-destination", str(folder / "artifacts")]
     log = (folder / "server.log").open("ab")
-    server = subprocess.Popen([sys.executable, "-m", "mlflow", *arguments, *store], stdout=log, stderr=log)
+    command = [sys.executable, "-m", "mlflow", *arguments, *store]
+    server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     away = replace(ctx, mlflow_uri=f"http://127.0.0.1:{port}")
     for _ in range(300):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{away.mlflow_uri}/health", timeout=1):
@@ -154,6 +155,12 @@ def _serve(ctx, folder):
         assert server.poll() is None, (folder / "server.log").read_text()[-2000:]
         time.sleep(0.2)
     raise AssertionError("the MLflow server did not come up")
+
+
+def _end(server):
+    """Kill the server with the workers it has started."""
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
 
 
 def test_a_missing_version_and_file_are_told(ctx, solution):
