@@ -15,7 +15,6 @@ from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal, quo
 
 ROWS = "{rows}"  # stands for the relation under check inside an expression
 NOW = "{now}"  # stands for the plant's clock as a SQL timestamp
-TOUCHED = "{touched}"  # in a profile by time: condition of the groups that new rows may have changed
 TABLE = "table"
 PROFILE_SEPARATOR = "__by__"
 _HEAVY = "1e15"
@@ -33,12 +32,12 @@ _ROW_WISE = (NOT_NULL, BETWEEN, IN_SET)
 class Scope(Enum):
     """What can change the verdict of a check that held.
 
-    ROWS: a new row alone. GROUPS: a new row, by the group of moments that it belongs to. TABLE: any change of the
+    ROWS: a new row alone. DAYS: a new row, by the others of its production day. TABLE: any change of the
     table or of another that it needs, or the plant's clock.
     """
 
     ROWS = "rows"
-    GROUPS = "groups"
+    DAYS = "days"
     TABLE = "table"
 
 
@@ -95,13 +94,13 @@ class Profile:
         name: name of the profile, unique within its table.
         sql: query over `{rows}`.
         uses: columns of the table that it reads.
-        is_by_time: each group is of a few hours at most, and the query has `{touched}` in its HAVING.
+        is_by_day: each group is of one production day.
     """
 
     name: str
     sql: str
     uses: tuple[str, ...]
-    is_by_time: bool = False
+    is_by_day: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,8 +130,8 @@ class TableSuite:
         """What can change the verdict of one of its checks."""
         if check.is_row_wise:
             return Scope.ROWS
-        is_by_time = any(each.is_by_time for each in self.profiles if each.name == check.on)
-        return Scope.GROUPS if is_by_time and not check.needs else Scope.TABLE
+        is_by_day = any(each.is_by_day for each in self.profiles if each.name == check.on)
+        return Scope.DAYS if is_by_day and not check.needs else Scope.TABLE
 
 
 def lake(relation: str) -> str:

@@ -146,11 +146,15 @@ def warm_database() -> Database:
 
 
 class Relation(NamedTuple):
-    """A table or view of the lake: its number, and the snapshot that it exists since."""
+    """A table or view of the lake: its number, the snapshot that it exists since, and how many rows were written to it.
+
+    Deleted rows count until their files are compacted.
+    """
 
     number: int
     begin: int
     is_view: bool
+    rows: int
 
 
 class LakeColumns(Mapping[str, Mapping[str, str]]):
@@ -170,8 +174,10 @@ class LakeColumns(Mapping[str, Mapping[str, str]]):
             for kind in ("table", "view")
         )
         found = con.execute(
-            f"SELECT schema_name || '.' || name, number, r.begin_snapshot, is_view FROM ({listed}) AS r "
-            f"JOIN {METADATA}.ducklake_schema AS s USING (schema_id) WHERE s.end_snapshot IS NULL"
+            f"SELECT schema_name || '.' || name, number, r.begin_snapshot, is_view, coalesce(record_count, 0) "
+            f"FROM ({listed}) AS r JOIN {METADATA}.ducklake_schema AS s USING (schema_id) "
+            f"LEFT JOIN {METADATA}.ducklake_table_stats AS t ON t.table_id = number AND NOT is_view "
+            "WHERE s.end_snapshot IS NULL"
         ).fetchall()
         self.relations = {str(name): Relation(*rest) for name, *rest in found}
         self._described: dict[str, dict[str, str]] = {}

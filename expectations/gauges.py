@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from expectations.checks import ROWS, TOUCHED, Check, Profile, number, rows_satisfy
+from expectations.checks import ROWS, Check, Profile, number, rows_satisfy
+from expectations.groups import hours_of_day
 from expectations.settings import GaugeSettings
 from pipelines.control_plan.derive import characteristics, column_of
 from pipelines.control_plan.feeds import EVENT_AT, VARIANT_COLUMN, Feed
@@ -89,10 +90,9 @@ def _profile(
     names = ", ".join(quote_identifier(key) for key in keys)
     name, sums = f"gauge_{group or 'all'}", ", ".join(values)
     if _FREQUENT in feed.keys:
-        bucket = f"time_bucket(INTERVAL '{settings.group_h} hours', {EVENT_AT}) AS group_at"
-        grouping = ", ".join(filter(None, (names, bucket)))
-        sql = f"SELECT {grouping}, {sums} FROM {ROWS} GROUP BY ALL HAVING {TOUCHED}"
-        return Profile(name, sql, (*keys, EVENT_AT, *bands, "production_day"), is_by_time=True)
+        grouping = ", ".join(filter(None, (names, hours_of_day(site, settings.group_h))))
+        sql = f"SELECT {grouping}, {sums} FROM {ROWS} GROUP BY ALL"
+        return Profile(name, sql, (*keys, EVENT_AT, *bands, "production_day"), is_by_day=True)
     partition = f"PARTITION BY {names} " if names else ""
     newest = f"row_number() OVER ({partition}ORDER BY {EVENT_AT} DESC) <= {settings.last_count}"
     source = f"(SELECT * FROM {ROWS} QUALIFY {newest})"

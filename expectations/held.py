@@ -56,8 +56,9 @@ class History:
         known, snapshot = self.held.get(relation, ("", 0))
         if known != digest or snapshot < self.complete_since:
             return None
-        number, begin, _ = self.relations[relation]
-        return snapshot if begin <= snapshot and self.reshaped.get(number, 0) <= snapshot else None
+        table = self.relations[relation]
+        is_same = table.begin <= snapshot and self.reshaped.get(table.number, 0) <= snapshot
+        return snapshot if is_same else None
 
     def is_written(self, relation: str, snapshot: int) -> bool:
         """Whether rows of a table may have changed after a snapshot; those of a view always may."""
@@ -65,8 +66,8 @@ class History:
 
     def is_news(self, relation: str, snapshot: int) -> bool:
         """Whether the lake tells of a change of a table or view after a snapshot."""
-        number, begin, _ = self.relations[relation]
-        return max(self.written.get(number, 0), self.reshaped.get(number, 0), begin) > snapshot
+        table = self.relations[relation]
+        return max(self.written.get(table.number, 0), self.reshaped.get(table.number, 0), table.begin) > snapshot
 
 
 def read_history(con: DuckDBPyConnection, relations: Mapping[str, Relation], tables: Sequence[str]) -> History:

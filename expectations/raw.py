@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from expectations.checks import (
     NOW,
@@ -22,6 +22,7 @@ from expectations.checks import (
     of_type,
     rows_satisfy,
 )
+from expectations.groups import site_start
 from expectations.settings import FeedSettings, Settings
 from pipelines.control_plan.derive import RowRule, feed_rules, raw_schema
 from pipelines.control_plan.feeds import EVENT_AT, KNOWN_AT, Feed
@@ -119,7 +120,7 @@ def _freshness(site: Site, silence: FeedSettings) -> Iterator[Check]:
     age_h = f"date_diff('second', max({KNOWN_AT}), {NOW}) / 3600.0"
     expression = f"coalesce({age_h}, 0.0)"
     if silence.first_after_h is not None:
-        first_until = _start(site) + timedelta(hours=silence.first_after_h)
+        first_until = site_start(site) + timedelta(hours=silence.first_after_h)
         may_be_empty = f"{NOW} <= TIMESTAMP {quote_literal(first_until.isoformat(sep=' '))}"
         expression = f"CASE WHEN {may_be_empty} THEN {expression} ELSE {age_h} END"
     yield aggregate(
@@ -130,10 +131,3 @@ def _freshness(site: Site, silence: FeedSettings) -> Iterator[Check]:
         column=KNOWN_AT,
         uses=[KNOWN_AT],
     )
-
-
-def _start(site: Site) -> datetime:
-    """Begin of the site's first production day, in UTC."""
-    local = datetime.combine(site.start_day, site.day_starts_at, tzinfo=site.zone)
-    offset = local.utcoffset() or timedelta(0)
-    return local.replace(tzinfo=None) - offset

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from expectations.checks import ROWS, TOUCHED, Check, Profile, not_null, rows_satisfy
+from expectations.checks import ROWS, Check, Profile, not_null, rows_satisfy
+from expectations.groups import hours_of_day
 from expectations.settings import GaugeSettings
 from pipelines.control_plan.feeds import EVENT_AT, Feed
+from pipelines.control_plan.site import Site
 from pipelines.lake.sql import quote_identifier
 
 POINTS = "control_point"  # the plan's control points, lent to the engine for the run
 _NAME = "points"
 
 
-def series_checks(feed: Feed, settings: GaugeSettings) -> tuple[list[Profile], list[Check]]:
+def series_checks(site: Site, feed: Feed, settings: GaugeSettings) -> tuple[list[Profile], list[Check]]:
     """Profile and checks of a feed of the form control_point_no, event_at, value."""
-    return [_profile(settings)], [
+    return [_profile(site, settings)], [
         not_null("control_point_no"),
         _on("control_point_id IS NOT NULL", "control_point_no", "control_point_no is a control point of the plan"),
         _on("value_min >= physical_min AND value_max <= physical_max", "value", "values are physically possible"),
@@ -24,21 +26,21 @@ def series_checks(feed: Feed, settings: GaugeSettings) -> tuple[list[Profile], l
     ]
 
 
-def _profile(settings: GaugeSettings) -> Profile:
+def _profile(site: Site, settings: GaugeSettings) -> Profile:
     # Distinct moments are counted on the newest day alone: every day is the newest of its night.
     newest = f"production_day = (SELECT max(production_day) FROM {ROWS})"
     sql = f"""
         SELECT gauge.*, point.control_point_id, point.physical_min, point.physical_max, point.nominal, point.lsl,
             point.usl, point.unit, point.gauge_sd, point.resolution
         FROM (
-            SELECT control_point_no, time_bucket(INTERVAL '{settings.group_h} hours', {EVENT_AT}) AS group_at,
+            SELECT control_point_no, {hours_of_day(site, settings.group_h)},
                 count(value) AS value_count, min(value) AS value_min, max(value) AS value_max, avg(value) AS value_mean,
                 count(*) FILTER (WHERE {newest}) - count(DISTINCT {EVENT_AT}) FILTER (WHERE {newest}) AS repeats
-            FROM {ROWS} GROUP BY ALL HAVING {TOUCHED}
+            FROM {ROWS} GROUP BY ALL
         ) AS gauge
         LEFT JOIN {quote_identifier(POINTS)}.{quote_identifier(POINTS)} AS point USING (control_point_no)
     """
-    return Profile(_NAME, sql, ("control_point_no", EVENT_AT, "value", "production_day"), is_by_time=True)
+    return Profile(_NAME, sql, ("control_point_no", EVENT_AT, "value", "production_day"), is_by_day=True)
 
 
 def _inside_band(settings: GaugeSettings) -> str:

@@ -40,7 +40,7 @@ def staging_suite(site: Site, feed: Feed, settings: Settings) -> TableSuite:
     table = staging_table(feed.name)
     types = raw_schema(site, feed)
     if feed.shape == "series":
-        profiles, checks = series_checks(feed, settings.gauges)
+        profiles, checks = series_checks(site, feed, settings.gauges)
         checks += [not_null(EVENT_AT), not_null(KNOWN_AT)]
     else:
         profiles, checks = gauge_checks(site, feed, settings.gauges)

@@ -15,7 +15,6 @@ from expectations.checks import (
     PROFILE_SEPARATOR,
     ROWS,
     TABLE,
-    TOUCHED,
     Check,
     Profile,
     TableSuite,
@@ -154,7 +153,7 @@ class Run:
         wanted = {check.on for check in checks}
         for profile in suite.profiles:
             if profile.name in wanted:
-                query = profile.sql.replace(TOUCHED, "true").replace(ROWS, rows)
+                query = profile.sql.replace(ROWS, rows)
                 name = f"{suite.table}{PROFILE_SEPARATOR}{profile.name}"
                 yield profile.name, stack.enter_context(self.database.batch(PROFILES, name, query, stored=True))
 

@@ -10,7 +10,7 @@ import pytest
 
 from expectations import checks
 from expectations.ask import holds_by_columns, unheld
-from expectations.checks import NOW, ROWS, TOUCHED, Check, TableSuite
+from expectations.checks import NOW, ROWS, Check, TableSuite
 from expectations.database import PROFILES, warm_database
 from expectations.engine import warm_engine
 from expectations.marts import contracts, mart_suite
@@ -204,7 +204,7 @@ def decide(empty_home: Home, site: Site) -> Any:
 
         def verdicts(check: Check, profile: str, rows: str) -> tuple[bool, bool]:
             with database.batch("raw", "t", rows, stored=True) as table:
-                relation = f"({profile.replace(TOUCHED, 'true').replace(ROWS, table)})" if profile else table
+                relation = f"({profile.replace(ROWS, table)})" if profile else table
                 with database.batch(PROFILES, "p", f"SELECT * FROM {relation}", stored=True) as profiled:
                     return _plain(check, table if not profile else relation), _library(check, table, profiled, profile)
 
