@@ -66,6 +66,7 @@ class DropFolder:
         self._site = site
         self._folder = folder
         self._leave = leave
+        self._expected: dict[str, tuple[dict[str, str], frozenset[str]]] = {}
 
     def pending(self, con: DuckDBPyConnection) -> Pending:
         """Files that are new, or hold something new under an old name.
@@ -137,8 +138,7 @@ class DropFolder:
         return delivery if delivery.format == "jsonl" else self._with_columns(delivery, csv_header(path, open_bytes))
 
     def _with_columns(self, delivery: Delivery, found: tuple[str, ...]) -> Delivery:
-        expected = raw_schema(self._site, delivery.feed)
-        needed = {rule.column for rule in feed_rules(self._site, delivery.feed) if rule.kind == "not_null"}
+        expected, needed = self._columns_of(delivery.feed)
         if lost := sorted(needed - set(found)):
             other = next((d for d in (";", "\t", "|") if len(found) == 1 and d in found[0]), None)
             hint = f"; it seems to be separated by {other!r}, expected a comma" if other else ""
@@ -151,6 +151,13 @@ class DropFolder:
         if unknown := [name for name in found if name not in expected]:
             notes.append(f"columns {', '.join(unknown[:5])} are not in the control plan and were left out")
         return replace(delivery, columns=found, note="; ".join(notes))
+
+    def _columns_of(self, feed: str) -> tuple[dict[str, str], frozenset[str]]:
+        """Columns of a feed with their types, and those that must be there; asked for every file, worked out once."""
+        if feed not in self._expected:
+            needed = frozenset(rule.column for rule in feed_rules(self._site, feed) if rule.kind == "not_null")
+            self._expected[feed] = (raw_schema(self._site, feed), needed)
+        return self._expected[feed]
 
 
 def _check_lines(path: Path) -> None:

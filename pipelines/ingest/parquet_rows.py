@@ -19,7 +19,7 @@ from pipelines.ingest.connector import Delivery
 from pipelines.ingest.part import Adoption, Part, UnreadableError
 from pipelines.ingest.production_day import production_day_sql, single_day
 from pipelines.ingest.rules import Rules, casts
-from pipelines.ingest.staging import files_sql, first_line, is_about_the_machine, source_sql
+from pipelines.ingest.staging import days_of, files_sql, first_line, is_about_the_machine, source_sql
 from pipelines.lake.home import Home
 from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
 
@@ -95,6 +95,7 @@ def _judge(
         single = single_day(site, row[4], row[5]) if is_adoptable and is_long and not row[2] else None
         if single is not None:
             part.adopted.append(Adoption(delivery, single))
+            part.days.add(single)
         else:
             inserted.append(delivery)
     return inserted
@@ -113,6 +114,7 @@ def _plan_insert(
         low, high = con.execute(f"SELECT min(event_at), max(event_at) {good}").fetchall()[0]
         day = production_day_sql(site, low, high)
         part.good_sql = f"SELECT {columns_sql(rules.schema, 'typed')}, typed._source, {day} AS production_day {good}"
+        part.days |= days_of(con, day, good)
     if has_bad:
         fields = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in rules.schema)
         part.bad_sql = (

@@ -71,6 +71,7 @@ class Part:
 
     Attributes:
         counts: by source.
+        days: production days of what is inserted or adopted.
         good_sql: query of the feed's columns, `_source` and `production_day`; empty when nothing is inserted.
         bad_sql: query of the quarantine's columns source, position, reason, raw_text, raw_format, raw_header.
         rejected: further records for the quarantine.
@@ -82,6 +83,7 @@ class Part:
     feed: str
     deliveries: list[Delivery]
     counts: dict[str, Count] = field(default_factory=dict)
+    days: set[date] = field(default_factory=set)
     good_sql: str = ""
     bad_sql: str = ""
     rejected: list[Rejected] = field(default_factory=list)

@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.derive import raw_schema
 from pipelines.control_plan.site import Site
-from pipelines.ingest.batch import Offset, next_batch_id, write_offsets, write_part
+from pipelines.ingest.batch import Offset, next_batch_id, write_days, write_offsets, write_part
 from pipelines.ingest.connector import TextRow
 from pipelines.ingest.part import Count, Part
 from pipelines.ingest.report import FeedReport, IngestReport
@@ -149,6 +149,7 @@ def _replay(home: Home, site: Site, ids: Sequence[int] | None) -> IngestReport:
             for feed, (part, texts) in staged.items():
                 _write(con, home, site, part, texts, report)
                 report.feeds[feed] = _feed_report(part)
+            write_days(con, report.batch_id or 0, [part for part, _ in staged.values()])
             _reopen_files(con, [row for row in rows if row.raw_format == "file"], report.batch_id or 0)
         report.snapshot = current_snapshot(con)
         report.affected_days = affected_days(con, report.batch_id or 0)

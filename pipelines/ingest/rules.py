@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 
+import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.derive import RowRule, feed_rules, raw_schema
@@ -74,13 +75,12 @@ class Rules:
         """Rules of one kind and column that hold for one characteristic each: a chain of a hundred is slow."""
         name, kind = rules[0].column, self.schema[rules[0].column]
         table = f"cw_rules_{next(_tables)}"
+        con.register("cw_rules_arrow", _listed(rules))
         con.execute(
-            f"CREATE TEMP TABLE {table} (code VARCHAR, low {kind}, high {kind}, allowed VARCHAR[], reason VARCHAR)"
+            f"CREATE TEMP TABLE {table} AS SELECT code, CAST(low AS {kind}) AS low, CAST(high AS {kind}) AS high, "
+            "allowed, reason FROM cw_rules_arrow"
         )
-        con.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",
-            [[r.when[1] if r.when else None, r.low, r.high, list(r.allowed), r.reason] for r in rules],
-        )
+        con.unregister("cw_rules_arrow")
         value = f"typed.{quote_identifier(name)}"
         outside = f"{value} < {table}.low OR {value} > {table}.high"
         broken = f"NOT list_contains({table}.allowed, {value})" if rules[0].kind == "allowed" else outside
@@ -115,6 +115,19 @@ class Rules:
         """Everything wrong with a row that does not fit, as text."""
         arms = ", ".join(f"CASE WHEN {each.condition} THEN {each.reason} END" for each in self._violations)
         return f"concat_ws('; ', {arms})"
+
+
+def _listed(rules: Sequence[RowRule]) -> pa.Table:
+    """Rules for one characteristic each as a table; executemany would import pandas for it."""
+    return pa.table(
+        {
+            "code": pa.array([rule.when[1] if rule.when else None for rule in rules], pa.string()),
+            "low": pa.array([rule.low for rule in rules], pa.float64()),
+            "high": pa.array([rule.high for rule in rules], pa.float64()),
+            "allowed": pa.array([list(rule.allowed) for rule in rules], pa.list_(pa.string())),
+            "reason": pa.array([rule.reason for rule in rules], pa.string()),
+        }
+    )
 
 
 def _clock_guards(newest: datetime) -> list[_Violation]:

@@ -18,6 +18,7 @@ from pipelines.ingest.batch import (
     next_batch_id,
     offsets_of,
     utc_now,
+    write_days,
     write_offsets,
     write_part,
     write_refused,
@@ -127,6 +128,7 @@ def _attempt(home: Home, site: Site, progress: Progress, leave: frozenset[str]) 
             for done, part in enumerate(batch.parts):
                 progress(f"writing {part.feed}", done, len(batch.parts))
                 write_part(con, home, part, raw_schema(site, part.feed), batch_id)
+            write_days(con, batch_id, batch.parts)
             write_refused(con, batch, batch_id)
             write_offsets(con, offsets_of(batch), batch_id)
             _check_unchanged(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from itertools import count
 
 import duckdb
@@ -52,7 +53,7 @@ def judge(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, staged:
         con: the connection that holds the table.
         site: the site.
         rules: rules of the feed.
-        part: gets counts and `good_sql`.
+        part: gets counts, `good_sql` and `days`.
         staged: relation with the feed's typed columns, `_source` and `_reason` (NULL for a good row).
     """
     low, high = None, None
@@ -65,7 +66,19 @@ def judge(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, staged:
         if first is not None:
             low, high = min(low or first, first), max(high or last, last)
     if low is not None and high is not None:
+        day = production_day_sql(site, low, high)
         part.good_sql = (
-            f"SELECT {columns_sql(rules.schema)}, _source, {production_day_sql(site, low, high)} AS production_day "
-            f"FROM {staged} WHERE _reason IS NULL"
+            f"SELECT {columns_sql(rules.schema)}, _source, {day} AS production_day FROM {staged} WHERE _reason IS NULL"
         )
+        part.days |= days_of(con, day, f"FROM {staged} WHERE _reason IS NULL")
+
+
+def days_of(con: DuckDBPyConnection, day: str, rows: str) -> set[date]:
+    """Production days of rows.
+
+    Args:
+        con: the connection that sees the rows.
+        day: SQL of a row's production day.
+        rows: FROM clause of the rows.
+    """
+    return {found for (found,) in con.execute(f"SELECT DISTINCT {day} {rows}").fetchall()}
