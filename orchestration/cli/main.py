@@ -220,10 +220,31 @@ def reject(action_id: ActionId, why: Why, who: Who = None, as_json: Json = False
 
 
 @quarantine_app.command("list")
-def list_quarantine(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
-    """List what was set aside, newest first. Example: cellworks quarantine list."""
+def list_quarantine(
+    feed: Annotated[str | None, typer.Option(help="Only this feed.")] = None,
+    all_records: Annotated[bool, typer.Option("--all", help="Also what was replayed.")] = False,
+    as_json: Json = False,
+    limit: Limit = 30,
+    site: SiteOption = None,
+) -> None:
+    """List what was set aside, newest first. Example: cellworks quarantine list --feed mes__filling."""
     _at(site)
-    people.show_quarantine(limit, as_json=as_json)
+    from orchestration.cli import quarantine
+
+    quarantine.show(feed, limit, all_records=all_records, as_json=as_json)
+
+
+@quarantine_app.command("replay")
+def replay_quarantine(
+    ids: Annotated[list[int] | None, typer.Argument(help="Numbers of the records; none: all that are open.")] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Try again after plan, feed or file was mended. Example: cellworks quarantine replay 17 18."""
+    _at(site)
+    from orchestration.cli import quarantine
+
+    quarantine.replay(ids or [], as_json=as_json)
 
 
 @solution_app.command("new")

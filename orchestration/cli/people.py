@@ -1,4 +1,4 @@
-"""What people look at and decide on: proposed actions, and rows that were set aside."""
+"""What people look at and decide on: proposed actions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from orchestration.cli import console
 from orchestration.cli.reasons import in_words, units_of
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
-
-_EXCERPT = 160
 
 
 def person(who: str | None) -> str:
@@ -80,26 +78,3 @@ def decide_action(
     with writer(here.home, why=f"{decision} an action") as con:
         decided = decide(con, here.site, action_id, decision, who=person(who), why=why, now=plant_now(con))
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
-
-
-def show_quarantine(limit: int, *, as_json: bool) -> None:
-    """Print what was set aside, newest first."""
-    from pipelines.lake.connection import reader
-
-    columns = ["quarantine_id", "feed", "source", "position", "reason", "raw_text", "status"]
-    with reader(plant().home) as con:
-        result = con.execute(
-            f"SELECT {', '.join(columns)} FROM lake.ops.quarantine ORDER BY quarantine_id DESC LIMIT ?", [limit]
-        ).fetchall()
-    rows = [dict(zip(columns, row, strict=True)) for row in result]
-    if as_json:
-        console.tell(rows, "", as_json=True)
-        return
-    if not rows:
-        console.line("nothing was set aside")
-    for row in rows:
-        place = "the whole file" if row["position"] is None else f"at {row['position']}"
-        console.line(f"{row['quarantine_id']}  {row['feed']}  {row['source']} {place}  {row['status']}", 0)
-        console.line(str(row["reason"]), 4)
-        if row["raw_text"]:
-            console.line(str(row["raw_text"])[:_EXCERPT], 4, "dim")

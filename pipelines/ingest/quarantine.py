@@ -10,6 +10,7 @@ from datetime import datetime
 from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.derive import raw_schema
+from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
 from pipelines.ingest.batch import Offset, next_batch_id, write_days, write_offsets, write_part
 from pipelines.ingest.connector import TextRow
@@ -111,7 +112,7 @@ def replay(
         Rows taken in by this replay, those of whole files included.
 
     Raises:
-        CellworksError: another writer holds the lake, or the machine failed.
+        CellworksError: a record is not there or not open, another writer holds the lake, or the machine failed.
     """
     wanted = None if ids is None else sorted(set(ids))
     report = run_safely(home, lambda: _replay(home, site, wanted))
@@ -135,7 +136,9 @@ def _sum(first: IngestReport, second: IngestReport) -> IngestReport:
 def _replay(home: Home, site: Site, ids: Sequence[int] | None) -> IngestReport:
     with writer(home, why="quarantine replay") as con:
         ensure_schemas(con, site)
-        rows = [row for row in _select(con, status=OPEN, ids=ids) if row.feed in site.feeds]
+        found = _select(con, status=OPEN, ids=ids)
+        _refuse_unknown(ids, found)
+        rows = [row for row in found if row.feed in site.feeds]
         if not rows:
             return IngestReport()
         report = IngestReport(batch_id=next_batch_id(con))
@@ -154,6 +157,17 @@ def _replay(home: Home, site: Site, ids: Sequence[int] | None) -> IngestReport:
         report.snapshot = current_snapshot(con)
         report.affected_days = affected_days(con, report.batch_id or 0)
         return report
+
+
+def _refuse_unknown(ids: Sequence[int] | None, found: Sequence[QuarantineRow]) -> None:
+    lost = sorted(set(ids or ()) - {row.quarantine_id for row in found})
+    if lost:
+        raise CellworksError(
+            "the quarantine has no such open record",
+            expected="numbers that `cellworks quarantine list` shows",
+            found=", ".join(map(str, lost[:10])),
+            mend="leave those out; a record that was replayed is not tried twice",
+        )
 
 
 def _stage(con: DuckDBPyConnection, site: Site, rules: Rules, rows: Sequence[QuarantineRow]) -> tuple[Part, str]:
@@ -204,12 +218,29 @@ def _feed_report(part: Part) -> FeedReport:
 
 
 def _reopen_files(con: DuckDBPyConnection, files: Sequence[QuarantineRow], batch_id: int) -> None:
-    """Forget how far these files were taken in, so that the next ingestion reads them."""
+    """Forget how far these files were taken in, so that the next ingestion reads them.
+
+    A file that was mended and taken in since its record was written is left alone: it would come twice.
+    """
     if not files:
         return
+    sources = [row.source for row in files]
+    refused = {
+        str(source)
+        for source, status in con.execute(
+            "SELECT source, arg_max(status, batch_id) FROM lake.ops.ingest_offset "
+            "WHERE list_contains(?::VARCHAR[], source) GROUP BY source",
+            [sources],
+        ).fetchall()
+        if status == "quarantined"
+    }
     # An offset that no file can match: its size is none.
-    offsets = [Offset(row.source, row.feed, "", -1, -1, None, REPLAYED, row.reason, Count()) for row in files]
-    write_offsets(con, offsets, batch_id)
+    offsets = [
+        Offset(row.source, row.feed, "", -1, -1, None, REPLAYED, row.reason, Count())
+        for row in {row.source: row for row in files if row.source in refused}.values()
+    ]
+    if offsets:
+        write_offsets(con, offsets, batch_id)
     con.execute(
         f"UPDATE lake.ops.quarantine SET status = '{REPLAYED}' WHERE list_contains(?::BIGINT[], quarantine_id)",
         [[row.quarantine_id for row in files]],

@@ -1,0 +1,61 @@
+"""`cellworks quarantine`: what did not fit, and another try after plan, feed or file was mended."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from orchestration.cli import console
+from orchestration.plant import plant
+
+_EXCERPT = 160
+
+
+def show(feed: str | None, limit: int, *, all_records: bool, as_json: bool) -> None:
+    """Print what was set aside, newest first.
+
+    Args:
+        feed: only this feed.
+        limit: at most so many records.
+        all_records: also those that were replayed.
+        as_json: print all fields as JSON.
+    """
+    from pipelines.ingest.quarantine import OPEN, listing
+
+    rows = listing(plant().home, feed=feed, status=None if all_records else OPEN, limit=limit)
+    if as_json:
+        console.tell([dataclasses.asdict(row) for row in rows], "", as_json=True)
+        return
+    if not rows:
+        console.line("nothing was set aside" if all_records else "nothing is open in quarantine")
+    for row in rows:
+        place = "the whole file" if row.position is None else f"at {row.position}"
+        console.line(f"{row.quarantine_id}  {row.feed}  {row.source} {place}  {row.status}", 0)
+        console.line(str(row.reason), 4)
+        if row.raw_text:
+            console.line(str(row.raw_text)[:_EXCERPT], 4, "dim")
+
+
+def replay(ids: list[int], *, as_json: bool) -> None:
+    """Try records again and print what came of it.
+
+    Args:
+        ids: numbers of the records; none stands for all that are open.
+        as_json: print JSON.
+    """
+    from pipelines.ingest.quarantine import OPEN, listing
+    from pipelines.ingest.quarantine import replay as try_again
+
+    here = plant()
+    with console.bars() as shown:
+        shown.begin("trying again")
+        report = try_again(here.home, here.site, ids or None, progress=shown.advance)
+    told: dict[str, Any] = {
+        "rows_in": report.rows_in,
+        "still_open": len(listing(here.home, status=OPEN, limit=None)),
+        "affected_days": {feed: list(days) for feed, days in report.affected_days.items()},
+    }
+    text = f"{told['rows_in']:,} rows taken in, {told['still_open']:,} records still in quarantine"
+    if told["rows_in"]:
+        text += "\nThe next `cellworks nightly` curates and checks them."
+    console.tell(told, text, as_json=as_json)
