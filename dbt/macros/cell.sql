@@ -2,8 +2,9 @@
 
 {#- The feed of a cell that names the lot of a material, or none: then it comes with the electrodes. -#}
 {% macro lot_feed(material) -%}
+    {%- set feeds = site_plan().feeds -%}
     {%- for feed in ('mes__stacking', 'mes__assembly', 'mes__filling') -%}
-        {%- if (material ~ '_lot_id') in (site_plan().feeds[feed].columns | map(attribute='name')) -%}
+        {%- if (material ~ '_lot_id') in (feeds[feed].columns | map(attribute='name')) -%}
             {{ return(feed) }}
         {%- endif -%}
     {%- endfor -%}

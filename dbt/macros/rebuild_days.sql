@@ -99,20 +99,24 @@
 {#- Writes down what was built, in the transaction that built it. -#}
 {% macro log_build(days) -%}
     {%- set name = this.identifier -%}
-    {%- set build_no = (run_query("select coalesce(max(build_no), 0) + 1 from lake.ops.model_build").rows[0][0]) | int -%}
+    {%- call statement('log_build') -%}
+        insert into lake.ops.model_build
+        select
+            '{{ name }}', coalesce(max(build_no), 0) + 1,
+            (select coalesce(max(batch_id), 0) from lake.ops.affected_day), '{{ fingerprint() }}'
+        from lake.ops.model_build
+    {%- endcall -%}
     {%- if config.get('materialized') != 'lake_view' -%}
+        {%- set build_no = '(select max(build_no) from lake.ops.model_build)' -%}
         {%- call statement('log_days') -%}
             insert into lake.ops.model_day
             {% if days is none -%}
             select '{{ name }}', production_day, {{ build_no }} from {{ this }} group by all
             {%- else -%}
-            values
-            {% for day in days -%} ('{{ name }}', date '{{ day }}', {{ build_no }}){{ ',' if not loop.last }} {% endfor %}
+            select '{{ name }}', unnest([
+                {%- for day in days -%} date '{{ day }}'{{ ', ' if not loop.last }} {%- endfor -%}
+            ]), {{ build_no }}
             {%- endif %}
         {%- endcall -%}
     {%- endif -%}
-    {%- call statement('log_build') -%}
-        insert into lake.ops.model_build
-        select '{{ name }}', {{ build_no }}, (select coalesce(max(batch_id), 0) from lake.ops.affected_day), '{{ fingerprint() }}'
-    {%- endcall -%}
 {%- endmacro %}

@@ -31,7 +31,7 @@ newest as (
 
 select
     {%- for column in plan.columns %}
-    {{ staged_column(feed, column) }},
+    {{ staged_column(plan.shape, column) }},
     {%- endfor %}
     newest.production_day
 from newest
@@ -42,10 +42,11 @@ left join ({{ unit_factors(feed) }}) as unit
 where {{ in_days('newest.production_day', days) }}
 {%- endmacro %}
 
-{% macro staged_column(feed, column) -%}
-    {%- if site_plan()['feeds'][feed].shape == 'long' and column.name == 'value' -%}
+{#- The shape is handed in: each site_plan() reads the whole plan anew. -#}
+{% macro staged_column(shape, column) -%}
+    {%- if shape == 'long' and column.name == 'value' -%}
         newest.value * unit.factor as value
-    {%- elif site_plan()['feeds'][feed].shape == 'long' and column.name == 'unit_code' -%}
+    {%- elif shape == 'long' and column.name == 'unit_code' -%}
         unit.unit_code
     {%- else -%}
         cast(newest."{{ column.name }}" as {{ column.type }}) as "{{ column.name }}"

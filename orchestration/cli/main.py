@@ -198,6 +198,15 @@ def ui(
     serve(part, dagster_port, mlflow_port)
 
 
+@app.command("dbt-docs")
+def dbt_docs(as_json: Json = False, site: SiteOption = None) -> None:
+    """Write one page on every curated table, column and unit. Example: cellworks dbt-docs."""
+    _at(site)
+    from orchestration.cli import dbt_docs as page
+
+    page.write(as_json=as_json)
+
+
 @actions_app.command("list")
 def list_actions(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
     """List actions, newest first. Example: cellworks actions list --json."""

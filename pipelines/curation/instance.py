@@ -20,8 +20,8 @@ _open: dict[tuple[int, Path], tuple[object, DuckDBPyConnection]] = {}
 
 
 def name(home: Home) -> str:
-    """Name under which this process finds the instance's DuckDB again."""
-    return f":memory:curation {os.getpid()} {home.root}"
+    """Name of the instance's DuckDB within a process; the same in all of them, or dbt would parse anew in each."""
+    return f":memory:curation {home.root}"
 
 
 def config(home: Home) -> dict[str, Any]:

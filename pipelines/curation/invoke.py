@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,59 @@ from pipelines.lake.home import Home
 _QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_NO_PRINT": "1"}
 
 
-# The manifest of each project that this process has parsed, with the project's hash.
+# The manifest of each project that this process has, with the project's hash.
 _parsed: dict[Path, tuple[str, Any]] = {}
 
 
 def manifest(home: Home, project: Project) -> Any:
-    """The manifest of a project, parsed once a process unless the project changes.
+    """The manifest of a project, parsed once per version of the project; other processes read what dbt saved of it.
 
     It is handed to one call after the other, as dbt allows; no model is ephemeral, so nothing of a run stays in it.
     """
     held = _parsed.get(project.folder)
     if held is None or held[0] != project.hash:
-        result = call(home, project, ["parse"], manifest=None)
-        held = _parsed[project.folder] = (project.hash, result.result)
-        (home.dbt_dir / "target" / "project_hash").write_text(project.hash, encoding="utf-8")
+        held = _parsed[project.folder] = (project.hash, _saved(home, project) or _parse(home, project))
     return held[1]
+
+
+def is_parsed(home: Home, project: Project) -> bool:
+    """Whether what dbt saved in the instance's folder is this project, whole."""
+    saved, stamp = _saved_file(home), _stamp_file(home)
+    return saved.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == _stamp(home, project)
+
+
+def _parse(home: Home, project: Project) -> Any:
+    _stamp_file(home).unlink(missing_ok=True)
+    result = call(home, project, ["parse"], manifest=None)
+    _stamp_file(home).write_text(_stamp(home, project), encoding="utf-8")
+    return result.result
+
+
+def _saved(home: Home, project: Project) -> Any:
+    """The manifest as dbt saved it, None when that is another one.
+
+    dbt would compare every file with it first, which takes longer than all else of a quiet night.
+    """
+    if not is_parsed(home, project):
+        return None
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    return Manifest.from_msgpack(_saved_file(home).read_bytes(), decoder=extended_mashumuro_decoder)
+
+
+def _saved_file(home: Home) -> Path:
+    return home.dbt_dir / "target" / "partial_parse.msgpack"
+
+
+def _stamp_file(home: Home) -> Path:
+    return home.dbt_dir / "target" / "project_hash"
+
+
+def _stamp(home: Home, project: Project) -> str:
+    """Project, dbt's version, place and the content of what was saved: all that must be the same to use it."""
+    digest = hashlib.sha256(_saved_file(home).read_bytes()).hexdigest()
+    return "\n".join([project.hash, version("dbt-core"), str(project.folder), digest])
 
 
 def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -> Any:

@@ -12,13 +12,13 @@ from pipelines.control_plan.feeds import DOMAINS
 from pipelines.control_plan.site import Site
 from pipelines.curation import tables
 from pipelines.curation.instance import connection
-from pipelines.curation.invoke import call, manifest
+from pipelines.curation.invoke import call, is_parsed, manifest
 from pipelines.curation.project import Project, prepare
 from pipelines.curation.report import CurateReport, Layer, ModelResult, TestResult
 from pipelines.lake.connection import transaction
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
-from pipelines.lake.sql import quote_relation
+from pipelines.lake.sql import quote_literal, quote_relation
 
 FOLDERS: dict[Layer, tuple[str, ...]] = {"staging": ("staging",), "marts": ("intermediate", "marts")}
 LAYER_DOMAINS: dict[Layer, tuple[str, ...]] = {"staging": DOMAINS, "marts": (*DOMAINS, "kpi")}
@@ -106,7 +106,9 @@ def _inputs(parsed: Any, models: dict[str, Any], layer: Layer) -> list[str]:
 
 def _results(con: Any, results: Iterable[Any]) -> tuple[tuple[ModelResult, ...], tuple[TestResult, ...]]:
     models, tests = [], []
-    for result in results:
+    done = list(results)
+    counts = _counts(con, [_relation(each.node) for each in done if _is_table(each)])
+    for result in done:
         node, status = result.node, str(result.status)
         message = "" if status in ("success", "pass") else str(result.message or "")
         if node.resource_type == "test":
@@ -114,16 +116,28 @@ def _results(con: Any, results: Iterable[Any]) -> tuple[tuple[ModelResult, ...],
             failures = int(result.failures or 0)
             tests.append(TestResult(node.name, about, status, failures, result.execution_time, message))
         else:
-            relation = f"{node.schema}.{node.alias}"
-            is_table = status == "success" and node.config.materialized != "lake_view"
-            rows = _count(con, relation) if is_table else None
+            relation = _relation(node)
+            rows = counts.get(relation)
             models.append(ModelResult(node.name, relation, rows, result.execution_time, status, message))
     return tuple(models), tuple(tests)
 
 
-def _count(con: Any, relation: str) -> int:
-    row = con.execute(f"SELECT count(*) FROM {quote_relation(f'lake.{relation}')}").fetchone()
-    return int(row[0])
+def _relation(node: Any) -> str:
+    return f"{node.schema}.{node.alias}"
+
+
+def _is_table(result: Any) -> bool:
+    node = result.node
+    is_built = node.resource_type == "model" and str(result.status) == "success"
+    return is_built and node.config.materialized != "lake_view"
+
+
+def _counts(con: Any, relations: list[str]) -> dict[str, int]:
+    """Rows of tables, in one statement."""
+    if not relations:
+        return {}
+    counts = (f"SELECT {quote_literal(each)}, count(*) FROM {quote_relation(f'lake.{each}')}" for each in relations)
+    return {str(relation): int(count) for relation, count in con.execute(" UNION ALL ".join(counts)).fetchall()}
 
 
 def parse(home: Home, site: Site) -> Path:
@@ -137,8 +151,8 @@ def parse(home: Home, site: Site) -> Path:
     """
     home.ensure()
     project = prepare(home, site)
-    path, stamp = home.dbt_dir / "target" / "manifest.json", home.dbt_dir / "target" / "project_hash"
-    if not (path.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == project.hash):
+    path = home.dbt_dir / "target" / "manifest.json"
+    if not (path.is_file() and is_parsed(home, project)):
         manifest(home, project)
     return path
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +25,7 @@ from pipelines.twin.simulate import simulate
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 TABLES = ("marts.cell", "marts.mother_roll", "marts.machine_hour", "marts.kpi_day", "staging.stg_mes__filling")
 pytestmark = pytest.mark.slow
+EXAMPLES = count()
 
 
 def run_all(home: Home) -> list[CurateReport]:
@@ -110,3 +112,44 @@ def test_no_value_known_after_the_entry_is_visible(home: Home, step: str, pick: 
             f'AND v."{entry["code"]}" IS NOT NULL AND NOT coalesce(c."{entry["known_at"]}" <= c.{step}_at, false)'
         ).fetchall()
     assert leaked == [(0,)]
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> list[tuple[int, int, int, float]]:
+    """Records as (batch, event day, minutes until known, mass), in the order of delivery; some come twice."""
+    record = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 10_000), st.floats(1, 5000).map(round))
+    # Two records of a key that are known at the same moment have no newest.
+    unique = draw(st.lists(record, min_size=1, max_size=12, unique_by=lambda each: (each[0], each[1] * 1440 + each[2])))
+    return draw(st.permutations([*unique, *draw(st.lists(st.sampled_from(unique), max_size=4))]))
+
+
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=deliveries(), nights=st.integers(1, 2))
+def test_of_late_double_and_corrected_records_the_newest_known_wins_with_both_times(
+    home: Home, records: list[tuple[int, int, int, float]], nights: int
+) -> None:
+    mark = next(EXAMPLES)
+    begin = datetime(2026, 9, 2)  # noqa: DTZ001 - UTC as in the lake
+    rows = []
+    for batch, day, minutes, mass in records:
+        event_at = begin + timedelta(days=day)
+        rows.append((f"P{mark}_{batch}", float(mass), event_at, event_at + timedelta(minutes=minutes)))
+    folder = home.drop_dir / "mes__batch_material"
+    size = -(-len(rows) // nights)
+    for night in range(nights):
+        lines = [
+            f"{key},L1,lfp,{mass},{event_at},{known_at}"
+            for key, mass, event_at, known_at in rows[night * size :][:size]
+        ]
+        header = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at"
+        (folder / f"property_{mark}_{night}.csv").write_text("\n".join([header, *lines, ""]), encoding="utf-8")
+        assert ingest(home, SITE).rows_quarantined == 0
+        assert curate(home, SITE, layer="staging", domain="process").is_passed
+    newest = {row[0]: row for row in sorted(rows, key=lambda row: row[3])}
+    with reader(home) as con:
+        found = con.execute(
+            "SELECT slurry_batch_id, mass_kg, event_at, known_at FROM staging.stg_mes__batch_material "
+            "WHERE starts_with(slurry_batch_id, ?)",
+            [f"P{mark}_"],
+        ).fetchall()
+    assert sorted(found) == sorted(newest.values())

@@ -22,6 +22,7 @@ from pipelines.lake.home import Home
 DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
 LOTS = "erp__material_lot"
 BATCHES = "mes__batch_material"
+RESULTS = "lims__material_result"
 TELEMETRY = "historian__telemetry"
 WEATHER = "ems__weather"
 
@@ -123,6 +124,45 @@ def test_a_line_with_too_many_values_is_set_aside_and_the_rest_goes_on(home: Hom
     _drop(home, BATCHES, "a.csv", content)
     report = ingest(home, site)
     assert (report.rows_in, report.rows_quarantined) == (1, 1)
+
+
+def test_a_file_cut_off_in_a_line_loses_that_line_only(home: Home, site: Site) -> None:
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10"), ("B2", "L2", "11")])[:-30])
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (1, 1)
+    [(position, raw)] = _all(home, "SELECT position, raw_text FROM ops.quarantine")
+    assert position == 3
+    assert str(raw).startswith("B2,L2,lfp,11,")
+
+
+def test_a_line_that_is_not_utf8_does_not_stop_the_others(home: Home, site: Site) -> None:
+    latin = _csv([("B1", "L1", "10")]).encode() + _csv([("Bü", "L2", "11")]).splitlines()[1].encode("latin-1") + b"\n"
+    _drop(home, BATCHES, "a.csv", latin)
+    _drop(home, BATCHES, "b.csv", _csv([("B3", "L3", "12")]))
+    report = ingest(home, site)
+    assert report.rows_in >= 1
+    assert report.rows_quarantined + report.files_quarantined == 1
+    assert _all(home, f"SELECT count(*) FROM raw.{BATCHES} WHERE slurry_batch_id NOT IN ('B1', 'B3')") == [(0,)]
+
+
+def test_a_value_in_another_unit_is_set_aside(home: Home, site: Site) -> None:
+    row = next(row for row in site.plan.rows if row.feed == RESULTS and row.nominal)
+    head = "material_lot_id,material_code,characteristic_code,sample_no,value,unit_code,event_at,known_at\n"
+    moments = "2026-09-02 00:00:00,2026-09-02 01:00:00"
+    lines = [f"L{n},lfp,{row.code},1,{row.nominal},{unit},{moments}\n" for n, unit in enumerate((row.unit, "furlong"))]
+    _drop(home, RESULTS, "a.csv", head + "".join(lines))
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (1, 1)
+    [(position, why)] = _all(home, "SELECT position, reason FROM ops.quarantine")
+    assert position == 3
+    assert f"not given in {row.unit}" in str(why)
+
+
+def test_a_lot_that_nobody_knows_and_a_key_that_comes_twice_are_kept_for_the_checks(home: Home, site: Site) -> None:
+    """The lot may come later, and of a key's records curation takes the newest: neither is an error of ingestion."""
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "nobody knows", "10"), ("B1", "nobody knows", "10")]))
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (2, 0)
 
 
 BROKEN_FILES = {

@@ -3,7 +3,7 @@ select
     slurry_batch_id,
     {%- for material in site_plan().materials %}
     max_by(material_lot_id, (mass_kg, material_lot_id))
-        filter (where material_code = '{{ material }}') as "{{ material }}_lot_id",
+    filter (where material_code = '{{ material }}') as "{{ material }}_lot_id",
     {%- endfor %}
     count(*) as material_lot_count,
     sum(mass_kg) as material_mass_kg,
