@@ -13,6 +13,7 @@ import pyarrow as pa
 from models.context import ModelContext
 from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
+from orchestration.interruption import is_interruption
 from orchestration.plant import Plant
 from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PREDICTIONS, CheckOutcome, Outcome, Part
 from pipelines.control_plan.errors import CellworksError
@@ -90,7 +91,9 @@ def solve(
         except CellworksError as error:
             outcome.failure = str(error)
             break
-        except Exception as error:  # noqa: BLE001 - one solution's fault must not stop the others; it is told
+        except Exception as error:  # one solution's fault must not stop the others; it is told
+            if is_interruption(error):
+                raise
             outcome.failure = f"{type(error).__name__}: {error}"
             outcome.trace = traceback.format_exc()
             break

@@ -149,7 +149,7 @@ def sign_override(home: Home, name: str, number: str, who: str, why: str, *, uri
         raise CellworksError("an override needs a name and a reason", expected="--who and --why", found="one is empty")
     client = open_at(uri or str(home.mlflow_uri))
     version = get_version(client, name, number)
-    sealed = seal(home, name, number, "override", who, why, bundle_digest(version.bundle))
+    sealed = seal(home, version.name, version.number, "override", who, why, bundle_digest(version.bundle))
     for key, value in (("override_by", who), ("override_why", why), ("override_seal", sealed)):
         client.set_model_version_tag(name, number, key, value)
 

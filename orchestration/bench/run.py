@@ -13,6 +13,7 @@ from orchestration.bench.ground import Ground, Size, Tell
 from orchestration.bench.machine import description
 from orchestration.bench.process import bare_folder
 from orchestration.bench.rows import Row
+from orchestration.interruption import is_interruption
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -63,7 +64,9 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
                 continue
             try:
                 rows += group(ground)
-            except Exception as error:  # noqa: BLE001 - half an hour's other figures must not be lost; it is told
+            except Exception as error:  # half an hour's other figures must not be lost; it is told
+                if is_interruption(error):
+                    raise
                 failed[name] = str(error) if isinstance(error, CellworksError) else f"{type(error).__name__}: {error}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ import typer
 
 from orchestration.cli import people, plant_commands, registry_commands
 from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, default_home, prepare_process, project_root
+from orchestration.interruption import is_interruption
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -27,7 +28,6 @@ app.add_typer(quarantine_app, name="quarantine")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 
-_INTERRUPTION = "DagsterExecutionInterruptedError"
 # Trouble of the machine, such as a full disk: the person must mend it, and a traceback would not help.
 _THE_MACHINES = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
 
@@ -292,8 +292,7 @@ def main() -> None:
         print("  mend:     make room, or name another folder with CELLWORKS_HOME", file=sys.stderr)
         sys.exit(2)
     except BaseException as error:
-        # Dagster's own interruption is imported only where Dagster was.
-        if not isinstance(error, KeyboardInterrupt) and type(error).__name__ != _INTERRUPTION:
+        if not is_interruption(error):
             raise
         print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)
         sys.exit(130)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.environment import project_root
+from orchestration.interruption import was_interrupted
 from orchestration.plant import Plant, claim, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 
@@ -78,6 +79,7 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
 
     Raises:
         CellworksError: There is no such solution, or another night is under way.
+        KeyboardInterrupt: Ctrl-C ended a step.
     """
     from orchestration import progress
     from orchestration.catalogue import find
@@ -115,6 +117,9 @@ def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, A
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit"},
         )
+    failures = {event.step_key: event.step_failure_data for event in run.all_events if event.is_step_failure}
+    if any(was_interrupted(each) for each in failures.values()):
+        raise KeyboardInterrupt
     failed = _failed_checks(run)
     figures = [(event.asset_key, _figures(event)) for event in run.get_asset_materialization_events()]
     return {
@@ -125,9 +130,7 @@ def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, A
         "checks_failed": len(failed),
         "failed_checks": failed,
         "models": list(_models({key: each for key, each in figures if key and len(key.path) == 3})),
-        "failed_steps": {
-            event.step_key: _why(event.step_failure_data) for event in run.all_events if event.is_step_failure
-        },
+        "failed_steps": {step: _why(failure) for step, failure in failures.items()},
     }
 
 

@@ -216,11 +216,8 @@ def _between(values: np.ndarray, machines: np.ndarray) -> float:
     return float(np.var(means[which]) / np.var(values))
 
 
-def page(site: Site, count: int, draws: int, days: int) -> str:
-    """The figures as a page."""
-    cells = spread_cells(count)
-    seeds = [cell_figures(site, seed, cells, draws) for seed in SEEDS]
-    failures = [failure_figures(site, seed, days) for seed in SEEDS]
+def page(seeds: list[dict], failures: list[dict], count: int, draws: int, days: int) -> str:
+    """The figures of all seeds as a page."""
     lines = [
         "# How hard the twin is",
         "",
@@ -269,7 +266,13 @@ def _span(values: list[float], digits: int = 3) -> str:
     return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def main(file: str, count: int = 6_000, draws: int = 40, days: int = 30) -> None:
+    """Measure and write the page."""
+    site, cells = load_site(ROOT / "infra" / "sites" / "demo"), spread_cells(count)
+    of_cells = [cell_figures(site, seed, cells, draws) for seed in SEEDS]
+    of_machines = [failure_figures(site, seed, days) for seed in SEEDS]
+    Path(file).write_text(page(of_cells, of_machines, count, draws, days), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    small = "--small" in sys.argv
-    text = page(load_site(ROOT / "infra" / "sites" / "demo"), *((2_000, 5, 10) if small else (6_000, 40, 30)))
-    Path(sys.argv[1]).write_text(text, encoding="utf-8")
+    main(sys.argv[1], *map(int, sys.argv[2:]))

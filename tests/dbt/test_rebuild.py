@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
+from duckdb import DuckDBPyConnection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +17,11 @@ from pipelines.curation.contracts import PIT_VIEWS, PROJECT, plan_data_of
 from pipelines.curation.report import CurateReport
 from pipelines.curation.run import LAYER_DOMAINS, curate
 from pipelines.ingest.run import ingest
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import reader
 from pipelines.lake.hashing import table_hash
 from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
+from pipelines.lake.sql import quote_literal
 from pipelines.twin.simulate import simulate
 
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
@@ -58,13 +60,14 @@ def test_nothing_new_calls_no_dbt_and_changes_nothing(home: Home) -> None:
 
 
 def test_a_later_correction_wins_and_rebuilds_its_day_only(home: Home) -> None:
-    with writer(home, why="correct a record") as con:
+    with reader(home) as con:
         cell_id, day = con.execute(
-            "SELECT cell_id, production_day FROM lake.staging.stg_mes__filling ORDER BY cell_id LIMIT 1"
+            "SELECT cell_id, production_day FROM staging.stg_mes__filling ORDER BY cell_id LIMIT 1"
         ).fetchall()[0]
         others = table_hash(con, "staging.stg_mes__filling", where=f"production_day <> DATE '{day}'")
-        before = newest_build(home)
-        correct(con, cell_id, day)
+        before = int(con.execute("SELECT max(build_no) FROM ops.model_build").fetchall()[0][0])
+        deliver_correction(con, home, cell_id)
+    ingest(home, SITE)
     run_all(home)
     with reader(home) as con:
         value = con.execute("SELECT fill_mass_g FROM marts.cell WHERE cell_id = ?", [cell_id]).fetchall()
@@ -77,20 +80,14 @@ def test_a_later_correction_wins_and_rebuilds_its_day_only(home: Home) -> None:
         assert rebuilt == [(day,)]
 
 
-def newest_build(home: Home) -> int:
-    with reader(home) as con:
-        return int(con.execute("SELECT max(build_no) FROM ops.model_build").fetchall()[0][0])
-
-
-def correct(con: object, cell_id: str, day: date) -> None:
-    with transaction(con):  # type: ignore[arg-type]
-        con.execute(  # type: ignore[attr-defined]
-            "INSERT INTO lake.raw.mes__filling SELECT * REPLACE (3701.5 AS fill_mass_g, "
-            "known_at + INTERVAL 1 HOUR AS known_at, 99 AS _batch_id) FROM lake.raw.mes__filling "
-            "WHERE cell_id = ? QUALIFY row_number() OVER (ORDER BY known_at DESC) = 1",
-            [cell_id],
-        )
-        con.execute("INSERT INTO lake.ops.affected_day VALUES ('mes__filling', ?, 99)", [day])  # type: ignore[attr-defined]
+def deliver_correction(con: DuckDBPyConnection, home: Home, cell_id: str) -> None:
+    file = home.drop_dir / "mes__filling" / "correction.csv"
+    con.execute(
+        "COPY (SELECT * EXCLUDE (_source, _batch_id, production_day) "
+        "REPLACE (3701.5 AS fill_mass_g, known_at + INTERVAL 1 HOUR AS known_at) FROM raw.mes__filling "
+        f"WHERE cell_id = {quote_literal(cell_id)} QUALIFY row_number() OVER (ORDER BY known_at DESC) = 1) "
+        f"TO {quote_literal(str(file))} (HEADER)"
+    )
 
 
 def test_a_full_rebuild_gives_the_same_rows(home: Home) -> None:

@@ -114,6 +114,8 @@ class SmallPlant:
             stderr=subprocess.PIPE if log is None else subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # As from a terminal: a parallel runner of tests ignores Ctrl-C, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *arguments: str, guarded: bool = False) -> Done:

@@ -70,21 +70,21 @@ def _night(spec: PredictiveSpec, here: Plant) -> Outcome:
 def test_the_training_set_of_a_version_outlives_its_file(here: Plant, tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     spec = _spec(file)
-    pacsv.write_csv(_table(400), file)
+    pacsv.write_csv(_table(1200), file)
     first = _night(spec, here)
     assert (first.failure, first.results["model"]["alias"]) == ("", "champion")
     version = open_at(here.home.mlflow_uri).get_model_version("mine.model", "1")
     learnt = int(version.tags["lake_snapshot"])
     with reader(here.home, snapshot=learnt) as con:
         before = table_hash(con, COPY)
-    pacsv.write_csv(_table(450), file)
+    pacsv.write_csv(_table(1250), file)
     second = _night(spec, here)
     assert second.failure == ""
     assert second.results["predictions"]["rows"] == 50
     with reader(here.home, snapshot=learnt) as con:
         assert table_hash(con, COPY) == before
     with reader(here.home) as con:
-        assert con.execute(f"SELECT count(*) FROM lake.{COPY}").fetchone() == (450,)
+        assert con.execute(f"SELECT count(*) FROM lake.{COPY}").fetchone() == (1250,)
         assert con.execute("SELECT count(*) FROM lake.ops.pin WHERE snapshot_id = ?", [learnt]).fetchone() == (1,)
     assert {check.name: check.passed for check in second.checks}["inputs"]
 

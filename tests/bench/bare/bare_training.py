@@ -28,8 +28,7 @@ kinds = ["c" if place in work["categories"] else "q" for place in range(width)]
 OF_LGB = {"params": LGB, "categorical_feature": work["categories"], "free_raw_data": False}
 OF_XGB = {"feature_types": kinds, "enable_categorical": True, "max_bin": bins + 1, "nthread": threads}
 DATA = {"lightgbm": (lgb.Dataset, "reference", OF_LGB), "xgboost": (xgb.QuantileDMatrix, "ref", OF_XGB)}
-begun = time.perf_counter()
-table = pq.read_table(sys.argv[1])
+begun, table = time.perf_counter(), pq.read_table(sys.argv[1])
 x = np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in work["features"]])
 y = table.column(work["target"]).to_numpy()
 

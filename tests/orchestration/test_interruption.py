@@ -1,0 +1,43 @@
+"""Ctrl-C in the middle of a query is no failure of the query."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from orchestration.interruption import is_interruption
+
+# A query that no machine finishes, interrupted once it has taken processor time.
+SCRIPT = """
+import os, signal, threading, time
+import duckdb
+from orchestration.interruption import is_interruption
+
+def interrupt(begun):
+    while time.process_time() < begun + 0.3:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parallel runner of tests has children ignore it
+con = duckdb.connect(config={"threads": 1})  # so that the main thread, which hears the signal, works
+threading.Thread(target=interrupt, args=(time.process_time(),)).start()
+try:
+    con.execute("SELECT count(*) FROM range(100_000_000_000_000) t(i) WHERE i * i % 7 = 3")
+except Exception as error:
+    print(type(error).__name__, is_interruption(error))
+"""
+
+
+def test_duckdbs_error_of_an_interrupted_query_is_an_interruption() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "RuntimeError True\n", done.stderr
+
+
+def test_other_errors_are_none() -> None:
+    with pytest.raises(duckdb.Error) as caught:
+        duckdb.sql("SELECT nothing")
+    assert not is_interruption(caught.value)
+    assert not is_interruption(None)

@@ -1,0 +1,125 @@
+"""The baseline's key figures over five seeds, from states, counts and meters with the formulas of marts.kpi_day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from pipelines.control_plan.site import Site
+from pipelines.curation.plan_data import cost_data
+from pipelines.twin.cells import Cells
+from pipelines.twin.clock import HOUR
+from pipelines.twin.course import Course
+from pipelines.twin.energy import meters, weather
+from pipelines.twin.equipment import Equipment
+from pipelines.twin.interventions import Interventions
+from pipelines.twin.line import run_day
+from pipelines.twin.world import World
+
+SEEDS, DAYS = range(1, 6), 12
+
+
+@dataclass
+class Kpis:
+    oee: float
+    premium_ratio: float
+    good_cells_per_day: float
+    conversion_cost_usd_per_kwh: float
+    energy_kwh_per_kwh: float
+
+
+def oee_of(site: Site, states: dict[str, np.ndarray]) -> float:
+    """Availability and performance of the bottleneck, times the good share of all steps that count cells."""
+    machine = np.array([site.machines_by_id[each].step for each in states["machine_id"]])
+    seconds = states["end_s"] - states["start_s"]
+    at, runs = machine == "stacking", states["state_code"] == "Execute"
+    rate = np.array([site.machines_by_id[each].ideal_rate_per_h for each in states["machine_id"]])
+    availability = seconds[at & runs].sum() / seconds[at & (states["state_code"] != "Stopped")].sum()
+    performance = states["produced_count"][at].sum() / (seconds / HOUR * rate)[at & runs].sum()
+    quality = 1.0
+    for step in sorted({m.step for m in site.machines() if m.is_in_oee and m.rate_unit == "cell"}):
+        quality *= states["good_count"][machine == step].sum() / states["produced_count"][machine == step].sum()
+    return float(availability * performance * quality)
+
+
+def cost_usd(
+    site: Site, world: World, energy: dict[str, np.ndarray], cells: int, breakdowns: float, lost: np.ndarray
+) -> float:
+    """Conversion cost of a day: fixed, consumables, work orders, energy at its tariff and demand, scrap material."""
+    cost = cost_data(site)
+    hour = world.clock.local_hour(energy["event_s"])
+    tariff = np.zeros(len(hour))
+    for period in cost["tariff"]:
+        tariff[hour >= period["from_hour"]] = period["usd_per_kwh"]
+    hours = ((energy["event_s"] - energy["event_s"].min()) // HOUR).astype(int)
+    peak_kw = np.bincount(hours, energy["energy_kwh"]).max()
+    material = cost["lost_material_usd_per_cell"]
+    return (
+        cost["daily_usd"]
+        + cells * cost["consumables_usd_per_cell"]
+        + breakdowns * cost["work_order_usd"]["breakdown"]
+        + float((energy["energy_kwh"] * tariff).sum())
+        + peak_kw * cost["demand_usd_per_kw_month"] * 12 / 365
+        + sum(material[step] for step in lost if step)
+    )
+
+
+@pytest.fixture(scope="module")
+def kpis(site: Site) -> dict[int, Kpis]:
+    return {seed: measured(site, seed) for seed in SEEDS}
+
+
+def measured(site: Site, seed: int) -> Kpis:
+    world = World(site, seed, "baseline", 1.0)
+    equipment = Equipment(world, Interventions(world, []), until_s=world.clock.bounds(DAYS)[1])
+    days = [run_day(world, equipment, day) for day in range(DAYS)]
+    counts = [len(day.stacked_s) for day in days]
+    first = tuple(int(n) for n in np.concatenate([[0], np.cumsum(counts)[:-1]]))
+    world.course = Course(first, 0, np.concatenate([day.stackers for day in days]))
+    cells = Cells(world, np.arange(sum(counts)), np.concatenate([day.stacked_s for day in days]))
+    lost = cells.lost_at()
+    is_premium = (lost == "") & (cells.graded()["grade_code"] == "A")
+    breakdowns = equipment.truth(0, DAYS - 1)["is_failure"].sum() / DAYS
+    energy = [meters(world, day, each.stacked_s, weather(world, day)) for day, each in enumerate(days)]
+    usd = sum(
+        cost_usd(site, world, energy[day], counts[day], breakdowns, lost[first[day] : first[day] + counts[day]])
+        for day in range(DAYS)
+    )
+    kwh = is_premium.sum() * site.product.nominal_energy_kwh
+    return Kpis(
+        oee=float(np.mean([oee_of(site, day.states) for day in days])),
+        premium_ratio=float(is_premium.mean()),
+        good_cells_per_day=is_premium.sum() / DAYS,
+        conversion_cost_usd_per_kwh=usd / kwh,
+        energy_kwh_per_kwh=sum(each["energy_kwh"].sum() for each in energy) / kwh,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "slack"),
+    [
+        ("oee", 0.66, 0.70, 0.0),
+        ("premium_ratio", 0.92, 0.94, 0.012),
+        ("good_cells_per_day", 3200, 3400, 120),
+        ("conversion_cost_usd_per_kwh", 11.0, 13.0, 0.3),
+        ("energy_kwh_per_kwh", 20.3, 37.5, 0.0),
+    ],
+)
+def test_the_baseline_lands_in_the_bands_of_the_domain(
+    kpis: dict[int, Kpis], name: str, low: float, high: float, slack: float
+) -> None:
+    """The mean of the seeds inside, each seed within what twelve days' lots scatter around it."""
+    found = [getattr(each, name) for each in kpis.values()]
+    assert low <= np.mean(found) <= high, found
+    assert all(low - slack <= each <= high + slack for each in found), found
+
+
+def test_the_oee_means_the_same_at_any_scale(site: Site) -> None:
+    whole, part = (
+        run_day(world, Equipment(world, Interventions(world, []), until_s=world.clock.bounds(1)[1]), 0)
+        for world in (World(site, 3, "baseline", scale) for scale in (1.0, 0.1))
+    )
+    assert oee_of(site, whole.states) == oee_of(site, part.states)
+    assert len(part.stacked_s) == pytest.approx(0.1 * len(whole.stacked_s), abs=4)
