@@ -43,10 +43,10 @@ types: setup ## strict types
 	$(VENV)/bin/mypy
 
 check: lint types ## lint, types and the quick tests (two minutes)
-	$(VENV)/bin/pytest -m "not slow"
+	$(VENV)/bin/pytest -n 2 -m "not slow"
 
-test: setup ## the whole suite
-	$(VENV)/bin/pytest
+test: setup ## the whole suite, on two cores
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
 	$(VENV)/bin/cellworks bench --docs docs

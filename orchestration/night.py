@@ -14,33 +14,13 @@ from models.context import ModelContext
 from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
 from orchestration.interruption import is_interruption
+from orchestration.night_store import last_night, store_night
 from orchestration.plant import Plant
 from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PREDICTIONS, CheckOutcome, Outcome, Part
 from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
     from pipelines.actions.propose import ActionReport
-
-NIGHT_COLUMNS = {
-    "solution": "VARCHAR NOT NULL",
-    "at": "TIMESTAMP NOT NULL",
-    "run_at": "TIMESTAMP NOT NULL",
-    "state": "VARCHAR NOT NULL",
-    "reason": "VARCHAR NOT NULL",
-    "champion_version": "VARCHAR",
-    "metric_name": "VARCHAR",
-    "metric_value": "DOUBLE",
-    "metric_low": "DOUBLE",
-    "metric_high": "DOUBLE",
-    "baseline_name": "VARCHAR",
-    "baseline_value": "DOUBLE",
-    "last_trained": "TIMESTAMP",
-    "last_scored": "TIMESTAMP",
-    "rows_scored": "BIGINT NOT NULL",
-    "actions": "BIGINT NOT NULL",
-    "checks_passed": "BIGINT NOT NULL",
-    "checks_failed": "BIGINT NOT NULL",
-}
 
 
 @dataclass
@@ -72,8 +52,6 @@ def solve(
         full_search: Spend the whole search budget.
         actor: Who runs this, for audits.
     """
-    from orchestration.night_store import last_night, store_night
-
     outcome = Outcome(spec)
     begun = last_night(here.home, spec.solution)
     try:

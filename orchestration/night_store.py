@@ -5,11 +5,31 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestration.night import NIGHT_COLUMNS
 from orchestration.solving import Outcome
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
+
+NIGHT_COLUMNS = {
+    "solution": "VARCHAR NOT NULL",
+    "at": "TIMESTAMP NOT NULL",
+    "run_at": "TIMESTAMP NOT NULL",
+    "state": "VARCHAR NOT NULL",
+    "reason": "VARCHAR NOT NULL",
+    "champion_version": "VARCHAR",
+    "metric_name": "VARCHAR",
+    "metric_value": "DOUBLE",
+    "metric_low": "DOUBLE",
+    "metric_high": "DOUBLE",
+    "baseline_name": "VARCHAR",
+    "baseline_value": "DOUBLE",
+    "last_trained": "TIMESTAMP",
+    "last_scored": "TIMESTAMP",
+    "rows_scored": "BIGINT NOT NULL",
+    "actions": "BIGINT NOT NULL",
+    "checks_passed": "BIGINT NOT NULL",
+    "checks_failed": "BIGINT NOT NULL",
+}
 
 _CARRIED = (
     "champion_version",

@@ -70,7 +70,10 @@ energy as (
 demand as (
     select production_day, max(power_kw) as peak_kw
     from (
-        select production_day, date_trunc('hour', interval_at) as hour_at, sum(energy_kwh::decimal(18, 6))::double as power_kw
+        select
+            production_day,
+            date_trunc('hour', interval_at) as hour_at,
+            sum(energy_kwh::decimal(18, 6))::double as power_kw
         from {{ ref('energy_interval') }}
         where {{ in_days('production_day', days) }}
         group by all
@@ -83,7 +86,7 @@ work_order as (
         {{ production_day('opened_at') }} as production_day,
         sum({{ by_step('type_code', cost.work_order_usd) }}) as work_order_cost_usd
     from {{ ref('stg_cmms__work_order') }}
-    group by 1
+    group by {{ production_day('opened_at') }}
 ),
 
 costed as (
