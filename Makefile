@@ -38,6 +38,7 @@ lint: setup ## style, import rules, SQL style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/sqlfluff lint --disable-progress-bar --processes 2 dbt
 
 types: setup ## strict types
 	$(VENV)/bin/mypy
