@@ -44,10 +44,13 @@ types: setup ## strict types
 	$(VENV)/bin/mypy
 
 check: lint types ## lint, types and the quick tests (two minutes)
-	$(VENV)/bin/pytest -n 2 -m "not slow"
+	$(VENV)/bin/pytest -n 2 -m "not slow and not soak"
 
-test: setup ## the whole suite, on two cores
-	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
+test: setup ## the suite, on two cores
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
+
+soak: setup ## what takes minutes each: the served daemon, full rebuilds, a second blocked night, wide tables
+	$(VENV)/bin/pytest -m soak
 
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
 	$(VENV)/bin/cellworks bench --docs docs
@@ -61,4 +64,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test bench docs docs-graph lock
+.PHONY: help setup demo ui lint types check test soak bench docs docs-graph lock

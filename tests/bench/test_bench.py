@@ -22,6 +22,8 @@ from orchestration.bench.run import measure
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BARE = sorted((ROOT / "tests" / "bench" / "bare").glob("*.py"))
 OURS = {"orchestration", "models", "expectations", "pipelines"}
@@ -94,7 +96,6 @@ def test_a_second_night_has_learnt_only_with_trials_in_a_new_versions_table(
     assert rows["second_night_curation"].is_met is True
 
 
-@pytest.mark.slow
 def test_a_terminated_benchmark_takes_its_processes_and_its_folder_with_it(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("cellworks")), "bench", "--small", "--only", "ingestion"]
     process = subprocess.Popen(command, env={"CELLWORKS_HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
@@ -113,7 +114,6 @@ def _commands() -> str:
     return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.slow
 def test_the_small_benchmark_measures_ingestion_beside_duckdb_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = bench(tmp_path, "--small", "--only", "ingestion", "--json", "--docs", str(tmp_path / "docs"))
     assert done.returncode == 0, done.stderr

@@ -90,6 +90,7 @@ def deliver_correction(con: DuckDBPyConnection, home: Home, cell_id: str) -> Non
     )
 
 
+@pytest.mark.soak
 def test_a_full_rebuild_gives_the_same_rows(home: Home) -> None:
     before = hashes(home)
     for layer, domains in LAYER_DOMAINS.items():

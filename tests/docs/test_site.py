@@ -15,6 +15,8 @@ from orchestration.cli.main import app
 from orchestration.domains import DOMAINS
 from pipelines.lake.schemas import OPS_TABLES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 _REMOTE = re.compile(r"""(?:src|href)=["'](?:https?:)?//|url\(["']?(?:https?:)?//|@import\s+["'](?:https?:)?//""")
 _VARIABLE = re.compile(r"CELLWORKS_[A-Z_]*[A-Z]")

@@ -94,7 +94,13 @@ def night(small_plant: Home, tmp_path: Path) -> Callable[[Blocked], dict[str, li
     return run
 
 
-@pytest.mark.parametrize("case", CASES, ids=[" and ".join(each.defects) for each in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(each, id=" and ".join(each.defects), marks=[pytest.mark.soak] if place else [])
+        for place, each in enumerate(CASES)
+    ],
+)
 def test_a_failed_check_stops_its_domain_alone(case: Blocked, night: Callable[[Blocked], dict[str, list[str]]]) -> None:
     told = night(case)
     assert set(told["checks"]) == case.checks

@@ -23,6 +23,8 @@ from models.scoring.score import score
 from models.train import train
 from pipelines.control_plan.errors import CellworksError
 
+pytestmark = pytest.mark.slow
+
 
 def _refused(spec, ctx):
     with pytest.raises(CellworksError) as caught:
@@ -109,7 +111,6 @@ def test_a_run_that_ended_without_a_word_is_closed_by_the_next(ctx, table_file, 
     assert "without a word" in run.data.tags["failure"]
 
 
-@pytest.mark.slow
 def test_mlflow_that_goes_away_in_the_middle_ends_the_run_and_the_next_one_recovers(
     ctx, table_file, cells, solution, tmp_path, monkeypatch
 ):

@@ -26,6 +26,8 @@ from pipelines.lake.maintenance import expire, pin
 from pipelines.lake.publish import publish
 from pipelines.lake.schemas import bootstrap
 
+pytestmark = pytest.mark.slow
+
 TINY = {"trials": 1, "refit_trials": 1, "max_rounds": 40, "libraries": ["lightgbm"]}
 
 

@@ -18,6 +18,8 @@ from models.spec import PredictiveSpec
 from models.train import train
 from pipelines.control_plan.errors import CellworksError
 
+pytestmark = pytest.mark.slow
+
 AI4I = Path("../shared/data/ai4i2020/ai4i2020.csv").resolve()
 
 
@@ -150,7 +152,9 @@ def test_what_cannot_be_taken_is_refused(columns, says, table_file):
         profile_table(table_file(columns), "y", "id")
 
 
-@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize(
+    "task", ["binary", *(pytest.param(each, marks=pytest.mark.soak) for each in ("regression", "multiclass"))]
+)
 def test_600_columns_by_1500_rows(task, ctx: ModelContext, table_file):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1500, 600))
@@ -167,7 +171,6 @@ def test_600_columns_by_1500_rows(task, ctx: ModelContext, table_file):
     assert verdict.gate("beats_baseline").passed, verdict.sentence
 
 
-@pytest.mark.slow
 def test_10_columns_by_1000000_rows(ctx: ModelContext, table_file):
     rng = np.random.default_rng(0)
     n = 1_000_000

@@ -17,6 +17,8 @@ from models.train import train
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def two(ctx, table_file, cells, solution):

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from models.gates.judge import judge
 from models.registry.aliases import promote, recover
 from models.registry.audit import open_moves
 from models.registry.client import open_client
 from models.registry.versions import aliases
 from models.train import train
+
+pytestmark = pytest.mark.slow
 
 _ROLLBACK = """
 import os, signal, sys

@@ -20,6 +20,8 @@ from models.scoring.score import score
 from models.train import train
 from pipelines.lake.connection import reader
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("task", ["regression", "quantile", "binary", "multiclass"])
 def test_a_table_becomes_a_champion_that_scores(task, ctx, table_file, cells, solution, later):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _SCRIPT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")

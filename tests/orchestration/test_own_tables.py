@@ -22,6 +22,8 @@ from pipelines.lake.hashing import table_hash
 from pipelines.lake.publish import published_snapshot
 from pipelines.lake.schemas import bootstrap
 
+pytestmark = pytest.mark.slow
+
 COPY = "raw.own__mine__model"
 
 
@@ -66,7 +68,6 @@ def _night(spec: PredictiveSpec, here: Plant) -> Outcome:
     return solve(spec, here, parts=PARTS, domain=None, full_search=False, actor="test")
 
 
-@pytest.mark.slow
 def test_the_training_set_of_a_version_outlives_its_file(here: Plant, tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     spec = _spec(file)

@@ -18,6 +18,8 @@ from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 FEED = "mes__batch_material"
 HEADER = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at\n"

@@ -16,6 +16,8 @@ from pipelines.lake.home import Home
 from pipelines.twin.decisions import Decision, Hold, Maintenance, Schedule, SetPoint, read_decisions
 from pipelines.twin.simulate import simulate
 
+pytestmark = pytest.mark.slow
+
 Read = Callable[[Home, str], pd.DataFrame]
 SEED, SCALE = 5, 0.03
 SECOND = date(2026, 9, 2)

@@ -15,6 +15,8 @@ from pipelines.twin.graph import load_graph
 from pipelines.twin.simulate import simulate
 from pipelines.twin.world import World
 
+pytestmark = pytest.mark.slow
+
 Read = Callable[[Home, str], pd.DataFrame]
 
 
