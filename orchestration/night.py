@@ -13,7 +13,7 @@ import pyarrow as pa
 from models.context import ModelContext
 from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
-from orchestration.interruption import is_interruption
+from orchestration.interruption import interruption_in
 from orchestration.night_store import last_night, store_night
 from orchestration.plant import Plant
 from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PREDICTIONS, CheckOutcome, Outcome, Part
@@ -70,7 +70,7 @@ def solve(
             outcome.failure = str(error)
             break
         except Exception as error:  # one solution's fault must not stop the others; it is told
-            if is_interruption(error):
+            if interruption_in(error):
                 raise
             outcome.failure = f"{type(error).__name__}: {error}"
             outcome.trace = traceback.format_exc()

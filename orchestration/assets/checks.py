@@ -7,6 +7,7 @@ import dagster as dg
 
 from orchestration import progress
 from orchestration.assets.keys import table_key
+from orchestration.interruption import heard
 from orchestration.plant import plant
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def expectation_checks(
 
         here = plant()
         progress.begin(f"checking {layer} of {domain.replace('_', ' ')}")
-        report = run_suites(here.home, here.site, layer=layer, domain=domain)
+        with heard():
+            report = run_suites(here.home, here.site, layer=layer, domain=domain)
         results = {result.table: result for result in report.tables}
         for name in names:
             result = results.get(name)

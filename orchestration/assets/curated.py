@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration import progress
 from orchestration.assets.keys import table_key
 from orchestration.domains import OWNERS
+from orchestration.interruption import heard
 from orchestration.manifest import Layer, Table
 from orchestration.plant import plant
 
@@ -45,7 +46,8 @@ def curated_assets(layer: Layer, domain: str, tables: Sequence[Table]) -> dg.Ass
 
         here = plant()
         progress.begin(f"curating {layer} of {domain.replace('_', ' ')}")
-        report = curate(here.home, here.site, layer=layer, domain=domain)
+        with heard():
+            report = curate(here.home, here.site, layer=layer, domain=domain)
         context.log.info("%s", report)
         if report.status == "failed":
             # Readers stay on the last published snapshot: nothing downstream of this domain runs.

@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration import progress
 from orchestration.assets.keys import published_key, table_key
 from orchestration.domains import OWNERS
+from orchestration.interruption import heard
 from orchestration.manifest import Table
 from orchestration.plant import plant
 
@@ -32,7 +33,7 @@ def published_asset(domain: str, marts: Sequence[Table]) -> dg.AssetsDefinition:
         from pipelines.lake.publish import publish
 
         progress.begin(f"publishing {domain.replace('_', ' ')}")
-        with writer(plant().home, why=f"publish {domain}") as con:
+        with heard(), writer(plant().home, why=f"publish {domain}") as con:
             refuse_changed(con, [f"{table.layer}.{table.name}" for table in marts])
             snapshot = publish(con, domain, context.run_id)
         return dg.MaterializeResult(metadata={"lake_snapshot": snapshot})

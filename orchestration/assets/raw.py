@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration import progress
 from orchestration.assets.keys import table_key
 from orchestration.domains import OWNERS
+from orchestration.interruption import heard
 from orchestration.plant import Plant, plant
 
 
@@ -32,7 +33,8 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
 
         served = plant()
         progress.begin("taking in what the line delivered")
-        report = run(served.home, served.site, progress=progress.advance)
+        with heard():
+            report = run(served.home, served.site, progress=progress.advance)
         context.log.info("%s rows in, %s quarantined", report.rows_in, report.rows_quarantined)
         for note in report.notes:
             context.log.warning(note)

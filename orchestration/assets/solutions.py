@@ -15,6 +15,7 @@ from models.spec import PredictiveSpec
 from orchestration import progress
 from orchestration.assets.keys import published_key, solution_key, table_key
 from orchestration.domains import OWN_TABLES, OWNERS
+from orchestration.interruption import heard
 from orchestration.jobs import SEARCH_TAG, version_tag
 from orchestration.manifest import Table
 from orchestration.night import solve
@@ -70,14 +71,15 @@ def _batch(
         failures: dict[str, str] = {}
         for spec, parts in (each for each in chosen if each[1]):
             progress.begin(f"learning {spec.solution}")
-            outcome = solve(
-                spec,
-                plant(),
-                parts=parts,
-                domain=domain if has_snapshot else None,
-                full_search=context.run.tags.get(SEARCH_TAG) == "full",
-                actor=f"run {context.run_id}",
-            )
+            with heard():
+                outcome = solve(
+                    spec,
+                    plant(),
+                    parts=parts,
+                    domain=domain if has_snapshot else None,
+                    full_search=context.run.tags.get(SEARCH_TAG) == "full",
+                    actor=f"run {context.run_id}",
+                )
             _tag(context, outcome)
             yield from _events(context, outcome, parts)
             if outcome.failure:

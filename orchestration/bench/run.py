@@ -13,7 +13,7 @@ from orchestration.bench.ground import Ground, Size, Tell
 from orchestration.bench.machine import description
 from orchestration.bench.process import bare_folder
 from orchestration.bench.rows import Row
-from orchestration.interruption import is_interruption
+from orchestration.interruption import interruption_in
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -65,7 +65,7 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
             try:
                 rows += group(ground)
             except Exception as error:  # half an hour's other figures must not be lost; it is told
-                if is_interruption(error):
+                if interruption_in(error):
                     raise
                 failed[name] = str(error) if isinstance(error, CellworksError) else f"{type(error).__name__}: {error}"
     finally:

@@ -12,7 +12,7 @@ import typer
 
 from orchestration.cli import people, plant_commands, registry_commands
 from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, default_home, prepare_process, project_root
-from orchestration.interruption import is_interruption
+from orchestration.interruption import interruption_in
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -292,7 +292,7 @@ def main() -> None:
         print("  mend:     make room, or name another folder with CELLWORKS_HOME", file=sys.stderr)
         sys.exit(2)
     except BaseException as error:
-        if not is_interruption(error):
+        if not interruption_in(error):
             raise
         print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)
         sys.exit(130)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -96,9 +98,9 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
         "--profiles-dir", str(home.dbt_dir),
         "--target-path", str(home.dbt_dir / "target"),
         "--log-path", str(home.dbt_dir / "logs"),
-        "--quiet", "--no-version-check", "--log-level-file", "none",
+        "--no-version-check", "--log-level", "none", "--log-level-file", "none",
     ]  # fmt: skip
-    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}):
+    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), _interrupts_of_python():
         result = dbtRunner(manifest=manifest).invoke([*arguments, *options])
     if result.exception is not None:
         raise CellworksError(
@@ -109,6 +111,23 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
             where=str(project.folder),
         ) from result.exception
     return result
+
+
+@contextmanager
+def _interrupts_of_python() -> Iterator[None]:
+    """Within the block Ctrl-C is a KeyboardInterrupt, whatever the caller would have raised.
+
+    It is the only interruption on which dbt cancels its queries and waits for its threads; a process that ends while
+    one of them is inside DuckDB is aborted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -131,11 +131,12 @@ def _edit(file: Path, old: str, new: str) -> None:
 
 @dataclass(frozen=True)
 class Done:
-    """What a process left behind."""
+    """What a process left behind, and how long it took to end once it was asked to."""
 
     code: int
     out: str
     err: str
+    seconds: float = 0.0
 
 
 def ended(process: subprocess.Popen[str]) -> Done:
@@ -153,13 +154,13 @@ class FirstNight:
     """The plant after its first night, and what each process of it told.
 
     Attributes:
-        interrupted: A night that got Ctrl-C while it wrote to the lake.
+        interrupted: Nights that got Ctrl-C while they took rows in, and while dbt built models.
         second: A night begun beside the one under way.
         night: The night that went through.
     """
 
     plant: SmallPlant
-    interrupted: Done
+    interrupted: tuple[Done, ...]
     second: Done
     night: Done
 
@@ -171,14 +172,24 @@ def first_night(tmp_path_factory: pytest.TempPathFactory) -> FirstNight:
     options = ("--days", "14", "--seed", "5", "--scale", "0.05", "--telemetry-days", "1")
     simulated = plant.run("simulate", *options, guarded=True)
     assert simulated.code == 0, simulated.err
-    begun = plant.start("nightly", guarded=True)
-    wait_for("a night that writes", lambda: begun.poll() is not None or holder(plant.home).get("why") == "ingest")
-    begun.send_signal(signal.SIGINT)
-    interrupted = ended(begun)
+    interrupted = tuple(_interrupted(plant, why) for why in ("ingest", "curate marts"))
     begun = plant.start("nightly", "--json", guarded=True)
     wait_for("a night under way", lambda: begun.poll() is not None or _noted(plant.home))
     second = plant.run("nightly", guarded=True)
     return FirstNight(plant, interrupted, second, ended(begun))
+
+
+def _interrupted(plant: SmallPlant, why: str) -> Done:
+    """A night that gets Ctrl-C when it holds the lake's writer lock for this."""
+    begun = plant.start("nightly", guarded=True)
+    wait_for(
+        f"a night that does {why}",
+        lambda: begun.poll() is not None or str(holder(plant.home).get("why", "")).startswith(why),
+    )
+    begun.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    done = ended(begun)
+    return replace(done, seconds=time.monotonic() - begin)
 
 
 def _noted(home: Home) -> bool:

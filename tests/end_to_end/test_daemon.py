@@ -19,7 +19,7 @@ from models.registry.versions import sign_override
 from pipelines.lake.connection import reader
 from tests.end_to_end.conftest import FirstNight, SmallPlant, wait_for
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 NAME, TABLE = "line.weld_resistance", "lake.solutions.weld_resistance"
 _REMOTE = re.compile(r"""(?:src|href|import|url)\s*[=(:]?\s*["'(]?(?:https?:)?//([^"'/)\s]+)""")

@@ -146,6 +146,7 @@ def _serve(ctx, folder):
         port = free.getsockname()[1]
     arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", ctx.home.mlflow_uri, "--artifacts-destination", str(folder / "artifacts")]
+    store += ["--default-artifact-root", "mlflow-artifacts:/"]  # else the folder it is started from
     log = (folder / "server.log").open("ab")
     command = [sys.executable, "-m", "mlflow", *arguments, *store]
     server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -78,11 +78,8 @@ def test_faults_of_the_delivery_spoil_one_thing_and_only_on_their_day(run, deliv
 
 def test_a_bad_lot_costs_premium_cells_and_the_truth_knows_it(tmp_path: Path, site: Site, truth: Read) -> None:
     home = Home(tmp_path)
-    text = (site.folder / "twin.yaml").read_text(encoding="utf-8")
-    assert "bad_lfp_lot" in text
     simulate(site, home, days=18, seed=5, scale=0.03, telemetry_days=0, scenario="bad_separator_lot")
     cells = truth(home, "cell")
     actual, would_be = (cells[column] == "A" for column in ("grade_code", "counterfactual_grade_code"))
     assert (actual & ~would_be).sum() == 0
     assert (would_be & ~actual).sum() >= 3
-    assert set(cells.loc[(cells["grade_code"] == "") & actual, "lost_step_code"]) == set()
