@@ -44,7 +44,7 @@ types: setup ## strict types
 	$(VENV)/bin/mypy
 
 check: lint types ## lint, types and the quick tests (two minutes)
-	$(VENV)/bin/pytest -n 2 -m "not slow and not soak"
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not soak"
 
 test: setup ## the suite, on two cores
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"

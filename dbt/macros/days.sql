@@ -1,93 +1,93 @@
 {#- Production days that follow from new records further up; each gives a query with one column production_day. -#}
 
 {#- Material lots: days of lots with a new record or a new laboratory result. -#}
-{% macro material_lot_days(build_no) -%}
+{% macro material_lot_days() -%}
     select distinct production_day from {{ ref('stg_erp__material_lot') }}
     where material_lot_id in (
         select material_lot_id from {{ ref('stg_lims__material_result') }}
-        where production_day in {{ days_since('stg_lims__material_result', build_no) }}
+        where production_day in {{ days_since('stg_lims__material_result') }}
     )
-    union select production_day from {{ days_since('stg_erp__material_lot', build_no) }}
+    union select production_day from {{ days_since('stg_erp__material_lot') }}
 {%- endmacro %}
 
 {#- Ids of material lots with a new record or a new result. -#}
-{% macro new_lots(build_no) -%}
+{% macro new_lots() -%}
     select material_lot_id from {{ ref('stg_erp__material_lot') }}
-    where production_day in {{ days_since('stg_erp__material_lot', build_no) }}
+    where production_day in {{ days_since('stg_erp__material_lot') }}
     union select material_lot_id from {{ ref('stg_lims__material_result') }}
-    where production_day in {{ days_since('stg_lims__material_result', build_no) }}
+    where production_day in {{ days_since('stg_lims__material_result') }}
 {%- endmacro %}
 
 {#- Ids of slurry batches that are new, or whose lots are. -#}
-{% macro new_batches(build_no) -%}
+{% macro new_batches() -%}
     select slurry_batch_id from {{ ref('stg_mes__slurry_batch') }}
-    where production_day in {{ days_since('stg_mes__slurry_batch', build_no) }}
-        or active_material_lot_id in ({{ new_lots(build_no) }})
+    where production_day in {{ days_since('stg_mes__slurry_batch') }}
+        or active_material_lot_id in ({{ new_lots() }})
     union select slurry_batch_id from {{ ref('stg_mes__batch_material') }}
-    where production_day in {{ days_since('stg_mes__batch_material', build_no) }}
-        or material_lot_id in ({{ new_lots(build_no) }})
+    where production_day in {{ days_since('stg_mes__batch_material') }}
+        or material_lot_id in ({{ new_lots() }})
 {%- endmacro %}
 
 {#- Ids of mother rolls that are new, or whose batch, foil, calendering or laboratory results are. -#}
-{% macro new_mother_rolls(build_no) -%}
+{% macro new_mother_rolls() -%}
     select mother_roll_id from {{ ref('stg_mes__mother_roll') }}
-    where production_day in {{ days_since('stg_mes__mother_roll', build_no) }}
-        or slurry_batch_id in ({{ new_batches(build_no) }})
-        or foil_lot_id in ({{ new_lots(build_no) }})
+    where production_day in {{ days_since('stg_mes__mother_roll') }}
+        or slurry_batch_id in ({{ new_batches() }})
+        or foil_lot_id in ({{ new_lots() }})
     union select mother_roll_id from {{ ref('stg_mes__calendering') }}
-    where production_day in {{ days_since('stg_mes__calendering', build_no) }}
+    where production_day in {{ days_since('stg_mes__calendering') }}
     union select mother_roll_id from {{ ref('stg_lims__roll_result') }}
-    where production_day in {{ days_since('stg_lims__roll_result', build_no) }}
+    where production_day in {{ days_since('stg_lims__roll_result') }}
 {%- endmacro %}
 
 {#- Ids of daughter rolls that are new, or whose mother roll is. -#}
-{% macro new_daughter_rolls(build_no) -%}
+{% macro new_daughter_rolls() -%}
     select daughter_roll_id from {{ ref('stg_mes__daughter_roll') }}
-    where production_day in {{ days_since('stg_mes__daughter_roll', build_no) }}
-        or mother_roll_id in ({{ new_mother_rolls(build_no) }})
+    where production_day in {{ days_since('stg_mes__daughter_roll') }}
+        or mother_roll_id in ({{ new_mother_rolls() }})
 {%- endmacro %}
 
 {#- Days of the rows of a staging model whose key is among the new ids; own days included. -#}
-{% macro days_of_new(model, key, ids, build_no) -%}
+{% macro days_of_new(model, key, ids) -%}
     select distinct production_day from {{ ref(model) }} where {{ key }} in ({{ ids }})
-    union select production_day from {{ days_since(model, build_no) }}
+    union select production_day from {{ days_since(model) }}
 {%- endmacro %}
 
-{% macro slurry_batch_days(build_no) -%}
-    {{ days_of_new('stg_mes__slurry_batch', 'slurry_batch_id', new_batches(build_no), build_no) }}
+{% macro slurry_batch_days() -%}
+    {{ days_of_new('stg_mes__slurry_batch', 'slurry_batch_id', new_batches()) }}
     union select distinct batch.production_day from {{ ref('stg_mes__slurry_batch') }} as batch
     inner join {{ ref('stg_mes__scrap') }} as scrap on batch.slurry_batch_id = scrap.entity_id
-    where scrap.production_day in {{ days_since('stg_mes__scrap', build_no) }}
+    where scrap.production_day in {{ days_since('stg_mes__scrap') }}
 {%- endmacro %}
 
-{% macro mother_roll_days(build_no) -%}
-    {{ days_of_new('stg_mes__mother_roll', 'mother_roll_id', new_mother_rolls(build_no), build_no) }}
+{% macro mother_roll_days() -%}
+    {{ days_of_new('stg_mes__mother_roll', 'mother_roll_id', new_mother_rolls()) }}
     union select distinct roll.production_day from {{ ref('stg_mes__mother_roll') }} as roll
     inner join {{ ref('stg_mes__scrap') }} as scrap on roll.mother_roll_id = scrap.entity_id
-    where scrap.production_day in {{ days_since('stg_mes__scrap', build_no) }}
+    where scrap.production_day in {{ days_since('stg_mes__scrap') }}
 {%- endmacro %}
 
-{% macro daughter_roll_days(build_no) -%}
-    {{ days_of_new('stg_mes__daughter_roll', 'daughter_roll_id', new_daughter_rolls(build_no), build_no) }}
+{% macro daughter_roll_days() -%}
+    {{ days_of_new('stg_mes__daughter_roll', 'daughter_roll_id', new_daughter_rolls()) }}
     union select distinct roll.production_day from {{ ref('stg_mes__daughter_roll') }} as roll
     inner join {{ ref('stg_mes__scrap') }} as scrap on roll.daughter_roll_id = scrap.entity_id
-    where scrap.production_day in {{ days_since('stg_mes__scrap', build_no) }}
+    where scrap.production_day in {{ days_since('stg_mes__scrap') }}
 {%- endmacro %}
 
 {#- Stacking days of all cells with a new record anywhere up their genealogy or later in their life. -#}
-{% macro cell_days(build_no) -%}
-    with lots as ({{ new_lots(build_no) }}),
+{% macro cell_days() -%}
+    with lots as ({{ new_lots() }}),
 
-    rolls as ({{ new_daughter_rolls(build_no) }}),
+    rolls as ({{ new_daughter_rolls() }}),
 
     cells as (
         {%- for model in ('stg_mes__assembly', 'stg_mes__filling', 'stg_tester__formation', 'stg_tester__ageing',
                           'stg_tester__grading', 'stg_mes__module') %}
-        select cell_id from {{ ref(model) }} where production_day in {{ days_since(model, build_no) }}
+        select cell_id from {{ ref(model) }} where production_day in {{ days_since(model) }}
         union
         {%- endfor %}
         select entity_id as cell_id from {{ ref('stg_mes__scrap') }}
-        where production_day in {{ days_since('stg_mes__scrap', build_no) }}
+        where production_day in {{ days_since('stg_mes__scrap') }}
         union select cell_id from {{ ref('stg_mes__assembly') }}
         where can_lot_id in (from lots) or cap_lot_id in (from lots)
         union select cell_id from {{ ref('stg_mes__filling') }} where electrolyte_lot_id in (from lots)
@@ -98,15 +98,15 @@
         or cathode_roll_id in (from rolls)
         or anode_roll_id in (from rolls)
         or separator_lot_id in (from lots)
-    union select production_day from {{ days_since('stg_mes__stacking', build_no) }}
+    union select production_day from {{ days_since('stg_mes__stacking') }}
 {%- endmacro %}
 
 {#- Labels of machine hours: a new hour says that nothing failed in the 24 h before; a work order says what did. -#}
-{% macro machine_hour_label_days(build_no) -%}
+{% macro machine_hour_label_days() -%}
     select distinct production_day from {{ ref('stg_historian__machine_hour') }}
     where production_day in (
         select unnest([production_day - 2, production_day - 1, production_day])::date
-        from {{ days_since('stg_historian__machine_hour', build_no) }}
+        from {{ days_since('stg_historian__machine_hour') }}
         union
         select unnest(generate_series(
             {{ production_day('opened_at') }}::timestamp - interval 2 day,
@@ -114,35 +114,34 @@
             interval 1 day
         ))::date
         from {{ ref('stg_cmms__work_order') }}
-        where production_day in {{ days_since('stg_cmms__work_order', build_no) }}
+        where production_day in {{ days_since('stg_cmms__work_order') }}
     )
-    union select production_day from {{ days_since('stg_historian__machine_hour', build_no) }}
+    union select production_day from {{ days_since('stg_historian__machine_hour') }}
 {%- endmacro %}
 
 {#-
     Machine hours: days with new hours and the day after (rolling features reach back 24 h); and, since a work order
     counts until the next one, all days from the first new work order on.
 -#}
-{% macro machine_hour_days(build_no) -%}
+{% macro machine_hour_days() -%}
     select distinct production_day from {{ ref('stg_historian__machine_hour') }}
     where production_day in (
         select unnest([production_day, production_day + 1])::date
-        from {{ days_since('stg_historian__machine_hour', build_no) }}
+        from {{ days_since('stg_historian__machine_hour') }}
     )
     or production_day >= (
         select min(least(production_day, {{ production_day('opened_at') }}))
         from {{ ref('stg_cmms__work_order') }}
-        where production_day in {{ days_since('stg_cmms__work_order', build_no) }}
+        where production_day in {{ days_since('stg_cmms__work_order') }}
     )
-    union select production_day from {{ days_since('stg_historian__machine_hour', build_no) }}
+    union select production_day from {{ days_since('stg_historian__machine_hour') }}
 {%- endmacro %}
 
 {#- KPIs of a day: of its cells, machine states, energy and work orders. -#}
-{% macro kpi_days(build_no) -%}
-    select distinct production_day from lake.ops.model_day
-    where build_no > {{ build_no }}
-        and model in ('cell', 'machine_state_day', 'energy_interval')
+{% macro kpi_days() -%}
+    select distinct production_day from model_day
+    where model in ('cell', 'machine_state_day', 'energy_interval')
     union
     select distinct {{ production_day('opened_at') }} from {{ ref('stg_cmms__work_order') }}
-    where production_day in {{ days_since('stg_cmms__work_order', build_no) }}
+    where production_day in {{ days_since('stg_cmms__work_order') }}
 {%- endmacro %}

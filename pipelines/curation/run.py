@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,6 @@ from pipelines.curation.report import CurateReport, Layer, ModelResult, TestResu
 from pipelines.lake.connection import transaction
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
-from pipelines.lake.sql import quote_literal, quote_relation
 
 FOLDERS: dict[Layer, tuple[str, ...]] = {"staging": ("staging",), "marts": ("intermediate", "marts")}
 LAYER_DOMAINS: dict[Layer, tuple[str, ...]] = {"staging": DOMAINS, "marts": (*DOMAINS, "kpi")}
@@ -53,7 +53,12 @@ def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = Fa
             return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
         parsed = manifest(home, project)
         inputs = _inputs(parsed, _selected(parsed, layer, domain), layer)
-        result = call(home, project, _build_arguments(layer, domain, full=full), manifest=parsed)
+        arguments = [
+            *_build_arguments(layer, domain, full=full),
+            "--vars",
+            json.dumps({"last_builds": tables.last_builds(con)}),
+        ]
+        result = call(home, project, arguments, manifest=parsed)
         with transaction(con):
             built, tests = _results(con, result.result)
             is_passed = bool(result.success)
@@ -133,11 +138,19 @@ def _is_table(result: Any) -> bool:
 
 
 def _counts(con: Any, relations: list[str]) -> dict[str, int]:
-    """Rows of tables, in one statement."""
-    if not relations:
-        return {}
-    counts = (f"SELECT {quote_literal(each)}, count(*) FROM {quote_relation(f'lake.{each}')}" for each in relations)
-    return {str(relation): int(count) for relation, count in con.execute(" UNION ALL ".join(counts)).fetchall()}
+    """Rows of tables, from the catalogue: to count them one by one takes a second a night."""
+    rows = con.execute(
+        "WITH deleted AS (SELECT data_file_id, sum(delete_count) AS row_count "
+        "FROM __ducklake_metadata_lake.ducklake_delete_file WHERE end_snapshot IS NULL GROUP BY ALL) "
+        "SELECT s.schema_name || '.' || t.table_name, coalesce(sum(f.record_count), 0) - coalesce(sum(d.row_count), 0) "
+        "FROM __ducklake_metadata_lake.ducklake_table t "
+        "JOIN __ducklake_metadata_lake.ducklake_schema s USING (schema_id) "
+        "LEFT JOIN __ducklake_metadata_lake.ducklake_data_file f "
+        "ON f.table_id = t.table_id AND f.end_snapshot IS NULL "
+        "LEFT JOIN deleted d USING (data_file_id) "
+        "WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL GROUP BY ALL"
+    ).fetchall()
+    return {str(relation): int(count) for relation, count in rows if relation in relations}
 
 
 def parse(home: Home, site: Site) -> Path:

@@ -97,6 +97,18 @@ def is_unchanged(con: DuckDBPyConnection, layer: str, domain: str, project_hash:
     return bool(row and row[0])
 
 
+def last_builds(con: DuckDBPyConnection) -> dict[str, dict[str, str | int]]:
+    """By model, what its newest build had seen."""
+    rows = con.execute(
+        "SELECT model, max_by(fingerprint, build_no), max(build_no), max_by(up_to_batch_id, build_no) "
+        "FROM lake.ops.model_build GROUP BY model"
+    ).fetchall()
+    return {
+        str(model): {"fingerprint": fingerprint, "build_no": build_no, "up_to_batch_id": batch_id}
+        for model, fingerprint, build_no, batch_id in rows
+    }
+
+
 def _forget_old_builds(con: DuckDBPyConnection) -> None:
     """Drop the notes of builds that every model has seen the effects of, once there are many."""
     row = con.execute("SELECT count(*) FROM lake.ops.model_day").fetchone()

@@ -97,6 +97,9 @@ def attach_statements(
         "OVERRIDE_DATA_PATH true",
         "META_JOURNAL_MODE 'WAL'",
         f"META_BUSY_TIMEOUT {_BUSY_TIMEOUT_MS}",
+        # Rows kept in the catalogue would need a table of it for every table of the lake; each scan of the catalogue
+        # parses the definitions of all its tables first, which is most of the time of a short statement.
+        "DATA_INLINING_ROW_LIMIT 0",
     ]
     if snapshot is not None:
         options.append(f"SNAPSHOT_VERSION {int(snapshot)}")

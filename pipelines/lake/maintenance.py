@@ -138,7 +138,6 @@ def maintain(
     def work() -> MaintenanceReport:
         with writer(home, why="maintenance", timeout_s=timeout_s) as con:
             before = _file_count(con)
-            con.execute(f"CALL ducklake_flush_inlined_data('{ALIAS}')").fetchall()
             con.execute(f"CALL ducklake_rewrite_data_files('{ALIAS}', delete_threshold => {_REWRITE})").fetchall()
             con.execute(f"CALL ducklake_merge_adjacent_files('{ALIAS}')").fetchall()
             expired = expire(con, keep, named)

@@ -107,6 +107,7 @@ def test_every_field_that_people_write_has_a_meaning(monkeypatch: pytest.MonkeyP
     assert silent == []
 
 
+@pytest.mark.slow
 def test_the_json_of_the_readme_is_what_status_prints(texts: dict[str, str], tmp_path: Path) -> None:
     shown = json.loads(re.findall(r"```json\n(.*?)```", texts["README.md"], re.DOTALL)[0])
     env = {**os.environ, "CELLWORKS_HOME": str(tmp_path / "home")}

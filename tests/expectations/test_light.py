@@ -8,6 +8,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["expectations.run", "expectations.generate", "orchestration.assets.checks"])
 def test_importing_it_leaves_the_library_out(module: str) -> None:
     code = f"import sys, {module}; print([n for n in ('great_expectations', 'sqlalchemy') if n in sys.modules])"

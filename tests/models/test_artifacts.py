@@ -40,6 +40,7 @@ def is_pickle(content: bytes) -> bool:
     return last is not None and last.name == "STOP"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "library"),
     [("regression", "xgboost"), ("binary", "lightgbm"), ("multiclass", "linear"), ("quantile", "lightgbm")],
@@ -82,6 +83,7 @@ def test_no_pickle_anywhere_and_parity_in_a_clean_process(task, library, ctx, ta
             np.testing.assert_allclose(given.astype(float), native[name].astype(float), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_requirements_come_from_the_lock(ctx, table_file, cells, solution):
     spec = solution(table_file(cells(800)), "binary", search={"trials": 1, "max_rounds": 10, "libraries": ["xgboost"]})
     folder = train(spec, ctx).registered.bundle.parents[1]

@@ -140,6 +140,7 @@ def test_conformal_quantiles_are_widened_or_narrowed():
     assert fit_interval("quantile", wide, y, groups, 0.9)["above"] < -3
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_the_threshold_is_the_cheapest_of_all(seed):

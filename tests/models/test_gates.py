@@ -57,6 +57,7 @@ def ctx(court):
     return court[1]
 
 
+@pytest.mark.slow
 def test_a_worse_challenger_is_refused(reigning, ctx, solution):
     worse = solution(reigning.table, "regression", features={"select": ["b_um", "c_c", "material_code"]})
     verdict = judge(worse, ctx, train(worse, ctx))
@@ -67,6 +68,7 @@ def test_a_worse_challenger_is_refused(reigning, ctx, solution):
     assert champion(ctx.home, "cells").version.number == "1"
 
 
+@pytest.mark.slow
 def test_a_leaking_challenger_is_refused(reigning, ctx, table_file, cells, solution):
     columns = cells()
     rng = np.random.default_rng(1)
@@ -78,6 +80,7 @@ def test_a_leaking_challenger_is_refused(reigning, ctx, table_file, cells, solut
     assert "retest_ah" in verdict.sentence
 
 
+@pytest.mark.slow
 def test_data_whose_checks_failed_is_refused(reigning, ctx):
     failed = replace(ctx, inputs_passed=False)
     verdict = judge(reigning, ctx, train(reigning, failed))
@@ -85,6 +88,7 @@ def test_data_whose_checks_failed_is_refused(reigning, ctx):
     assert "expectations failed" in verdict.sentence
 
 
+@pytest.mark.slow
 def test_an_equal_challenger_passes_without_claiming_to_be_better(reigning, ctx):
     verdict = judge(reigning, ctx, train(reigning, ctx.with_mode("refit")))
     assert verdict.passed
@@ -93,6 +97,7 @@ def test_an_equal_challenger_passes_without_claiming_to_be_better(reigning, ctx)
     assert "no worse than champion 1" in verdict.sentence
 
 
+@pytest.mark.slow
 def test_a_better_challenger_may_say_so(own_ctx, table_file, cells, solution):
     path = table_file(cells())
     poor = solution(path, "regression", features={"select": ["a_mm"]})
@@ -103,6 +108,7 @@ def test_a_better_challenger_may_say_so(own_ctx, table_file, cells, solution):
     assert verdict.is_better
 
 
+@pytest.mark.slow
 def test_too_small_a_holdout_is_insufficient_and_keeps_the_champion(reigning, ctx, solution):
     spec = solution(reigning.table, "regression", gates={"min_holdout_groups": 30})
     verdict = judge(spec, ctx, train(spec, ctx))
@@ -112,6 +118,7 @@ def test_too_small_a_holdout_is_insufficient_and_keeps_the_champion(reigning, ct
     assert champion(ctx.home, "cells").version.number == "1"
 
 
+@pytest.mark.slow
 def test_noise_does_not_beat_the_baselines(own_ctx, table_file, cells, solution):
     columns = cells()
     columns["capacity_ah"] = np.random.default_rng(3).normal(1175, 10, len(columns["capacity_ah"]))
@@ -121,6 +128,7 @@ def test_noise_does_not_beat_the_baselines(own_ctx, table_file, cells, solution)
     assert promote(spec, own_ctx, verdict).moved is False
 
 
+@pytest.mark.slow
 def test_a_version_is_judged_again_by_its_number(reigning, ctx):
     trained = train(reigning, ctx.with_mode("refit"))
     first, again = judge(reigning, ctx, trained), judge(reigning, ctx, trained.version)
@@ -130,6 +138,7 @@ def test_a_version_is_judged_again_by_its_number(reigning, ctx):
         judge(reigning, ctx, "1")
 
 
+@pytest.mark.slow
 def test_a_champion_whose_column_is_gone_gives_way_to_the_baselines(reigning, ctx, table_file, cells, solution):
     columns = cells()
     del columns["a_mm"]
@@ -225,6 +234,7 @@ def test_the_holdout_needs_events_of_each_class(solution):
     assert gate.sentence == "the hold-out is too small: 9 positives of 10"
 
 
+@pytest.mark.slow
 def test_shadow_comes_before_champion_where_the_site_says_so(reigning, ctx):
     demo = load_site(Path("infra/sites/demo").resolve())
     shadowed = replace(ctx, site=demo.model_copy(update={"shadow_nights": 2}))

@@ -56,6 +56,7 @@ def _fold(rows: int = 600, noise: float = 0.5, seed: int = 0) -> Fold:
     return Fold(x[:rows], y[:rows], x[rows:], y[rows:])
 
 
+@pytest.mark.slow
 def test_both_libraries_are_tried_and_the_table_says_which_won(ctx, table_file, cells, solution):
     trained = train(solution(table_file(cells(800)), "binary", search={"trials": 4, "max_rounds": 40}), ctx)
     file = Path(open_client(ctx).download_artifacts(trained.run_id, "trials.json"))
@@ -138,6 +139,7 @@ def test_contributions_add_up_to_the_margin(library):
     assert np.ptp(rest) < 1e-3, "what is left is the same for every row: the expected margin"
 
 
+@pytest.mark.slow
 def test_arrow_reaches_both_libraries_without_pandas():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_PANDAS], capture_output=True, text=True, check=False, timeout=240

@@ -45,6 +45,7 @@ def test_every_command_has_an_example_that_its_own_options_can_read(path: tuple[
     assert any("--site" in each.opts for each in command.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

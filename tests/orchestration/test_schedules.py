@@ -26,7 +26,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 
 # Dagster warns of its own components' use of its own beta classes.
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 BERLIN = ZoneInfo("Europe/Berlin")

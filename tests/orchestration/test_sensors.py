@@ -22,7 +22,7 @@ from orchestration.sensors.new_data import delivered
 from pipelines.lake.connection import reader
 from tests.orchestration.conftest import Workshop, own_rows, write_solution
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 
 TICK_S = 2.0
 

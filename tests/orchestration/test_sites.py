@@ -39,6 +39,7 @@ def _deliveries(home: Path) -> dict[str, str]:
     return {str(each.relative_to(home)): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
 
 
+@pytest.mark.slow
 def test_two_plants_live_side_by_side(
     here: Here, my_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ def test_two_plants_live_side_by_side(
     assert all("2027-01-0" in name for name in delivered["mine"])
 
 
+@pytest.mark.slow
 def test_a_plant_that_goes_on_keeps_its_seed_scenario_and_size(here: Here, tmp_path: Path) -> None:
     assert here("simulate", "--seed", "7", "--scenario", "dryer_drift", *SMALL).returncode == 0
     told = json.loads(here("simulate", "--telemetry-days", "0", "--json").stdout)
@@ -75,6 +77,7 @@ def test_a_plant_that_goes_on_keeps_its_seed_scenario_and_size(here: Here, tmp_p
     }
 
 
+@pytest.mark.slow
 def test_a_home_takes_no_data_of_a_second_site(here: Here, my_site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert here("simulate", *SMALL).returncode == 0
     refused = here("simulate", "--site", str(my_site))

@@ -185,6 +185,7 @@ def test_a_file_that_can_not_be_read_is_set_aside_whole_and_the_rest_goes_on(hom
     assert reason in str(_all(home, "SELECT reason FROM ops.quarantine WHERE raw_format = 'file'")[0][0])
 
 
+@pytest.mark.slow
 def test_a_line_of_64_mb_does_not_stop_the_others(home: Home, site: Site) -> None:
     content = _csv([("B1", "L1", "10")]) + "x" * (64 << 20) + "\n"
     _drop(home, BATCHES, "a.csv", content)
@@ -199,6 +200,7 @@ def test_a_file_still_being_written_is_left_alone(home: Home, site: Site) -> Non
     assert ingest(home, site).batch_id is None
 
 
+@pytest.mark.slow
 def test_a_database_is_read_behind_its_cursor(home: Home, site: Site) -> None:
     columns = list(raw_schema(site, LOTS))
     engine = create_engine(home.erp_url)

@@ -97,6 +97,7 @@ def measured(site: Site, seed: int) -> Kpis:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "low", "high", "slack"),
     [

@@ -21,6 +21,7 @@ def _files(home: Home) -> dict[str, bytes]:
     return {str(p.relative_to(home.drop_dir)): p.read_bytes() for p in sorted(home.drop_dir.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 def test_days_in_one_call_and_in_many_are_the_same_plant(tmp_path: Path) -> None:
     whole, cut = Home(tmp_path / "whole"), Home(tmp_path / "cut")
     simulate(SITE, whole, days=3, seed=5, scale=0.02, telemetry_days=0)
@@ -29,6 +30,7 @@ def test_days_in_one_call_and_in_many_are_the_same_plant(tmp_path: Path) -> None
     assert _files(whole) == _files(cut)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_plant(tmp_path: Path) -> None:
     one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
     simulate(SITE, one, days=1, seed=5, scale=0.02, telemetry_days=0)
@@ -47,6 +49,7 @@ def test_an_unknown_scenario_is_refused_by_name(tmp_path: Path) -> None:
         simulate(SITE, Home(tmp_path), days=1, scenario="no_such", scale=0.02)
 
 
+@pytest.mark.slow
 def test_nothing_is_delivered_before_it_is_known(tmp_path: Path) -> None:
     home = Home(tmp_path)
     simulate(SITE, home, days=2, seed=5, scale=0.02, telemetry_days=0)
