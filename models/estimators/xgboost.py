@@ -95,7 +95,9 @@ class XGBoost:
             train = xgb.QuantileDMatrix(fold.x, label=fold.y, **options)
             valid = None
             if fold.x_valid is not None:
-                valid = xgb.QuantileDMatrix(fold.x_valid, label=fold.y_valid, ref=train, **options)
+                # Plain numbers: on binned ones the validation of a round takes up to twice as long as its learning.
+                plain = {name: value for name, value in options.items() if name != "max_bin"}
+                valid = xgb.DMatrix(fold.x_valid, label=fold.y_valid, **plain)
             fold.cache[self.library] = (train, valid)
         train, valid = fold.cache[self.library]
         return train, valid
