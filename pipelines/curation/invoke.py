@@ -6,10 +6,12 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pipelines.control_plan.errors import CellworksError
@@ -20,6 +22,9 @@ from pipelines.lake.home import Home
 # Nothing is reported to anybody, whatever the machine's own configuration says.
 _QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_NO_PRINT": "1"}
 
+# How long dbt may take to end after Ctrl-C, and what is said when it does not.
+PATIENCE_S = 15.0
+_LEFT = b"cellworks: interrupted; the next run goes on from the last commit (dbt did not end by itself)\n"
 
 # The manifest of each project that this process has, with the project's hash.
 _parsed: dict[Path, tuple[str, Any]] = {}
@@ -100,7 +105,7 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
         "--log-path", str(home.dbt_dir / "logs"),
         "--no-version-check", "--log-level", "none", "--log-level-file", "none",
     ]  # fmt: skip
-    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), _interrupts_of_python():
+    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), interruptible():
         result = dbtRunner(manifest=manifest).invoke([*arguments, *options])
     if result.exception is not None:
         raise CellworksError(
@@ -114,19 +119,35 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
 
 
 @contextmanager
-def _interrupts_of_python() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Within the block Ctrl-C is a KeyboardInterrupt, whatever the caller would have raised.
 
     It is the only interruption on which dbt cancels its queries and waits for its threads; a process that ends while
-    one of them is inside DuckDB is aborted.
+    one of them is inside DuckDB is aborted. Now and then dbt waits for ever: then the process is left as it is, which
+    loses nothing that was committed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    asked_at: list[float] = []
+    done = threading.Event()
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        asked_at.append(time.monotonic())
+        signal.default_int_handler(number, frame)
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            if asked_at and time.monotonic() > asked_at[0] + PATIENCE_S:
+                os.write(2, _LEFT)
+                os._exit(130)
+
+    before = signal.signal(signal.SIGINT, hear)
+    threading.Thread(target=watch, name="interruption of dbt", daemon=True).start()
     try:
         yield
     finally:
+        done.set()
         signal.signal(signal.SIGINT, before)
 
 
