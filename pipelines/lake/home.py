@@ -73,11 +73,6 @@ class Home:
         return self.root / "twin"
 
     @property
-    def truth_dir(self) -> Path:
-        """What a plant could not see; only tests and evaluation read it."""
-        return self.root / "truth"
-
-    @property
     def mlflow_uri(self) -> str:
         """Tracking and registry address of MLflow."""
         return f"sqlite:///{self.root / 'mlflow' / 'mlflow.sqlite'}"
@@ -116,7 +111,6 @@ class Home:
             self.drop_dir,
             self.erp_file.parent,
             self.twin_dir,
-            self.truth_dir,
             self.mlflow_artifacts,
             self.dagster_dir,
             self.dbt_dir,

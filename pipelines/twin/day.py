@@ -20,7 +20,7 @@ from pipelines.twin.pack import pack
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table
 from pipelines.twin.telemetry import minute_values
-from pipelines.twin.truth import cell_truth
+from pipelines.twin.truth import cell_truth, truth_dir
 from pipelines.twin.upstream import Upstream
 from pipelines.twin.world import World
 
@@ -150,6 +150,7 @@ def deliver(world: World, home: Home, day: int, due: dict[str, pa.Table], truth:
     delivery.write_erp(home, day, erp)
     for name, columns in truth.items():
         if columns and len(next(iter(columns.values()))):
-            (home.truth_dir / name).mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.table(columns), home.truth_dir / name / f"{stamp}.parquet")
+            folder = truth_dir(home) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(columns), folder / f"{stamp}.parquet")
     return files, sum(table.num_rows for table in due.values())

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from pipelines.lake.home import Home
 from pipelines.twin.cells import LOSSES, Cells, grade
 from pipelines.twin.table import Array, Floats, Ints, Table
 from pipelines.twin.world import World
 
 OUTCOMES = ("capacity_ah", "dcir_mohm", "acir_mohm", "k_value_mv_h", "thickness_mm")
+
+
+def truth_dir(home: Home) -> Path:
+    """The truth folder of an instance.
+
+    Only this package knows where it lies: an import rule can hold a package off, it can't hold off a folder.
+    """
+    return home.root / "truth"
 
 
 def cell_truth(world: World, cells: Ints, stacked_s: Floats) -> Table:

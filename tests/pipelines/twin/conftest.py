@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.control_plan.site import Site, load_site
 from pipelines.lake.home import Home
+from pipelines.twin.truth import truth_dir
 
 _READERS = {"parquet": "read_parquet", "csv": "read_csv", "csv.gz": "read_csv", "jsonl": "read_json"}
 Read = Callable[[Home, str], pd.DataFrame]
@@ -45,7 +46,7 @@ def truth() -> Read:
     """What the plant could not see."""
 
     def read(home: Home, table: str) -> pd.DataFrame:
-        return duckdb.sql(f"SELECT * FROM read_parquet('{home.truth_dir}/{table}/*.parquet') ORDER BY ALL").df()
+        return duckdb.sql(f"SELECT * FROM read_parquet('{truth_dir(home)}/{table}/*.parquet') ORDER BY ALL").df()
 
     return read
 
