@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.control_plan.derive import column_of
 from pipelines.control_plan.site import Site
 from pipelines.lake.home import Home
 from pipelines.twin.graph import load_graph
@@ -59,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Callable[[str],
         simulate(site, home, days=9, seed=5, scale=0.02, telemetry_days=0, scenario=scenario)
         return home
 
-    return simulated
+    return cache(simulated)
 
 
 def test_faults_of_the_delivery_spoil_one_thing_and_only_on_their_day(run, delivered: Read, files) -> None:
@@ -74,6 +77,33 @@ def test_faults_of_the_delivery_spoil_one_thing_and_only_on_their_day(run, deliv
     twice = lots[lots.duplicated("material_lot_id", keep=False)]
     assert len(twice) == 2
     assert twice["quantity_kg"].nunique() == 2
+
+
+def test_a_stuck_gauge_shows_one_value_from_its_day_on_and_spoils_nothing_else(run, site: Site, files) -> None:
+    row = site.plan.by_code["cathode_areal_weight_g_m2"]
+    column, ours, theirs = column_of(site, row), files(run("stuck_gauge")), files(run("baseline"))
+    (spoilt,) = (name for name in ours if ours[name] != theirs[name])
+    assert spoilt.startswith(f"{row.feed}/{row.feed}_2026-09-09.")
+    stuck, usual = (pd.read_csv(BytesIO(each[spoilt]), compression="gzip") for each in (ours, theirs))
+    of_cathode = stuck["electrode_code"] == row.variant
+    assert usual.loc[of_cathode, column].nunique() >= 3
+    assert set(stuck.loc[of_cathode, column]) == {row.nominal}
+    # The anode has a gauge of its own, and what else is recorded of a roll comes from other ones.
+    assert 0 < of_cathode.sum() < len(stuck)
+    assert stuck[~of_cathode].equals(usual[~of_cathode])
+    assert stuck.drop(columns=column).equals(usual.drop(columns=column))
+
+
+def test_warm_grading_shows_more_capacity_than_the_cells_have(site: Site) -> None:
+    usual, warm = World(site, 2, "baseline", 1.0), World(site, 2, "warm_grading", 1.0)
+    row, begin = site.plan.by_code["capacity_ah"], warm.scenario.from_day * usual.cells_per_day
+    before, after = np.arange(0, begin - 3_000, 41).astype(int), np.arange(begin + 3_000, begin + 9_000, 7).astype(int)
+    for cells in (before, after):
+        assert (warm.z(row.code, cells, {}) == usual.z(row.code, cells, {})).all()
+    assert (warm.shown(row, before, {}, before) == usual.shown(row, before, {}, before)).all()
+    gained_ah = warm.shown(row, after, {}, after) - usual.shown(row, after, {}, after)
+    # 5 standard deviations of temperature, each of which the gauge shows as 0.08 standard deviations of capacity
+    assert gained_ah.mean() == pytest.approx(5.0 * 0.08 * 11.8, rel=0.02)
 
 
 def test_a_bad_lot_costs_premium_cells_and_the_truth_knows_it(tmp_path: Path, site: Site, truth: Read) -> None:
