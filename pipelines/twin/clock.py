@@ -89,4 +89,4 @@ def season(seed: int, clock: Clock, day: int, p: Parameters) -> Season:
     usual_c = p("weather.temp_mean_c") + p("weather.temp_swing_c") * of_year
     mood_c = p("weather.day_sd_c") * float(hash_normal(salt(seed, "weather"), day + DAY_OFFSET))
     humidity_pct = p("weather.humidity_mean_pct") - p("weather.humidity_pct_per_c") * mood_c
-    return Season(usual_c + mood_c, usual_c + mood_c - (100 - humidity_pct) / 5)
+    return Season(usual_c + mood_c, usual_c + mood_c - (100 - humidity_pct) / p("weather.humidity_pct_per_dew_c"))

@@ -43,12 +43,12 @@ def with_flaws(world: World, day: int, feed: str, table: Table) -> Table:
     twice = take(table, rng.uniform(size=count) < world.p("records.duplicate_ratio"))
     mended = take(table, rng.uniform(size=count) < world.p("records.corrected_ratio"))
     if length(mended):
-        mended["known_s"] = mended["known_s"] + 5 * HOUR
+        mended["known_s"] = mended["known_s"] + world.p("records.corrected_after_h") * HOUR
         number = next(
             (n for n in mended if mended[n].dtype == np.float64 and n not in ("event_s", "known_s", "started_s")), None
         )
         if number is not None:
-            mended[number] = mended[number] * 1.001
+            mended[number] = mended[number] * world.p("records.corrected_factor")
     return concat([table, twice, mended])
 
 
@@ -62,7 +62,7 @@ def flawed_by_scenario(world: World, day: int, due: dict[str, pa.Table]) -> dict
             _spoil_column(world, world.site.plan.by_code[code], due, is_stuck=is_stuck)
     for name, is_missing in ((scenario.missing, True), (scenario.duplicated, False)):
         if name and (table := due.get(name)) is not None and table.num_rows:
-            due[name] = table.slice(1) if is_missing else _twice(world.site.feeds[name], table)
+            due[name] = table.slice(1) if is_missing else _twice(world, world.site.feeds[name], table)
     return due
 
 
@@ -80,12 +80,13 @@ def _spoil_column(world: World, row: Characteristic, due: dict[str, pa.Table], *
     due[row.feed] = table.set_column(table.column_names.index(column), column, new)
 
 
-def _twice(feed: Feed, table: pa.Table) -> pa.Table:
+def _twice(world: World, feed: Feed, table: pa.Table) -> pa.Table:
     """The first record once more under the same key, at the same time and with other content."""
     first = table.slice(0, 1)
     for name, column in feed.columns.items():
         if column.type == "number" and name in first.column_names:
-            first = first.set_column(first.column_names.index(name), name, pc.multiply(first[name], 1.5))
+            other = pc.multiply(first[name], world.p("records.contradiction_factor"))
+            first = first.set_column(first.column_names.index(name), name, other)
             break
     return pa.concat_tables([table, first])
 

@@ -20,12 +20,14 @@ def weather(world: World, day: int) -> Table:
     mean = season(world.seed, clock, day, p)
     of_hour_c = p("weather.hour_swing_c") * np.sin(2 * np.pi * (clock.local_hour(hours) - 9) / 24)
     of_hour_c = of_hour_c + p("weather.hour_sd_c") * rng.standard_normal(len(hours))
-    humidity = 100 - 5 * (mean.temp_c - mean.dew_point_c) - p("weather.humidity_pct_per_c") * of_hour_c
-    humidity = np.clip(humidity + p("weather.humidity_sd_pct") * rng.standard_normal(len(hours)), 25, 99)
+    per_c = p("weather.humidity_pct_per_dew_c")
+    humidity = 100 - per_c * (mean.temp_c - mean.dew_point_c) - p("weather.humidity_pct_per_c") * of_hour_c
+    humidity = humidity + p("weather.humidity_sd_pct") * rng.standard_normal(len(hours))
+    humidity = np.clip(humidity, p("weather.humidity_min_pct"), p("weather.humidity_max_pct"))
     temp = mean.temp_c + of_hour_c
     return {
         "event_s": hours, "outdoor_temp_c": temp, "outdoor_rh_pct": humidity,
-        "outdoor_dew_point_c": temp - (100 - humidity) / 5,
+        "outdoor_dew_point_c": temp - (100 - humidity) / per_c,
     }  # fmt: skip
 
 
@@ -45,7 +47,7 @@ def meters(world: World, day: int, stacked_s: Floats, outdoor: Table) -> Table:
         per_cell = rates.energy_kwh_per_kwh * world.site.product.nominal_energy_kwh
         level = fixed + (1 - fixed) * smooth
         if step in ("dry_room", "utilities"):
-            level = level * (1 + warm * (dew - world.p("weather.dew_point_mean_c")) / 10)
+            level = level * (1 + warm * (dew - world.p("weather.dew_point_mean_c")) / world.p("energy.weather_span_c"))
         noise = np.exp(world.p("energy.noise_ratio") * rng.standard_normal(len(starts)))
         energy = np.maximum(per_cell * usual * level * noise, 0.0)
         tables.append(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
-from pipelines.twin.parameters import FILE, Parameters, parameters_of, read_mapping
+from pipelines.twin.parameters import FILE, Parameters, parameters_of, read_mapping, without_source
 
 HUMIDITY = "outdoor_humidity"  # the season and the day's weather, in standard deviations
 
@@ -95,17 +95,16 @@ def load_graph(site: Site) -> Graph:
     """Read twin.yaml of a site.
 
     Raises:
-        CellworksError: unreadable, or it names what the control plan lacks.
+        CellworksError: unreadable, numbers without a source, or it names what the control plan lacks.
     """
     file = site.folder / FILE
     data = read_mapping(file)
     parameters = parameters_of(data, file)
-    notes = ("source", "link")
-    nodes = {code: _made(Node, entry, f"{file}: nodes.{code}", notes) for code, entry in _part(data, "nodes")}
+    nodes = {code: _made(Node, entry, f"{file}: nodes.{code}", ("link",)) for code, entry in _part(data, "nodes", file)}
     _refuse_unknown(nodes, site, file)
     scenarios = {
-        name: _made(Scenario, {"name": name, **(entry or {})}, f"{file}: scenarios.{name}", ())
-        for name, entry in _part(data, "scenarios")
+        name: _made(Scenario, {"name": name, **entry}, f"{file}: scenarios.{name}", ())
+        for name, entry in _part(data, "scenarios", file)
     }
     for each in scenarios.values():
         _refuse_impossible(each, site, file)
@@ -113,8 +112,8 @@ def load_graph(site: Site) -> Graph:
         parameters=parameters,
         nodes=nodes,
         generic=Node(own=parameters("generic.own"), machine=parameters("generic.machine")),
-        loss_drivers=dict(_part(data, "scrap_drivers")),
-        health_signs={name: (entry["wear"], entry["warning"]) for name, entry in _part(data, "health_signs")},
+        loss_drivers=dict(_part(data, "scrap_drivers", file)),
+        health_signs={name: (entry["wear"], entry["warning"]) for name, entry in _part(data, "health_signs", file)},
         scenarios=scenarios,
     )
 
@@ -149,8 +148,10 @@ def _made(kind: type[_T], entry: Mapping[str, Any], where: str, notes: tuple[str
     return kind(**{name: value for name, value in entry.items() if name in names})
 
 
-def _part(data: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
-    return list((data.get(key) or {}).items())
+def _part(data: Mapping[str, Any], key: str, file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Entries of a part by name, each with the source of its numbers checked and taken off."""
+    entries = (data.get(key) or {}).items()
+    return [(name, without_source(entry or {}, f"{file}: {key}.{name}")) for name, entry in entries]
 
 
 def _refuse_unknown(nodes: Mapping[str, Node], site: Site, file: Path) -> None:

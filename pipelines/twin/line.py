@@ -44,7 +44,7 @@ def run_day(world: World, equipment: Equipment, day: int) -> LineDay:
         table = _states(world, own, machine, performance, _intervals(world, own, stops, begin, end))
         tables.append(table)
         if machine.machine_class == "stacker":
-            moments = _finished(table, own, world.scale)
+            moments = _finished(world, own, table)
             times.append(moments)
             stackers.append(np.full(len(moments), world.site.machines("stacker").index(machine)))
     stacked, who = np.concatenate(times), np.concatenate(stackers)
@@ -58,7 +58,8 @@ def _states(
     """State records of a machine with what it produced: speed times time, and what of it was good at first."""
     starts, ends = np.array([each[0] for each in intervals]), np.array([each[1] for each in intervals])
     states, reasons = np.array([each[2] for each in intervals]), np.array([each[3] for each in intervals])
-    speed = float(np.clip(performance + world.p("line.machine_speed_sd") * rng.standard_normal(), 0.5, 1.0))
+    speed = performance + world.p("line.machine_speed_sd") * rng.standard_normal()
+    speed = float(np.clip(speed, world.p("line.speed_min_ratio"), 1.0))
     counts = np.where(
         states == "Execute", np.floor((ends - starts) / HOUR * (machine.ideal_rate_per_h or 0.0) * speed), 0.0
     )
@@ -69,15 +70,17 @@ def _states(
     }  # fmt: skip
 
 
-def _finished(states: Table, rng: np.random.Generator, scale: float) -> Floats:
+def _finished(world: World, rng: np.random.Generator, states: Table) -> Floats:
     """Moments at which a stacker finished the cells that are followed."""
+    earliest, latest = world.p("line.finish_earliest_ratio"), world.p("line.finish_latest_ratio")
     moments: list[Floats] = [np.zeros(0)]
     for start, stop, count in zip(
         states["start_s"], states["end_s"], states["produced_count"].astype(int), strict=True
     ):
-        moments.append(start + (np.arange(count) + rng.uniform(0.2, 0.8, count)) * (stop - start) / max(count, 1))
+        within = rng.uniform(earliest, latest, count)
+        moments.append(start + (np.arange(count) + within) * (stop - start) / max(count, 1))
     every = np.concatenate(moments)
-    share = np.floor(np.arange(len(every) + 1) * scale)
+    share = np.floor(np.arange(len(every) + 1) * world.scale)
     followed: Floats = every[np.diff(share) > 0]
     return followed
 

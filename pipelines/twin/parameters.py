@@ -1,4 +1,4 @@
-"""Parameters of the twin: numbers of twin.yaml, each with the tag of its source."""
+"""Parameters of the twin: numbers of twin.yaml, each with the tag of its source; of others, the check of the tag."""
 
 from __future__ import annotations
 
@@ -60,6 +60,29 @@ def parameters_of(data: Mapping[str, Any], file: Path) -> Parameters:
     return Parameters(values, sources, file)
 
 
+def without_source(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An entry of several numbers that share a source, such as a scenario, without the tag.
+
+    Raises:
+        CellworksError: it has no source tag.
+    """
+    tag = entry.get("source")
+    if not is_tag(tag):
+        raise CellworksError(
+            "numbers of the twin have no source",
+            where=where,
+            expected="source: S and a number, L, E or C",
+            found="no source" if tag is None else f"source: {tag}",
+            mend="say where the numbers come from; E for an estimate",
+        )
+    return {name: value for name, value in entry.items() if name != "source"}
+
+
+def is_tag(tag: object) -> bool:
+    """Whether it names one source or several: S and a number (public), L (literature), E (estimate), C (computed)."""
+    return _TAG.match(str(tag)) is not None
+
+
 def read_mapping(file: Path) -> dict[str, Any]:
     """A YAML file whose root is a mapping.
 
@@ -76,7 +99,7 @@ def read_mapping(file: Path) -> dict[str, Any]:
 def _collect(node: Any, path: str, file: Path, values: dict[str, float], sources: dict[str, str]) -> None:
     if isinstance(node, dict) and set(node) == {"value", "source"}:
         number, tag = node["value"], node["source"]
-        if isinstance(number, bool) or not isinstance(number, int | float) or not _TAG.match(str(tag)):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not is_tag(tag):
             raise CellworksError(
                 "a parameter of the twin is wrong", where=f"{file}: {path}", expected=_SHAPE, found=str(node)
             )

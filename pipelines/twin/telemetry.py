@@ -43,6 +43,7 @@ def _points(world: World) -> list[tuple[int, float, float, float, float]]:
     expanded = world.site.plan.control_points()
     every = max(1, round(1 / world.scale))
     found = []
+    sigma_ratio, sigma_least = world.p("telemetry.sigma_ratio"), world.p("telemetry.sigma_least")
     columns = ("control_point_no", "characteristic_code", "feed")
     for number, code, feed in zip(*(expanded[name].to_pylist() for name in columns), strict=True):
         if feed != "historian__telemetry" or number % every:
@@ -50,6 +51,6 @@ def _points(world: World) -> list[tuple[int, float, float, float, float]]:
         row = world.site.plan.by_code[code]
         limits = chart_limits(row)
         centre = limits.centre if limits else (row.nominal or (row.physical_min + row.physical_max) / 2)
-        sigma = limits.sigma if limits else 0.03 * abs(centre) or 0.01
+        sigma = limits.sigma if limits else sigma_ratio * abs(centre) or sigma_least
         found.append((number, centre, sigma, row.physical_min, row.physical_max))
     return found
