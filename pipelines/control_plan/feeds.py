@@ -131,7 +131,8 @@ class SourceTable(Model):
     Attributes:
         feed: feed that the rows belong to.
         table: table or view in the database.
-        cursor_column: column that only grows; a read begins after the last value taken in.
+        cursor_column: column that only grows, of unique integers, moments or dates; a read begins after the last value
+            taken in. Rows of the newest moment wait until a later one is seen.
     """
 
     feed: str

@@ -17,7 +17,7 @@ class TextRow:
     """One record as text: a JSON object, and where it was found.
 
     Attributes:
-        position: line or cursor value, 1 and up.
+        position: line, 1 and up, or cursor value; for a moment, microseconds since 1970 in UTC.
         text: the JSON object, or whatever stood there instead.
         problem: why it is no record at all, empty when it may be one.
     """

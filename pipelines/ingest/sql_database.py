@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from duckdb import DuckDBPyConnection
-from sqlalchemy import ColumnClause, column, create_engine, func, select, table
+from sqlalchemy import ColumnClause, Row, column, create_engine, func, select, table
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,15 +20,18 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import Source, SourceTable
 from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery, Pending, TextRow
+from pipelines.ingest.cursor import CursorValue, cursor_value, like, position
 
 CHUNK_ROWS = 20_000
 
 
 class SqlDatabase:
-    """Tables of one database, each read in the order of a strictly growing integer cursor column.
+    """Tables of one database, each read in the order of a growing cursor column: integers, moments or dates.
 
     A row that becomes visible with a smaller cursor value than one already read would be missed: the column must
-    grow with the commits (an identity column of a single writer, a change number).
+    grow with the commits (an identity column of a single writer, a change number, the moment of the last change).
+    Integers must be unique too. Many rows may share a moment or a date, and more of the newest may still come: they
+    wait until a later one is seen, then all of them are read, once.
     """
 
     def __init__(self, site: Site, source: Source, url: str) -> None:
@@ -70,36 +73,52 @@ class SqlDatabase:
     def _table(self, con: DuckDBPyConnection, engine: Engine, entry: SourceTable) -> Delivery | None:
         name = f"{self._source.name}.{entry.table}"
         last = con.execute(
-            "SELECT max(CAST(cursor_value AS BIGINT)) FROM lake.ops.ingest_offset WHERE source = ?", [name]
+            "SELECT arg_max(cursor_value, batch_id) FROM lake.ops.ingest_offset WHERE source = ?", [name]
         ).fetchone()
-        begin = int(last[0]) if last is not None and last[0] is not None else None
         cursor: ColumnClause[Any] = column(entry.cursor_column)
+        greatest = select(func.max(cursor)).select_from(table(entry.table, cursor))
         with engine.connect() as connection:
-            end = connection.execute(select(func.max(cursor)).select_from(table(entry.table, cursor))).scalar()
-        if end is None or (begin is not None and int(end) <= begin):
+            newest = connection.execute(greatest).scalar()
+            if newest is None:
+                return None
+            end = cursor_value(newest, name, entry.cursor_column)
+            begin = None if last is None or last[0] is None else like(end, last[0], name, entry.cursor_column)
+            if not isinstance(end, int):
+                greatest = greatest.where(cursor < end)
+            after = connection.execute(greatest if begin is None else greatest.where(cursor > begin)).scalar()
+        if after is None:
             return None
+        end = cursor_value(after, name, entry.cursor_column)
 
         def rows() -> Iterator[TextRow]:
-            return self._rows(entry, begin, int(end))
+            return self._rows(entry, begin, end)
 
-        stretch = f"{'' if begin is None else begin}..{int(end)}"
-        return Delivery(entry.feed, name, "rows", stretch, rows=rows, cursor_value=str(int(end)))
+        stretch = f"{'' if begin is None else begin}..{end}"
+        return Delivery(entry.feed, name, "rows", stretch, rows=rows, cursor_value=str(end))
 
-    def _rows(self, entry: SourceTable, begin: int | None, end: int) -> Iterator[TextRow]:
+    def _rows(self, entry: SourceTable, begin: CursorValue | None, end: CursorValue) -> Iterator[TextRow]:
         """Rows of the stretch (begin, end] as JSON objects, chunk by chunk, the cursor value as position."""
         cursor: ColumnClause[Any] = column(entry.cursor_column)
         names = list(raw_schema(self._site, entry.feed))
         columns: list[ColumnClause[Any]] = [column(each) for each in names]
         query = select(cursor, *columns).select_from(table(entry.table, cursor, *columns)).order_by(cursor)
+        source = f"{self._source.name}.{entry.table}"
+
+        def text_row(row: Row[Any]) -> TextRow:
+            place = position(cursor_value(row[0], source, entry.cursor_column))
+            return TextRow(place, json.dumps(dict(zip(names, row[1:], strict=True)), default=_plain))
+
         with self._reading() as engine, engine.connect() as connection:
             while True:
                 after = query.where(cursor <= end) if begin is None else query.where(cursor > begin, cursor <= end)
                 chunk = connection.execute(after.limit(CHUNK_ROWS)).fetchall()
-                for row in chunk:
-                    yield TextRow(int(row[0]), json.dumps(dict(zip(names, row[1:], strict=True)), default=_plain))
                 if len(chunk) < CHUNK_ROWS:
+                    yield from map(text_row, chunk)
                     return
-                begin = int(chunk[-1][0])
+                begin = chunk[-1][0]
+                yield from (text_row(row) for row in chunk if row[0] != begin)
+                # A chunk may end amid rows of one moment: those are read together.
+                yield from map(text_row, connection.execute(query.where(cursor == begin)).fetchall())
 
 
 def _plain(value: object) -> str | float:
