@@ -33,7 +33,10 @@ class Target(Part):
     delay_h: float | None = Field(
         default=None,
         ge=0.0,
-        description="hours after split.time by which every label has come, good or bad; younger rows are left out",
+        description=(
+            "hours after split.time by which every label has come, good or bad; younger rows are left out of training, "
+            "and only they are acted upon: the outcome of the older is known. None: rows of any age are acted upon"
+        ),
     )
     positive: bool | int | float | str | None = Field(
         default=None, description="binary: the value that is the event to act upon; default: true, 1 or the rarer one"

@@ -6,21 +6,17 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import Any
 
 from models.context import ModelContext
 from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
+from orchestration.acting import act
 from orchestration.interruption import interruption_in
 from orchestration.night_store import last_night, store_night
 from orchestration.plant import Plant
 from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PREDICTIONS, CheckOutcome, Outcome, Part
 from pipelines.control_plan.errors import CellworksError
-
-if TYPE_CHECKING:
-    from pipelines.actions.propose import ActionReport
 
 
 @dataclass
@@ -197,7 +193,7 @@ def _score(night: Night) -> None:
     acted = 0
     held_back = ""
     if report.rows and report.flagged:
-        actions = _act(night, report.predicted_at or _moment(night.ctx), str(report.version))
+        actions = act(night.spec, night.ctx, report.predicted_at or _moment(night.ctx), str(report.version))
         acted = actions.proposed + (1 if actions.grouped else 0)
         held_back = "; ".join(f"{count:,} held back: {why}" for why, count in actions.refused.items())
     night.outcome.results[PREDICTIONS] = {
@@ -218,27 +214,6 @@ def _score(night: Night) -> None:
     night.row["actions"] = int(night.row.get("actions") or 0) + acted
     if report.version is None:
         night.outcome.skipped = night.outcome.skipped or report.skipped
-
-
-def _act(night: Night, at: datetime, version: str) -> ActionReport:
-    """Propose what the flagged predictions call for; reports are read, not acted upon."""
-    from pipelines.actions.propose import ActionReport, Origin, propose
-    from pipelines.lake.connection import writer
-    from pipelines.lake.sql import quote_identifier
-
-    spec = night.spec
-    if spec.action.kind == "report" or night.ctx.site is None:
-        return ActionReport()
-    key = quote_identifier(spec.keys[0])
-    with writer(night.ctx.home, why=f"actions of {spec.solution}") as con:
-        rows: pa.Table = con.execute(
-            f"SELECT CAST({key} AS VARCHAR) AS target_id, max(coalesce(probability, value)) AS priority, "
-            f"arg_max(CAST(reasons AS VARCHAR), coalesce(probability, value)) AS reason "
-            f"FROM lake.solutions.{quote_identifier(spec.slug)} WHERE is_flagged AND predicted_at = ? GROUP BY 1",
-            [at],
-        ).to_arrow_table()
-        origin = Origin(spec.slug, spec.action.kind, at, version, night.ctx.snapshot)
-        return propose(con, night.ctx.site, origin, rows)
 
 
 def _watch(night: Night) -> None:

@@ -1,0 +1,108 @@
+"""Which predictions become actions: of the champion, not yet decided by events, and each once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.spec import PredictiveSpec
+from orchestration.night import solve
+from orchestration.plant import Plant, plant
+from orchestration.solving import MODEL, PREDICTIONS, Outcome
+from pipelines.lake.connection import reader, writer
+from pipelines.lake.publish import publish
+from pipelines.lake.schemas import bootstrap
+
+pytestmark = pytest.mark.slow
+
+NOW = datetime(2026, 2, 1, 6)  # noqa: DTZ001 - the plant's times are naive UTC
+SERVED, AT_RISK, SILENT = "M0", "M1", "M2"
+
+
+def _hours() -> pa.Table:
+    """Ten machines, a row every six hours up to now; the warmer, the likelier it fails."""
+    rng = np.random.default_rng(0)
+    machine, step = np.repeat(np.arange(10), 120), np.tile(np.arange(120), 10)
+    now = np.datetime64(NOW, "us")
+    x = rng.normal(size=len(step))
+    fails = x + rng.normal(0, 0.4, len(step)) > 1
+    hour = now - (6 * (119 - step)).astype("timedelta64[h]")
+    x[step == 119] = -5.0
+    # At risk yesterday and served since; at risk now; at risk when it was last heard of, three days ago.
+    x[(machine == 0) & (step == 118)] = 5.0
+    x[(machine == 1) & (step == 119)] = 5.0
+    x[(machine == 2) & (step == 107)] = 5.0
+    heard = (machine != 2) | (step <= 107)
+    names = np.char.add("M", machine.astype(str))
+    table = pa.table({"machine_id": names, "hour_at": hour, "x_c": x, "z_c": rng.normal(size=len(x)), "fails": fails})
+    return table.filter(pa.array(heard))
+
+
+def _deliver(here: Plant, now: datetime, table: pa.Table | None = None) -> None:
+    """The plant's clock moves on, with a table or without; published."""
+    with writer(here.home, why="test delivery") as con:
+        con.execute(
+            "INSERT INTO lake.ops.ingest_offset "
+            "(source, feed, fingerprint, status, note, rows_in, rows_quarantined, max_known_at, batch_id, ingested_at) "
+            "VALUES ('drop', 'hours', ?, 'done', '', 0, 0, ?, 1, ?)",
+            [str(now), now, datetime.now(UTC).replace(tzinfo=None)],
+        )
+        if table is not None:
+            con.register("__hours", table)
+            con.execute("CREATE OR REPLACE TABLE lake.marts.hours AS FROM __hours")
+        publish(con, "test", str(now))
+
+
+def _spec() -> PredictiveSpec:
+    return PredictiveSpec.model_validate(
+        {
+            "stage": "mine",
+            "slug": "failing",
+            "question": "Will it fail?",
+            "table": "marts.hours",
+            "keys": ["machine_id", "hour_at"],
+            "features": {"select": ["x_c", "z_c"]},
+            "target": {"column": "fails", "delay_h": 48},
+            "task": "binary",
+            "split": {"time": "hour_at"},
+            "costs": {"false_positive": 1.0, "false_negative": 2.0},
+            "search": {"trials": 1, "refit_trials": 1, "max_rounds": 30, "libraries": ["lightgbm"]},
+            "action": {"kind": "route"},
+        }
+    )
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """A plant whose machines were delivered, promoting without shadow."""
+    monkeypatch.setenv("CELLWORKS_HOME", str(tmp_path / "home"))
+    found = plant()
+    made = Plant(found.site.model_copy(update={"shadow_nights": 0}), found.home)
+    bootstrap(made.home.ensure(), made.site)
+    _deliver(made, NOW, _hours())
+    return made
+
+
+def _night(here: Plant, *parts: Any) -> Outcome:
+    outcome = solve(_spec(), here, parts=parts, domain="test", full_search=False, actor="test")
+    assert outcome.failure == "", outcome.trace or outcome.failure
+    return outcome
+
+
+def _actions(here: Plant) -> list[tuple[Any, ...]]:
+    with reader(here.home) as con:
+        return con.execute("SELECT target_id, model_version FROM lake.ops.action ORDER BY ALL").fetchall()
+
+
+def test_only_what_can_still_be_acted_upon_is_proposed(here: Plant) -> None:
+    brought = _night(here, MODEL, PREDICTIONS).results[PREDICTIONS]
+    with reader(here.home) as con:
+        flagged = con.execute("SELECT DISTINCT machine_id FROM lake.solutions.failing WHERE is_flagged").fetchall()
+    assert {(SERVED,), (AT_RISK,), (SILENT,)} <= set(flagged), "each was at risk at some hour"
+    assert brought["flagged"] > brought["actions"] == 1
+    assert _actions(here) == [(AT_RISK, "1")]
