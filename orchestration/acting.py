@@ -13,7 +13,7 @@ from models.spec import PredictiveSpec
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pipelines.actions.propose import ActionReport
+    from pipelines.actions.propose import ActionReport, Origin
 
 
 def act(spec: PredictiveSpec, ctx: ModelContext, at: datetime, version: str) -> ActionReport:
@@ -26,38 +26,63 @@ def act(spec: PredictiveSpec, ctx: ModelContext, at: datetime, version: str) -> 
         version: The champion, whose predictions count.
     """
     from pipelines.actions.propose import ActionReport, Origin, propose
+    from pipelines.actions.tables import ensure_tables
     from pipelines.lake.connection import writer
 
     if spec.action.kind == "report" or ctx.site is None:
         return ActionReport()
     with writer(ctx.home, why=f"actions of {spec.solution}") as con:
+        ensure_tables(con)
         origin = Origin(spec.slug, spec.action.kind, at, version, ctx.snapshot)
-        return propose(con, ctx.site, origin, _still_open(con, spec, at))
+        return propose(con, ctx.site, origin, _still_open(con, spec, origin))
 
 
-def _still_open(con: DuckDBPyConnection, spec: PredictiveSpec, at: datetime) -> pa.Table:
-    """Targets whose newest prediction is flagged, while its outcome is not known yet.
+def _still_open(con: DuckDBPyConnection, spec: PredictiveSpec, origin: Origin) -> pa.Table:
+    """Targets that the champion's newest prediction flags, whose outcome is open and that nothing was proposed for.
 
     A first night and a promotion score the whole history: what was graded weeks ago asks for nothing any more.
     A machine has a row per hour: that it was at risk this morning says nothing once it was served.
+
+    Every night looks at all stored rows, not at those it scored itself: a run that was killed after its predictions
+    were written left actions to be proposed. A target is done with when the solution acted on it since the event
+    (the cool-down alone would route a cell anew every day until it is graded), or when the one action for all
+    beyond the limit spoke of it.
     """
-    from models.scoring.table import relation
+    from models.scoring.table import has_table, relation
+    from pipelines.actions.propose import PROPOSAL, REST_TARGET
     from pipelines.lake.sql import quote_identifier
 
-    key = quote_identifier(spec.keys[0])
-    where, parameters = "predicted_at = ?", [at]
-    if spec.target.delay_h is not None:
-        where += " AND event_at > ?"
-        parameters.append(at - timedelta(hours=spec.target.delay_h))
+    if not has_table(con, "solutions", spec.slug):
+        return PROPOSAL.empty_table()
+    horizon = spec.target.delay_h
+    since = None if horizon is None else origin.at - timedelta(hours=horizon)
     return con.execute(
         f"""
         WITH newest AS (
-            SELECT CAST({key} AS VARCHAR) AS target_id, coalesce(probability, value) AS priority,
-                CAST(reasons AS VARCHAR) AS reason, is_flagged
-            FROM {relation(spec.slug)} WHERE {where}
+            SELECT CAST({quote_identifier(spec.keys[0])} AS VARCHAR) AS target_id,
+                coalesce(probability, value) AS priority, CAST(reasons AS VARCHAR) AS reason,
+                is_flagged, event_at, predicted_at
+            FROM {relation(spec.slug)}
+            WHERE model_version = $version AND ($since IS NULL OR event_at > $since)
             QUALIFY row_number() OVER (
-                PARTITION BY target_id ORDER BY event_at DESC, scored_at DESC, is_flagged DESC, priority DESC) = 1)
-        SELECT target_id, priority, reason FROM newest WHERE is_flagged
+                PARTITION BY target_id ORDER BY event_at DESC, scored_at DESC, is_flagged DESC, priority DESC) = 1),
+        acted AS (
+            SELECT target_id, max(proposed_at) AS own_at,
+                max(proposed_at) FILTER (model_version = $version::VARCHAR) AS version_at
+            FROM lake.ops.action WHERE solution = $solution AND kind = $kind GROUP BY target_id)
+        SELECT newest.target_id, priority, reason
+        FROM newest
+        LEFT JOIN acted AS own ON newest.target_id = own.target_id
+        LEFT JOIN acted AS rest ON rest.target_id = $rest
+        WHERE is_flagged
+          AND (own.own_at IS NULL OR own.own_at < coalesce(event_at, predicted_at))
+          AND (rest.version_at IS NULL OR rest.version_at < predicted_at)
         """,
-        parameters,
+        {
+            "version": int(origin.model_version),
+            "since": since,
+            "solution": origin.solution,
+            "kind": origin.kind,
+            "rest": REST_TARGET,
+        },
     ).to_arrow_table()

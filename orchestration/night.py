@@ -187,13 +187,14 @@ def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
 
 
 def _score(night: Night) -> None:
-    from models.scoring.score import score
+    from models.scoring.score import score, scoring_moment
 
     report = score(night.spec, night.ctx)
     acted = 0
     held_back = ""
-    if report.rows and report.flagged:
-        actions = act(night.spec, night.ctx, report.predicted_at or _moment(night.ctx), str(report.version))
+    if report.version is not None:
+        # Also when no row is new: predictions and actions are two transactions, and a kill may have come between them.
+        actions = act(night.spec, night.ctx, report.predicted_at or scoring_moment(night.ctx), report.version)
         acted = actions.proposed + (1 if actions.grouped else 0)
         held_back = "; ".join(f"{count:,} held back: {why}" for why, count in actions.refused.items())
     night.outcome.results[PREDICTIONS] = {

@@ -79,7 +79,7 @@ def _explained(spec: PredictiveSpec, acting: Array) -> Array:
     return np.flatnonzero(chosen)
 
 
-def _now(ctx: ModelContext) -> datetime:
+def scoring_moment(ctx: ModelContext) -> datetime:
     """The plant's now; the wall clock where no plant has delivered anything (a table of the user's own)."""
     if ctx.as_of is not None:
         return ctx.as_of
@@ -181,7 +181,7 @@ def _score(spec: PredictiveSpec, ctx: ModelContext, reigning: Champion) -> Score
     read_s = time.perf_counter() - begun
     if frame is None:
         return ScoreReport(spec.name, number, alarm=reigning.alarm, skipped="no entity that it has not scored")
-    now = _now(ctx)
+    now = scoring_moment(ctx)
     rows, seconds = rows_table(spec, frame, scorer, now, (int(number), ctx.snapshot))
     writing = time.perf_counter()
     with writer(ctx.home, why=f"predictions of {spec.solution}") as con:

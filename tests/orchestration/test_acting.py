@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.context import ModelContext
+from models.scoring.score import score
 from models.spec import PredictiveSpec
 from orchestration.night import solve
 from orchestration.plant import Plant, plant
 from orchestration.solving import MODEL, PREDICTIONS, Outcome
 from pipelines.lake.connection import reader, writer
-from pipelines.lake.publish import publish
+from pipelines.lake.publish import publish, published_snapshot
 from pipelines.lake.schemas import bootstrap
 
 pytestmark = pytest.mark.slow
@@ -105,4 +107,24 @@ def test_only_what_can_still_be_acted_upon_is_proposed(here: Plant) -> None:
         flagged = con.execute("SELECT DISTINCT machine_id FROM lake.solutions.failing WHERE is_flagged").fetchall()
     assert {(SERVED,), (AT_RISK,), (SILENT,)} <= set(flagged), "each was at risk at some hour"
     assert brought["flagged"] > brought["actions"] == 1
+    assert _actions(here) == [(AT_RISK, "1")]
+
+
+def test_actions_lost_to_a_kill_are_proposed_by_the_next_night_and_once(here: Plant) -> None:
+    _night(here, MODEL)
+    ctx = ModelContext(here.home, here.site, published_snapshot(here.home, "test"), NOW)
+    assert score(_spec().model_copy(update={"domain": "test"}), ctx).flagged  # and then the machine went down
+    with writer(here.home, why="an earlier version thought otherwise") as con:
+        con.execute(
+            "INSERT INTO lake.solutions.failing SELECT * REPLACE (0 AS model_version, true AS is_flagged, "
+            "scored_at - INTERVAL 1 HOUR AS scored_at) FROM lake.solutions.failing WHERE machine_id = ?",
+            [SERVED],
+        )
+    brought = _night(here, PREDICTIONS).results[PREDICTIONS]
+    assert (brought["rows"], brought["actions"]) == (0, 1)
+    assert _actions(here) == [(AT_RISK, "1")], "what only an earlier version flagged is not this one's"
+    _night(here, PREDICTIONS)
+    # The next day neither cool-down nor the limit of the day hold; the outcome is still open.
+    _deliver(here, NOW + timedelta(hours=26))
+    assert _night(here, PREDICTIONS).results[PREDICTIONS]["actions"] == 0
     assert _actions(here) == [(AT_RISK, "1")]
