@@ -187,8 +187,11 @@ def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
 
 
 def _score(night: Night) -> None:
+    from models.registry.aliases import recover
     from models.scoring.score import score, scoring_moment
 
+    # Scoring runs without training too (a moved alias, new data): it must not follow a move that is half done.
+    recover(night.ctx.home, uri=night.ctx.tracking_uri)
     report = score(night.spec, night.ctx)
     acted = 0
     held_back = ""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from models.context import ModelContext
+from models.registry.audit import Move, open_moves, write_phase
 from models.scoring.score import score
 from models.spec import PredictiveSpec
 from orchestration.night import solve
@@ -114,15 +115,17 @@ def test_actions_lost_to_a_kill_are_proposed_by_the_next_night_and_once(here: Pl
     _night(here, MODEL)
     ctx = ModelContext(here.home, here.site, published_snapshot(here.home, "test"), NOW)
     assert score(_spec().model_copy(update={"domain": "test"}), ctx).flagged  # and then the machine went down
-    with writer(here.home, why="an earlier version thought otherwise") as con:
+    with writer(here.home, why="an earlier version flagged what a correction took out of the table since") as con:
         con.execute(
-            "INSERT INTO lake.solutions.failing SELECT * REPLACE (0 AS model_version, true AS is_flagged, "
-            "scored_at - INTERVAL 1 HOUR AS scored_at) FROM lake.solutions.failing WHERE machine_id = ?",
+            "INSERT INTO lake.solutions.failing SELECT * REPLACE ('GONE' AS machine_id, 0 AS model_version, "
+            "true AS is_flagged) FROM lake.solutions.failing WHERE machine_id = ?",
             [SERVED],
         )
+    write_phase(here.home, Move("half", "promote", "mine.failing", {}, {"champion": "1"}, "Ana", "test"), "intent")
     brought = _night(here, PREDICTIONS).results[PREDICTIONS]
     assert (brought["rows"], brought["actions"]) == (0, 1)
     assert _actions(here) == [(AT_RISK, "1")], "what only an earlier version flagged is not this one's"
+    assert open_moves(here.home) == [], "a move of aliases that was killed half way is finished before scoring"
     _night(here, PREDICTIONS)
     # The next day neither cool-down nor the limit of the day hold; the outcome is still open.
     _deliver(here, NOW + timedelta(hours=26))
