@@ -195,9 +195,11 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
     reigning = champion(ctx.home, spec.name, client=client)
     if reigning is None:
         return MonitorReport(spec.name, None, skipped="there is no champion yet")
-    if not ctx.home.catalogue.is_file():
-        return MonitorReport(spec.name, reigning.version.number, skipped="nothing was scored yet")
     version = reigning.version
+    if version is None:
+        return MonitorReport(spec.name, None, skipped="there is no champion that may act")
+    if not ctx.home.catalogue.is_file():
+        return MonitorReport(spec.name, version.number, skipped="nothing was scored yet")
     scorer = version.scorer(ctx.n_threads)
     drift = measure_drift(spec, ctx, version, scorer)
     days = live_skill(spec, ctx, int(version.number), scorer.bundle)

@@ -121,16 +121,17 @@ def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | 
     version = trained.registered if trained else get_version(client, spec.name, str(challenger))
     own = trained.fitted.scorer if trained else version.scorer(ctx.n_threads)
     reigning = champion(ctx.home, spec.name, client=client)
-    if reigning is not None and reigning.version.number == version.number:
+    acting = reigning.version if reigning else None
+    if acting is not None and acting.number == version.number:
         raise CellworksError(
             f"version {version.number} of {spec.name} is the champion itself", mend="judge a challenger"
         )
-    other = reigning.version.scorer(ctx.n_threads) if reigning else None
+    other = acting.scorer(ctx.n_threads) if acting else None
     prepared, unscorable = _ground(spec, ctx, trained, own, other)
     if unscorable is not None:
         other = None
     rows = _later_rows(prepared, own, other) if other else _later_rows(prepared, own)
-    number = reigning.version.number if reigning else None
+    number = acting.number if acting else None
     enough = holdout_gate(spec, prepared.labels.y[rows], prepared.order.group[rows], prepared.has_group)
     if not enough.passed:
         verdict = Verdict(spec.name, version.number, "insufficient", [enough], number, False, len(rows))

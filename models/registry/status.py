@@ -56,8 +56,9 @@ def solution_status(spec: PredictiveSpec, ctx: ModelContext) -> dict[str, Any]:
     client = open_client(ctx)
     versions = all_versions(client, spec.name)
     reigning = champion(ctx.home, spec.name, client=client)
+    acting = reigning.version if reigning else None
     out: dict[str, Any] = {
-        "champion_version": reigning.version.number if reigning else None,
+        "champion_version": acting.number if acting else None,
         "alarm": reigning.alarm if reigning else None,
         "metric": {"name": spec.primary_metric, "value": None, "low": None, "high": None},
         "baseline": {"name": None, "value": None},
@@ -69,7 +70,7 @@ def solution_status(spec: PredictiveSpec, ctx: ModelContext) -> dict[str, Any]:
     if not versions:
         return out
     newest = versions[0]
-    run_id = reigning.version.run_id if reigning else newest.run_id
+    run_id = acting.run_id if acting else newest.run_id
     trained = datetime.fromtimestamp(newest.creation_timestamp / 1000, tz=UTC).replace(tzinfo=None)
     verdict = {
         "version": str(newest.version),

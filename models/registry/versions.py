@@ -42,9 +42,14 @@ class Version:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that may act, and an alarm when it is not the one that the alias names."""
+    """The version that may act, and an alarm when it is not the one that the alias names.
 
-    version: Version
+    Attributes:
+        version: The version; None, never without an alarm, when no version that was champion is cleared.
+        alarm: Why the alias is not followed; None when it is.
+    """
+
+    version: Version | None
     alarm: str | None = None
 
 
@@ -164,33 +169,32 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
         client: an open client, to save opening one.
 
     Returns:
-        The champion; when the alias names a version that is not cleared, the last champion that is, with an alarm.
-        None when there is none at all.
+        The champion; when the alias names a version that is not cleared, the last champion that is (or no version),
+        with an alarm. None when there is no alias.
     """
     client = client or open_at(uri or str(home.mlflow_uri))
     name = slug if "." in slug else registered_name(client, slug)
     if name is None:
         return None
     named = aliases(client, name)
-    if CHAMPION in named:
-        version = get_version(client, name, named[CHAMPION])
-        if clearance(home, version) is not None:
-            return Champion(version)
-    alarm = None
-    if CHAMPION in named:
-        alarm = (
-            f"alias champion of {name} names version {named[CHAMPION]}, which has no passing verdict or signed override"
-        )
-    return _last_cleared(client, home, name, alarm)
-
-
-def _last_cleared(client: Any, home: Home, name: str, alarm: str | None) -> Champion | None:
-    """The newest former champion that is cleared; without an alarm there was no champion and none is made up."""
-    if alarm is None:
+    if CHAMPION not in named:
         return None
+    version = get_version(client, name, named[CHAMPION])
+    if clearance(home, version) is not None:
+        return Champion(version)
+    alarm = f"alias champion of {name} names version {version.number}, which has no passing verdict or signed override"
+    last = _last_cleared(client, home, name)
+    if last is None:
+        # No version acts, and silence would look like a solution that was never trained.
+        return Champion(None, f"{alarm}; no earlier champion is cleared, so nothing is scored")
+    return Champion(last, f"{alarm}; version {last.number} goes on")
+
+
+def _last_cleared(client: Any, home: Home, name: str) -> Version | None:
+    """The newest former champion that is cleared."""
     former = [version for version in all_versions(client, name) if "champion_since" in version.tags]
     for each in sorted(former, key=lambda version: version.tags["champion_since"], reverse=True):
         version = get_version(client, name, str(each.version))
         if clearance(home, version) is not None:
-            return Champion(version, f"{alarm}; version {version.number} goes on")
+            return version
     return None

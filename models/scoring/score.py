@@ -15,7 +15,7 @@ from models.context import ModelContext
 from models.features.frame import EmptyTableError, Frame, load_frame
 from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
-from models.registry.versions import Champion, champion
+from models.registry.versions import Version, champion
 from models.scoring.runtime import Array, Scorer
 from models.scoring.table import ensure_table, relation, scored_keys
 from models.spec import PredictiveSpec
@@ -159,7 +159,7 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
         ctx: snapshot, moment and registry.
 
     Returns:
-        What was written to `solutions.<slug>`. Without a champion nothing is, and `skipped` says so.
+        What was written to `solutions.<slug>`. Without a champion that may act nothing is, and `skipped` says so.
 
     Raises:
         CellworksError: MLflow does not answer, or the table lost a column that the model needs.
@@ -170,17 +170,19 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
         return ScoreReport(spec.name, None, skipped="there is no champion yet")
     if reigning.alarm:
         raise_alarm(ctx.home, spec.solution, reigning.alarm)
-    return _score(spec, ctx, reigning)
+    if reigning.version is None:
+        return ScoreReport(spec.name, None, alarm=reigning.alarm, skipped="there is no champion that may act")
+    return _score(spec, ctx, reigning.version, reigning.alarm)
 
 
-def _score(spec: PredictiveSpec, ctx: ModelContext, reigning: Champion) -> ScoreReport:
+def _score(spec: PredictiveSpec, ctx: ModelContext, version: Version, alarm: str | None) -> ScoreReport:
     begun = time.perf_counter()
-    number = reigning.version.number
-    scorer = reigning.version.scorer(ctx.n_threads)
+    number = version.number
+    scorer = version.scorer(ctx.n_threads)
     frame = _new_rows(spec, ctx, scorer, int(number))
     read_s = time.perf_counter() - begun
     if frame is None:
-        return ScoreReport(spec.name, number, alarm=reigning.alarm, skipped="no entity that it has not scored")
+        return ScoreReport(spec.name, number, alarm=alarm, skipped="no entity that it has not scored")
     now = scoring_moment(ctx)
     rows, seconds = rows_table(spec, frame, scorer, now, (int(number), ctx.snapshot))
     writing = time.perf_counter()
@@ -202,5 +204,5 @@ def _score(spec: PredictiveSpec, ctx: ModelContext, reigning: Champion) -> Score
         explained=explained,
         predicted_at=now,
         seconds={name: round(value, 4) for name, value in seconds.items()},
-        alarm=reigning.alarm,
+        alarm=alarm,
     )

@@ -232,7 +232,7 @@ def _write_matrix(spec: PredictiveSpec, ctx: ModelContext, file: Path) -> None:
     from models.registry.versions import champion
 
     reigning = champion(ctx.home, spec.name)
-    if reigning is None:
+    if reigning is None or reigning.version is None:
         raise CellworksError("the version that was scored with is gone", expected="an alias champion", found="none")
     scorer = reigning.version.scorer(ctx.n_threads)
     names = [str(feature["name"]) for feature in scorer.bundle["features"]]

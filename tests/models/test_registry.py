@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from models.drift.monitor import monitor
 from models.gates.judge import judge
 from models.registry import aliases as moving
+from models.registry.alarms import newest_alarms
 from models.registry.aliases import promote, recover, rollback
 from models.registry.audit import open_moves
 from models.registry.client import open_client
+from models.registry.status import solution_status
 from models.registry.versions import aliases, champion, clearance, get_version, sign_override
 from models.scoring.score import score
 from models.train import train
@@ -123,6 +126,20 @@ def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
     assert (report.version, report.alarm) == ("2", held.alarm)
     with reader(ctx.home) as con:
         assert con.execute("SELECT solution FROM lake.ops.model_alarm").fetchall() == [("finishing/cells",)]
+
+    # With no earlier champion that is cleared, nothing acts and the alarm is raised all the same.
+    for number in ("1", "2"):
+        client.set_model_version_tag(two.name, number, "verdict", "failed")
+    held = champion(ctx.home, "cells")
+    assert held.version is None
+    assert "version 3" in held.alarm
+    assert "nothing is scored" in held.alarm
+    report = score(two, replace(ctx, as_of=later))
+    assert (report.version, report.rows, report.alarm) == (None, 0, held.alarm)
+    assert "no champion that may act" in report.skipped
+    assert monitor(two, ctx).version is None
+    assert solution_status(two, ctx)["alarm"] == held.alarm
+    assert newest_alarms(ctx.home)[0]["alarm"] == held.alarm
 
 
 def test_a_verdict_written_by_hand_or_a_swapped_booster_clears_nothing(two, ctx):
