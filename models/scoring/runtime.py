@@ -292,12 +292,12 @@ class Scorer:
         return self.finish(self.raw(self.matrix(table)))
 
     def contributions(self, x: Array) -> Array:
-        """Contribution of each feature to each row, (n, features); for multiclass to its likeliest class."""
+        """Contribution of each feature to each row, (n, features); for multiclass to the class that is decided."""
         booster = self.boosters[1] if self.task == "quantile" else self.boosters[0]
         out = booster.contributions(x)
         if out.ndim == 3:
-            likeliest = booster.predict(x).argmax(axis=1)
-            out = out[np.arange(len(x)), likeliest]
+            decided = self._cheapest(calibrate(booster.predict(x), self.bundle["calibration"]))
+            out = out[np.arange(len(x)), decided]
         return out
 
     def reasons(self, x: Array, top_k: int) -> list[str]:
