@@ -15,13 +15,17 @@ from hypothesis import strategies as st
 
 from models.context import ModelContext
 from models.evaluation.bootstrap import Interval, paired_mean
+from models.evaluation.evaluate import Evaluation, Outputs
 from models.gates.checks import (
+    baseline_gate,
+    calibration_gate,
     champion_gate,
     claims_better,
     holdout_gate,
     inputs_gate,
     leak_gate,
     slice_gate,
+    speed_gate,
 )
 from models.gates.judge import judge
 from models.registry.aliases import graduate, promote, shadow_due
@@ -78,6 +82,22 @@ def test_a_leaking_challenger_is_refused(reigning, ctx, table_file, cells, solut
     assert verdict.status == "failed"
     assert not verdict.gate("leak").passed
     assert "retest_ah" in verdict.sentence
+
+
+@pytest.mark.slow
+def test_a_challenger_that_falls_behind_in_one_slice_is_refused(reigning, ctx, table_file, cells, solution):
+    columns = cells()
+    line = np.where(np.arange(len(columns["a_mm"])) % 4 == 0, "L2", "L1")
+    # The challenger reads a gauge that stands still on line 2; on line 1 it sees what the champion does.
+    columns |= {"line_code": line, "gauge_mm": np.where(line == "L2", 0.0, columns["a_mm"])}
+    chosen = {"select": ["gauge_mm", "b_um", "c_c", "material_code"]}
+    gates = {"not_worse_margin": 10.0, "min_slice_rows": 20}
+    spec = solution(table_file(columns), "regression", features=chosen, slices=["line_code"], gates=gates)
+    verdict = judge(spec, ctx, train(spec, ctx))
+    assert verdict.status == "failed"
+    assert [gate.name for gate in verdict.gates if not gate.passed] == ["slices"]
+    assert "line_code L2 falls behind by" in verdict.sentence
+    assert promote(spec, ctx, verdict).moved is False
 
 
 @pytest.mark.slow
@@ -198,6 +218,78 @@ def test_one_slice_that_falls_behind_is_named(solution):
     gate = slice_gate(spec, own, reference, np.arange(3000) // 20, {"line": line})
     assert not gate.passed
     assert gate.sentence == "line L2 falls behind by 50 %"
+
+
+def _answers(y, predicted, seconds=0.1, **finished):
+    return Outputs(np.arange(len(y)), y, predicted, finished, seconds)
+
+
+def test_slow_scoring_is_refused_and_small_holdouts_are_charged_as_1000_rows(solution):
+    spec = solution("cells.csv", "regression")
+    y = np.zeros(4000)
+    assert speed_gate(spec, _answers(y, y, seconds=3.9)).passed
+    slow = speed_gate(spec, _answers(y, y, seconds=4.1))
+    assert not slow.passed
+    assert slow.sentence == "1.0250 s per 1,000 rows, allowed 1.0 s"
+    few = np.zeros(50)
+    assert speed_gate(spec, _answers(few, few, seconds=0.9)).passed
+    assert not speed_gate(spec, _answers(few, few, seconds=1.1)).passed
+
+
+def test_bent_probabilities_and_overconfident_classes_are_refused(solution):
+    rng = np.random.default_rng(0)
+    p, many = rng.beta(1, 4, 4000), rng.dirichlet(np.ones(3), 4000)
+    y = (rng.random(4000) < p).astype(np.float64)
+    drawn = (many.cumsum(axis=1) > rng.random((4000, 1))).argmax(axis=1).astype(np.float64)
+    sharp = many**3 / (many**3).sum(axis=1, keepdims=True)
+    for task, truth, honest, bent in (("binary", y, p, p**2.5), ("multiclass", drawn, many, sharp)):
+        spec = solution("cells.csv", task)
+        assert calibration_gate(spec, _answers(truth, honest), {}).passed
+        refused = calibration_gate(spec, _answers(truth, bent), {})
+        assert not refused.passed
+        assert refused.figures["calibration_error"] > 2 * refused.figures["limit"]
+
+
+def test_intervals_that_hold_less_or_more_than_promised_are_refused(solution):
+    spec = solution("cells.csv", "regression")
+    nothing = _answers(np.zeros(1), np.zeros(1))
+    told = {
+        share: calibration_gate(spec, nothing, {"coverage": Interval(share, share - 0.02, share + 0.02, 40)})
+        for share in (0.6, 0.87, 0.9, 0.99)
+    }
+    assert {share: gate.passed for share, gate in told.items()} == {0.6: False, 0.87: True, 0.9: True, 0.99: False}
+    assert told[0.6].sentence == "60.0 % of the intervals hold, 90 % promised"
+
+
+@pytest.mark.parametrize(
+    ("costs", "decided", "said"),
+    [
+        ({"false_positive": 10.0, "false_negative": 1.0}, "yes", "flag none"),
+        ({"false_positive": 1.0, "false_negative": 100.0}, "no", "flag all"),
+    ],
+)
+def test_decisions_that_cost_more_than_doing_nothing_are_refused(solution, costs, decided, said):
+    """The probabilities are right and beat the prior; only what is decided by them is too dear."""
+    rng = np.random.default_rng(2)
+    p = rng.beta(1, 3, 2000)
+    y = (rng.random(2000) < p).astype(np.float64)
+    classes = ["no", "yes"]
+    wise = costs["false_positive"] / (costs["false_positive"] + costs["false_negative"])
+    prudent = np.where(p >= wise, "yes", "no").astype(object)
+    foolish = np.where(np.arange(2000) % 2 == 0, decided, prudent).astype(object)
+
+    def gate(chosen):
+        outputs = _answers(y, p, **{"class": chosen})
+        evaluation = Evaluation(outputs, {}, {"prior": np.full(2000, y.mean())}, {}, "prior", 0.2)
+        spec = solution("cells.csv", "binary", costs=costs)
+        return baseline_gate(spec, classes, evaluation, np.arange(2000) // 20)
+
+    assert gate(prudent).passed
+    refused = gate(foolish)
+    assert not refused.passed
+    assert refused.figures["expected_cost"] >= refused.figures[said.replace(" ", "_")]
+    assert f"{said} " in refused.sentence
+    assert "gain over" not in refused.sentence
 
 
 @pytest.mark.parametrize(
