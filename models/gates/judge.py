@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,24 @@ from models.gates.checks import (
 from models.gates.verdict import Gate, Status, Verdict
 from models.prepare import Prepared, prepare
 from models.registry.client import open_client
-from models.registry.versions import Version, champion, get_version, tag_verdict
+from models.registry.published import hold_holdout
+from models.registry.versions import Version, champion, get_version, tag_verdict, verdict_files
 from models.scoring.runtime import Array, Scorer
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, Split
 from models.train import TrainingResult
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.files import file_suffix
 
 
 def _cut(scorer: Scorer) -> Cut:
     """The rule by which a version's hold-out was cut."""
     return Cut(**scorer.bundle["record"]["cut"])
+
+
+def _snapshot(spec: PredictiveSpec, ctx: ModelContext) -> int | None:
+    """The snapshot that the rows are read at; a file has none."""
+    return ctx.snapshot if file_suffix(spec.table) is None else None
 
 
 def _columns(*scorers: Scorer) -> list[str]:
@@ -111,7 +119,8 @@ def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | 
         challenger: what `train` returned, or a version's number (read again at the context's snapshot).
 
     Returns:
-        The verdict with every gate's figures; also logged in MLflow as `verdict.json` of the version's run.
+        The verdict with every gate's figures; also logged in the version's MLflow run as `verdict_<version>.json`, a
+        later one as `verdict_<version>_2.json` and so on. The snapshot stays pinned as long as the version does.
 
     Raises:
         CellworksError: no such version, or it is the champion itself.
@@ -137,6 +146,11 @@ def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | 
         verdict = Verdict(spec.name, version.number, "insufficient", [enough], number, False, len(rows))
     else:
         verdict = _full(spec, prepared, version, (own, other), rows, (enough, number, unscorable))
+    cutoffs = {version.number: _cut(own).as_json()}
+    if other is not None and number is not None:
+        cutoffs[number] = _cut(other).as_json()
+    verdict = replace(verdict, snapshot=_snapshot(spec, ctx), cutoffs=cutoffs)
+    hold_holdout(ctx, spec, version)
     _write(client, ctx, version, verdict)
     return verdict
 
@@ -187,7 +201,9 @@ def _plain(value: Any) -> Any:
 
 def _write(client: Any, ctx: ModelContext, version: Version, verdict: Verdict) -> None:
     """The verdict into MLflow: sealed tags on the version, figures as an artifact, gates as metrics of the run."""
-    client.log_dict(version.run_id, _plain(verdict.as_json()), f"verdict_{version.number}.json")
+    earlier = len(verdict_files(client, version.run_id, version.number))
+    suffix = f"_{earlier + 1}" if earlier else ""
+    client.log_dict(version.run_id, _plain(verdict.as_json()), f"verdict_{version.number}{suffix}.json")
     for gate in verdict.gates:
         client.log_metric(version.run_id, f"gate_{gate.name}", float(gate.passed))
     tag_verdict(client, ctx.home, version, verdict.status, verdict.sentence)

@@ -34,6 +34,8 @@ class Verdict:
         champion: Version it was compared with; None for a first version.
         is_better: Whether it may claim to be better than the champion (5 % false claims over the horizon in all).
         rows: Rows of the hold-out.
+        snapshot: Lake snapshot that the hold-out was read at; None for files.
+        cutoffs: By version, the rule by which rows that it had seen were left out of the hold-out.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Verdict:
     champion: str | None
     is_better: bool
     rows: int
+    snapshot: int | None = None
+    cutoffs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -77,5 +81,7 @@ class Verdict:
             "champion": self.champion,
             "is_better": self.is_better,
             "rows": self.rows,
+            "snapshot": self.snapshot,
+            "cutoffs": self.cutoffs,
             "gates": [gate.as_json() for gate in self.gates],
         }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from models.context import ModelContext
 from models.registry.client import open_home
+from models.registry.versions import Version
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.files import file_suffix
@@ -47,6 +48,18 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
     except BaseException:
         let_go(ctx, holder)
         raise
+
+
+def hold_holdout(ctx: ModelContext, spec: PredictiveSpec, version: Version) -> None:
+    """Pin the snapshot that a version was judged at under its run; the one it was trained at is held already."""
+    if ctx.snapshot is None or file_suffix(spec.table) is not None:
+        return
+    if version.tags.get("lake_snapshot") == str(ctx.snapshot):
+        return
+    from pipelines.lake.maintenance import pin
+
+    with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
+        pin(con, ctx.snapshot, f"hold-out of {spec.name} {version.number}", version.run_id)
 
 
 def snapshots_of_versions(home: Home) -> frozenset[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.context import ModelContext
 from models.registry.client import open_client
-from models.registry.versions import aliases, all_versions, champion
+from models.registry.versions import aliases, all_versions, champion, verdict_files
 from models.scoring.table import has_table, relation
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader
@@ -81,14 +81,14 @@ def solution_status(spec: PredictiveSpec, ctx: ModelContext) -> dict[str, Any]:
 
 
 def verdict_figures(spec: PredictiveSpec, ctx: ModelContext, version: str) -> dict[str, Any] | None:
-    """The stored verdict of a version with every gate's figures; None when it was never judged."""
+    """The newest stored verdict of a version with every gate's figures; None when it was never judged."""
     client = open_client(ctx)
     run_id = str(client.get_model_version(spec.name, version).run_id)
-    name = f"verdict_{version}.json"
-    if name not in {each.path for each in client.list_artifacts(run_id)}:
+    names = verdict_files(client, run_id, version)
+    if not names:
         return None
     import mlflow
 
-    text = mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")
+    text = mlflow.artifacts.load_text(f"runs:/{run_id}/{names[-1]}")
     found: dict[str, Any] = json.loads(text)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,13 @@ def tag_verdict(client: Any, home: Home, version: Version, status: str, reason: 
     sealed = seal(home, version.name, version.number, status, bundle_digest(version.bundle))
     for key, value in (("verdict", status), ("verdict_reason", reason[:4000]), ("verdict_seal", sealed)):
         client.set_model_version_tag(version.name, version.number, key, value)
+
+
+def verdict_files(client: Any, run_id: str, number: str) -> list[str]:
+    """Files of a version's verdicts in its run, oldest first: `verdict_3.json`, `verdict_3_2.json`, ..."""
+    pattern = re.compile(rf"verdict_{re.escape(number)}(?:_(\d+))?\.json")
+    found = [match for each in client.list_artifacts(run_id) if (match := pattern.fullmatch(each.path))]
+    return [match.string for match in sorted(found, key=lambda match: int(match[1] or 1))]
 
 
 def sign_override(home: Home, name: str, number: str, who: str, why: str, *, uri: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from models.prepare import prepare
 from models.registry import log
 from models.registry.aliases import promote
 from models.registry.client import open_client
+from models.registry.status import verdict_figures
+from models.registry.versions import verdict_files
 from models.scoring.runtime import matrix
 from models.scoring.score import score
 from models.train import train
@@ -111,6 +114,29 @@ def test_expiry_keeps_the_training_set_and_it_is_rebuilt_to_the_same_rows(lake, 
     again = prepare(spec, ctx)
     assert matrix(again.frame.table, trained.fitted.scorer.bundle["features"]).tobytes() == before
     assert again.labels.y.tobytes() == trained.prepared.labels.y.tobytes()
+
+
+def test_both_verdicts_of_a_version_are_kept_and_their_holdouts_held(lake, site, solution, cells):
+    spec, early = _spec(solution), _context(lake, site)
+    trained = train(spec, early)
+    first = judge(spec, early, trained)
+    _write(lake, cells(1300, days=33), "night-2")
+    late = _context(lake, site)
+    second = judge(spec, late, trained.version)
+    cutoffs = {trained.version: trained.prepared.split.cut.as_json()}
+    told = [verdict.as_json() for verdict in (first, second)]
+    assert [(each["snapshot"], each["cutoffs"]) for each in told] == [(ctx.snapshot, cutoffs) for ctx in (early, late)]
+    client = open_client(late)
+    files = verdict_files(client, trained.run_id, trained.version)
+    assert files == ["verdict_1.json", "verdict_1_2.json"]
+    kept = [json.loads(Path(client.download_artifacts(trained.run_id, name)).read_text()) for name in files]
+    assert [(each["snapshot"], each["rows"]) for each in kept] == [
+        (each.snapshot, each.rows) for each in (first, second)
+    ]
+    assert verdict_figures(spec, late, trained.version) == kept[-1]
+    with reader(lake) as con:
+        pins = con.execute("SELECT snapshot_id, holder FROM lake.ops.pin ORDER BY 1").fetchall()
+    assert pins == [(ctx.snapshot, trained.run_id) for ctx in (early, late)]
 
 
 def test_an_open_run_holds_what_it_reads(lake, site, solution, cells, monkeypatch):
