@@ -56,15 +56,14 @@ def _apply(client: Any, move: Move) -> None:
 
 
 def _carry_out(client: Any, home: Home, move: Move) -> None:
-    """Intent row, moves, done row, under the writer lock so that no two moves cross."""
-    with writer_lock(home, f"{move.kind} of {move.model}"):
-        write_phase(home, move, "intent")
-        _apply(client, move)
-        write_phase(home, move, "done")
+    """Intent row, moves, done row; the caller holds the writer lock since before it read the aliases."""
+    write_phase(home, move, "intent")
+    _apply(client, move)
+    write_phase(home, move, "done")
 
 
-def _new_move(client: Any, kind: str, name: str, after: dict[str, str | None], who: str, why: str) -> Move:
-    return Move(uuid.uuid4().hex, kind, name, aliases(client, name), after, who, why)
+def _new_move(kind: str, name: str, before: dict[str, str], after: dict[str, str | None], who: str, why: str) -> Move:
+    return Move(uuid.uuid4().hex, kind, name, before, after, who, why)
 
 
 def recover(home: Home, *, uri: str | None = None) -> list[str]:
@@ -77,24 +76,24 @@ def recover(home: Home, *, uri: str | None = None) -> list[str]:
     Returns:
         One sentence per move.
     """
-    moves = open_moves(home)
-    if not moves:
+    if not open_moves(home):
         return []
     client = open_at(uri or str(home.mlflow_uri))
-    return [_recover_one(client, home, move) for move in moves]
+    # Under the lock it is asked again: an intent whose process lives ends by itself, and is not carried out twice.
+    with writer_lock(home, "recovery of moves of aliases"):
+        return [_recover_one(client, home, move) for move in open_moves(home)]
 
 
 def _recover_one(client: Any, home: Home, move: Move) -> str:
     target = move.after.get(CHAMPION) or move.after.get(SHADOW)
-    with writer_lock(home, f"recover {move.kind} of {move.model}"):
-        if target is None or _is_cleared(client, home, move.model, target):
-            _apply(client, move)
-            write_phase(home, move, "done")
-            return f"finished {move.kind} of {move.model} to version {target}"
-        gone: dict[str, str | None] = dict.fromkeys(move.after, None)
-        back = Move(move.move_id, move.kind, move.model, move.before, gone | dict(move.before), move.who, move.why)
-        _apply(client, back)
-        write_phase(home, move, "undone")
+    if target is None or _is_cleared(client, home, move.model, target):
+        _apply(client, move)
+        write_phase(home, move, "done")
+        return f"finished {move.kind} of {move.model} to version {target}"
+    gone: dict[str, str | None] = dict.fromkeys(move.after, None)
+    back = Move(move.move_id, move.kind, move.model, move.before, gone | dict(move.before), move.who, move.why)
+    _apply(client, back)
+    write_phase(home, move, "undone")
     return f"undid {move.kind} of {move.model}: version {target} is not cleared"
 
 
@@ -131,32 +130,38 @@ def promote(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: s
         What was moved and why. A failed verdict moves nothing.
     """
     client = open_client(ctx)
-    number, name = verdict.version, spec.name
     if not verdict.passed:
-        return Promotion(name, number, CHALLENGER, False, verdict.sentence)
+        return Promotion(spec.name, verdict.version, CHALLENGER, False, verdict.sentence)
+    # The aliases are read under the lock that they are moved under: a rollback meanwhile is seen, not overwritten.
+    with writer_lock(ctx.home, f"promotion of {spec.name}"):
+        return _promote(client, spec.name, ctx, verdict, who or ctx.actor)
+
+
+def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor: str) -> Promotion:
+    """Champion, shadow or a place in the queue, by the aliases as they are; the lock is held."""
+    number = verdict.version
     _require_clearance(client, ctx.home, name, number)
     now = aliases(client, name)
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
-    actor = who or ctx.actor
     if CHAMPION not in now or nights == 0:
         return _crown(client, ctx, name, number, actor, verdict.sentence)
     if SHADOW in now and now[SHADOW] != number:
         waiting = f"{verdict.sentence}; version {now[SHADOW]} is already in the shadow"
         return Promotion(name, number, CHALLENGER, False, waiting)
     client.set_model_version_tag(name, number, "shadow_since", _moment(ctx.as_of))
-    _carry_out(client, ctx.home, _new_move(client, "shadow", name, {SHADOW: number}, actor, verdict.sentence))
+    _carry_out(client, ctx.home, _new_move("shadow", name, now, {SHADOW: number}, actor, verdict.sentence))
     return Promotion(name, number, SHADOW, True, f"{verdict.sentence}; {nights} nights in the shadow first")
 
 
 def _crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why: str) -> Promotion:
-    """Make a version champion; the old one becomes previous."""
+    """Make a version champion; the old one becomes previous. The lock is held."""
     now = aliases(client, name)
     after: dict[str, str | None] = {CHAMPION: number}
     # An alias that someone moved to a version without clearance is no champion to come back to.
     if CHAMPION in now and now[CHAMPION] != number and _is_cleared(client, ctx.home, name, now[CHAMPION]):
         after = {PREVIOUS: now[CHAMPION], CHAMPION: number}
     after |= {alias: None for alias in (SHADOW, CHALLENGER) if now.get(alias) == number}
-    _carry_out(client, ctx.home, _new_move(client, "promote", name, after, who, why))
+    _carry_out(client, ctx.home, _new_move("promote", name, now, after, who, why))
     return Promotion(name, number, CHAMPION, True, why)
 
 
@@ -176,16 +181,16 @@ def shadow_due(spec: PredictiveSpec, ctx: ModelContext) -> str | None:
 def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
     """Out of the shadow: champion when the new verdict on later rows passed, else out."""
     client = open_client(ctx)
-    actor = who or ctx.actor
-    if verdict.passed:
-        _require_clearance(client, ctx.home, spec.name, verdict.version)
-        return _crown(
-            client, ctx, spec.name, verdict.version, actor, f"after its nights in the shadow: {verdict.sentence}"
-        )
+    name, number, actor = spec.name, verdict.version, who or ctx.actor
     if verdict.status == "insufficient":
-        return Promotion(spec.name, verdict.version, SHADOW, False, f"stays in the shadow: {verdict.sentence}")
-    _carry_out(client, ctx.home, _new_move(client, "shadow", spec.name, {SHADOW: None}, actor, verdict.sentence))
-    return Promotion(spec.name, verdict.version, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
+        return Promotion(name, number, SHADOW, False, f"stays in the shadow: {verdict.sentence}")
+    with writer_lock(ctx.home, f"end of the shadow of {name}"):
+        if verdict.passed:
+            _require_clearance(client, ctx.home, name, number)
+            return _crown(client, ctx, name, number, actor, f"after its nights in the shadow: {verdict.sentence}")
+        now = aliases(client, name)
+        _carry_out(client, ctx.home, _new_move("shadow", name, now, {SHADOW: None}, actor, verdict.sentence))
+    return Promotion(name, number, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
 
 
 def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = None) -> Promotion:
@@ -208,6 +213,12 @@ def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = Non
     client = open_at(uri or str(home.mlflow_uri))
     wanted = slug.replace("/", ".")
     name = wanted if "." in wanted else registered_name(client, wanted)
+    with writer_lock(home, f"rollback of {slug}"):
+        return _roll_back(client, home, slug, name, who, why)
+
+
+def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, why: str) -> Promotion:
+    """Champion and previous change places; the lock is held."""
     now = aliases(client, name) if name else {}
     if name is None or PREVIOUS not in now:
         raise CellworksError(
@@ -218,7 +229,7 @@ def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = Non
         )
     _require_clearance(client, home, name, now[PREVIOUS])
     after: dict[str, str | None] = {CHAMPION: now[PREVIOUS], PREVIOUS: now.get(CHAMPION)}
-    _carry_out(client, home, _new_move(client, "rollback", name, after, who, why))
+    _carry_out(client, home, _new_move("rollback", name, now, after, who, why))
     return Promotion(
         name, now[PREVIOUS], CHAMPION, True, f"rolled back from version {now.get(CHAMPION)} by {who}: {why}"
     )

@@ -116,6 +116,26 @@ def test_a_move_to_a_version_that_lost_its_clearance_is_undone(two, ctx, monkeyp
     assert _audit(ctx.home)[-1][1] == "undone"
 
 
+def test_a_rollback_just_before_a_promotion_is_not_overwritten(two, ctx, monkeypatch):
+    client = open_client(ctx)
+    verdict = judge(two, ctx, "3")
+    assert verdict.passed
+    lock, waiting = moving.writer_lock, iter([True])
+
+    def late(*arguments, **named):
+        """The promotion comes to the lock second: a rollback goes first."""
+        if next(waiting, False):
+            rollback(ctx.home, "cells", "Ana", "scrap rose")
+        return lock(*arguments, **named)
+
+    monkeypatch.setattr(moving, "writer_lock", late)
+    assert promote(two, ctx, verdict).alias == "champion"
+    now = aliases(client, two.name)
+    assert (now["champion"], now["previous"]) == ("3", "1"), "what the rollback left is what there is to go back to"
+    kinds = [(kind, before) for kind, phase, before, *_ in _audit(ctx.home) if phase == "intent"]
+    assert kinds[-2:] == [("rollback", "2"), ("promote", "1")]
+
+
 def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
     client = open_client(ctx)
     client.set_registered_model_alias(two.name, "champion", "3")
