@@ -135,10 +135,12 @@ def _learn(night: Night) -> None:
     spec, ctx = night.spec, night.ctx
     recover(ctx.home, uri=ctx.tracking_uri)
     due = shadow_due(spec, ctx)
+    graduation = ""
     if due is not None:
         graduated = graduate(spec, ctx, judge(spec, ctx, due))
+        graduation = graduated.sentence
         if graduated.alias == "champion" and graduated.moved:
-            night.row["champion_version"] = graduated.version
+            _reigns(night, graduated.version)
     result = train(spec, ctx)
     verdict = judge(spec, ctx, result)
     promotion = promote(spec, ctx, verdict)
@@ -153,7 +155,7 @@ def _learn(night: Night) -> None:
         "baseline_value": result.baselines.get(result.best_baseline),
     }
     if promotion.moved and promotion.alias == "champion":
-        night.row |= {"champion_version": promotion.version, **figures}
+        _reigns(night, promotion.version)
     elif night.row.get("champion_version") is None:
         night.row |= figures
         night.outcome.skipped = verdict.sentence
@@ -166,11 +168,20 @@ def _learn(night: Night) -> None:
         **figures,
         "alias": promotion.alias,
         "promotion": promotion.sentence,
+        "graduation": graduation,
         "notes": "; ".join(result.notes),
         "mlflow_run": result.run_id,
         "seconds": result.seconds.get("total", 0.0),
     }
     _tell_gates(night.outcome, verdict)
+
+
+def _reigns(night: Night, version: str) -> None:
+    """The champion in the solution's row; a new one comes with the figures of its own run."""
+    from models.registry.status import version_figures
+
+    if night.row.get("champion_version") != version:
+        night.row |= {"champion_version": version, **version_figures(night.spec, night.ctx, version)}
 
 
 def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
@@ -211,9 +222,10 @@ def _score(night: Night) -> None:
     night.outcome.checks.append(
         CheckOutcome(PREDICTIONS, "champion_is_cleared", report.alarm is None, report.alarm or "")
     )
+    if report.version is not None:
+        _reigns(night, report.version)
     if report.rows:
         night.row["last_scored"] = report.predicted_at
-        night.row["champion_version"] = report.version
     night.row["rows_scored"] = int(night.row.get("rows_scored") or 0) + report.rows
     night.row["actions"] = int(night.row.get("actions") or 0) + acted
     if report.version is None:

@@ -32,6 +32,17 @@ def _figures(client: Any, spec: PredictiveSpec, run_id: str) -> dict[str, Any]:
     }
 
 
+def version_figures(spec: PredictiveSpec, ctx: ModelContext, version: str) -> dict[str, Any]:
+    """A version's primary metric and best naive baseline as its run logged them, as columns of a night's row.
+
+    Raises:
+        mlflow.exceptions.MlflowException: there is no such version.
+    """
+    client = open_client(ctx)
+    found = _figures(client, spec, str(client.get_model_version(spec.name, version).run_id))
+    return {f"{part}_{name}": value for part, each in found.items() for name, value in each.items()}
+
+
 def _scored(ctx: ModelContext, spec: PredictiveSpec) -> dict[str, Any]:
     """Newest scoring and rows in the solution's table."""
     if not ctx.home.catalogue.is_file():

@@ -79,6 +79,8 @@ def _show_model(model: dict[str, Any]) -> None:
     promoted = model["alias"] == "champion"
     why = f"promoted to champion: {model['promotion']}" if promoted else model["promotion"]
     console.line(why, 4, "green" if promoted else "yellow")
+    if model["graduation"]:
+        console.line(f"the version in the shadow: {model['graduation']}", 4)
     if brought := model["predictions"]:
         console.line(_brought(brought), 4)
     if (watched := model["monitoring"]) and watched["inputs_drifted"]:
@@ -87,7 +89,8 @@ def _show_model(model: dict[str, Any]) -> None:
 
 def _brought(predictions: dict[str, Any]) -> str:
     if not predictions["rows"]:
-        return f"no predictions: {predictions['skipped']}"
+        late = f"; actions proposed {predictions['actions']:,}" if predictions["actions"] else ""
+        return f"no predictions: {predictions['skipped']}{late}"
     text = f"predictions written {predictions['rows']:,}, actions proposed {predictions['actions']:,}"
     return f"{text}; {predictions['held_back']}" if predictions["held_back"] else text
 

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from models.context import ModelContext
 from models.registry.audit import Move, open_moves, write_phase
+from models.registry.client import open_client
+from models.registry.versions import sign_override
 from models.scoring.score import score
 from models.spec import PredictiveSpec
 from orchestration.night import solve
+from orchestration.night_store import last_night
 from orchestration.plant import Plant, plant
 from orchestration.solving import MODEL, PREDICTIONS, Outcome
 from pipelines.lake.connection import reader, writer
@@ -109,6 +113,25 @@ def test_only_what_can_still_be_acted_upon_is_proposed(here: Plant) -> None:
     assert {(SERVED,), (AT_RISK,), (SILENT,)} <= set(flagged), "each was at risk at some hour"
     assert brought["flagged"] > brought["actions"] == 1
     assert _actions(here) == [(AT_RISK, "1")]
+
+
+def test_the_figures_shown_are_those_of_the_version_that_reigns(here: Plant) -> None:
+    _night(here, MODEL, PREDICTIONS)
+    first = last_night(here.home, "mine/failing")
+    table = _hours()
+    _deliver(here, NOW, table.set_column(2, "x_c", pc.add(table["x_c"], table["z_c"])))  # harder to tell
+    _night(here, MODEL)
+    ctx = ModelContext(here.home, here.site, published_snapshot(here.home, "test"), NOW)
+    sign_override(here.home, "mine.failing", "2", "Ana", "test")
+    shown = {}
+    for version in ("2", "1"):
+        open_client(ctx).set_registered_model_alias("mine.failing", "champion", version)
+        _night(here, PREDICTIONS)
+        shown[version] = last_night(here.home, "mine/failing")
+    named = ("champion_version", "metric_value", "metric_low", "metric_high", "baseline_name", "baseline_value")
+    assert {name: shown["1"][name] for name in named} == {name: first[name] for name in named}
+    assert shown["2"]["champion_version"] == "2"
+    assert shown["2"]["metric_value"] < first["metric_value"]
 
 
 def test_actions_lost_to_a_kill_are_proposed_by_the_next_night_and_once(here: Plant) -> None:
