@@ -47,9 +47,13 @@ class FailedRuns(dg.Config):
 
 @dg.op
 def simulate_a_day(context: dg.OpExecutionContext) -> None:
-    """Let the twin deliver its next production day, as the program of its own that a plant is to the platform."""
+    """Let the twin deliver its next production day, as the program of its own that a plant is to the platform.
+
+    The home's run lock is held meanwhile: sensors look away, so no run takes in half a day's files.
+    """
     command = [str(Path(sys.executable).parent / "cellworks"), "simulate", "--days", "1", "--telemetry-days", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    with night_lock(plant().home, PLANT_DAY, wait_s=PATIENCE_S):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
         raise dg.Failure(f"the twin's day failed: {done.stderr.strip()[-2000:]}", allow_retries=False)
     context.log.info(done.stdout.strip())
