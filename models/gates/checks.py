@@ -108,11 +108,16 @@ def champion_gate(gain: PairedMean, gates: Gates, champion: str) -> tuple[Gate, 
 
 
 def slice_gate(spec: PredictiveSpec, own: Array, reference: Array, groups: Array, slices: dict[str, Array]) -> Gate:
-    """No slice falls behind the reference by more than the tolerance, beyond chance over all slices looked at."""
+    """No slice falls behind the reference by more than the tolerance, beyond chance over all slices looked at.
+
+    A column of one value has no slices: it is the whole hold-out, which the other gates judge, and it would only take
+    from the chance that the slices share.
+    """
     parts = [
         (f"{column} {value}", rows)
         for column, values in slices.items()
-        for value in np.unique(values)
+        if len(distinct := np.unique(values)) > 1
+        for value in distinct
         if (rows := values == value).sum() >= spec.gates.min_slice_rows
     ]
     behind, figures = [], {}

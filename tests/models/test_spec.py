@@ -58,6 +58,17 @@ def test_the_solutions_name_their_margin_and_their_reasons():
         assert {"rows", "sample_rows"} <= set(attributes["explain"])
 
 
+def test_the_solutions_watch_every_line_supplier_shift_and_product_that_their_table_knows():
+    root = Path("orchestration/defs").resolve()
+    slices = {
+        file.parent.name: set(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]["slices"])
+        for file in root.glob("*/*/defs.yaml")
+    }
+    cell = {"line_code", "lfp_supplier_code", "electrolyte_supplier_code", "shift_code", "product_code"}
+    assert slices["yield_root_cause"] == slices["conversion_cost"] == cell
+    assert slices["predictive_maintenance"] == {"line_code"}
+
+
 def test_names_and_defaults():
     spec = PredictiveSpec(**GOOD)
     assert (spec.name, spec.solution, spec.primary_metric) == ("finishing.cells", "finishing/cells", "roc_auc")
