@@ -22,10 +22,15 @@ def component_trees() -> list[dg.ComponentTree]:
 def solution_definitions(trees: Iterable[dg.ComponentTree]) -> list[dg.Definitions]:
     """Return what each tree's components define, ready to be merged.
 
-    Dagster's merge takes one tree only; that of the project stays, so that `dg` can show it.
+    Dagster's merge takes one tree only; that of the project stays, so that `dg` can show it. Each is built from its
+    folder: a whole tree would list every component type that is installed for the pages, and import dbt for it.
     """
-    first, *further = [tree.build_defs() for tree in trees]
-    return [first, *(_without_tree(each) for each in further)]
+    own, *further = trees
+    return [
+        own.build_defs(own.defs_module_path),
+        dg.Definitions(component_tree=own),
+        *(_without_tree(tree.build_defs(tree.defs_module_path)) for tree in further),
+    ]
 
 
 def _without_tree(definitions: dg.Definitions) -> dg.Definitions:
