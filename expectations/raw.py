@@ -17,19 +17,21 @@ from expectations.checks import (
     between,
     columns_exist,
     in_set,
+    lake,
     not_null,
     number,
     of_type,
     rows_satisfy,
 )
 from expectations.groups import site_start
-from expectations.settings import FeedSettings, Settings
+from expectations.settings import FeedSettings, QuarantineSettings, Settings
 from pipelines.control_plan.derive import RowRule, feed_rules, raw_schema
 from pipelines.control_plan.feeds import EVENT_AT, KNOWN_AT, Feed
 from pipelines.control_plan.site import Site
-from pipelines.lake.sql import quote_identifier, quote_literal
+from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
 
 CONTINUOUS_H = 48.0
+_QUARANTINE, _OFFSETS = "ops.quarantine", "ops.ingest_offset"
 # The first day and the newest may have come in part.
 _DAYS = f"""
     SELECT *, median(row_count) OVER () AS usual_count,
@@ -50,7 +52,11 @@ def raw_suite(site: Site, feed: Feed, settings: Settings) -> TableSuite:
         *_volume(feed, silence),
         *_freshness(site, silence),
     ]
-    profiles = []
+    profiles = [_set_aside(feed)]
+    checks.append(_mostly_fit(settings.quarantine))
+    if feed.shape != "series":  # a series has no content beside its one value, and too many rows to group each by key
+        profiles.append(_disputes(site, feed))
+        checks.append(_undisputed(feed))
     if silence.least_daily_share is not None:
         profiles.append(Profile("days", _DAYS, ("production_day",)))
         checks.append(_daily(silence.least_daily_share))
@@ -130,4 +136,53 @@ def _freshness(site: Site, silence: FeedSettings) -> Iterator[Check]:
         title=f"the newest record is at most {silence.stale_after_h:g} h old",
         column=KNOWN_AT,
         uses=[KNOWN_AT],
+    )
+
+
+def _disputes(site: Site, feed: Feed) -> Profile:
+    """Keys that came with several contents known at one moment: none of them is the newest, staging would take any.
+
+    A record known later settles it, so that a plant mends it as it mends everything: by a correction.
+    """
+    keys, relation = columns_sql(feed.keys), lake(f"raw.{feed.name}")
+    content = f"hash({columns_sql(raw_schema(site, feed))})"
+    sql = f"""
+        SELECT dispute.*, coalesce(bool_or(later.{KNOWN_AT} > dispute.{KNOWN_AT}), false) AS is_settled
+        FROM (
+            SELECT production_day, {columns_sql([*feed.keys, KNOWN_AT])}, count(DISTINCT {content}) AS content_count
+            FROM {ROWS} GROUP BY ALL HAVING min({content}) < max({content})
+        ) AS dispute
+        LEFT JOIN (SELECT {columns_sql([*feed.keys, KNOWN_AT])} FROM {relation}) AS later USING ({keys})
+        GROUP BY ALL
+    """
+    return Profile("disputes", sql, tuple(dict.fromkeys([*raw_schema(site, feed), "production_day"])), is_by_day=True)
+
+
+def _undisputed(feed: Feed) -> Check:
+    title = f"one {', '.join(feed.keys)} and one {KNOWN_AT} have one content"
+    return rows_satisfy("is_settled", title=title, column=feed.keys[0], on="disputes")
+
+
+def _set_aside(feed: Feed) -> Profile:
+    """What of a feed's newest batch still lies in quarantine, and why most of it does; replayed rows are in."""
+    own = f"feed = {quote_literal(feed.name)}"
+    newest = f"(SELECT max(batch_id) FROM {lake(_OFFSETS)} WHERE {own} AND status <> 'replayed')"
+    sql = f"""
+        SELECT aside.*, open_count / (record_count + taken_count)::DOUBLE AS open_share
+        FROM (
+            SELECT feed, batch_id, count_if(status = 'open') AS open_count, count(*) AS record_count,
+                mode(reason) AS usual_reason
+            FROM {lake(_QUARANTINE)} WHERE {own} AND batch_id = {newest} GROUP BY ALL
+        ) AS aside,
+        (SELECT coalesce(sum(rows_in), 0) AS taken_count FROM {lake(_OFFSETS)} WHERE {own} AND batch_id = {newest})
+    """
+    return Profile("set_aside", sql, ())
+
+
+def _mostly_fit(limits: QuarantineSettings) -> Check:
+    return rows_satisfy(
+        f"open_count < {limits.least_count} OR open_share <= {number(limits.most_share)}",
+        title=f"at most {limits.most_share:.0%} of the rows of the newest batch are in quarantine",
+        needs=[_QUARANTINE, _OFFSETS],
+        on="set_aside",
     )

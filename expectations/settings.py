@@ -32,6 +32,13 @@ class GaugeSettings(_Model):
     noise_to_resolution: Positive
 
 
+class QuarantineSettings(_Model):
+    """How much of a feed's newest batch may lie in quarantine; see settings.yaml."""
+
+    most_share: Share
+    least_count: Annotated[int, Field(gt=0)]
+
+
 class FeedSettings(_Model):
     """How long a feed may be silent, in hours, and how few rows a day of it may have; None for anything."""
 
@@ -46,6 +53,7 @@ class Settings(_Model):
     reference_grace_h: Annotated[float, Field(ge=0)]
     reference_grace_share: Share
     gauges: GaugeSettings
+    quarantine: QuarantineSettings
     default: FeedSettings
     feeds: dict[str, FeedSettings]
     same_rows: dict[str, str]

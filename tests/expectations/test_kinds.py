@@ -45,6 +45,15 @@ def values(*rows: str, names: str) -> str:
     return f"SELECT * FROM (VALUES {', '.join(f'({row})' for row in rows)}) AS t({names})"
 
 
+def lots(*rows: str) -> str:
+    """Material lots from code, mass and the hour in which they were known."""
+    given = values(*rows, names="code, mass, hour")
+    return (
+        "SELECT code AS material_lot_id, mass::DOUBLE AS quantity_kg, DATE '2026-09-09' AS production_day, "
+        f"TIMESTAMP '2026-09-09 00:00:00' + to_hours(hour) AS known_at FROM ({given})"
+    )
+
+
 def long_values(code: str, value: str) -> str:
     """Twelve laboratory results of a characteristic."""
     return f"SELECT '{code}' AS characteristic_code, {value} AS value, {HOURS} AS event_at FROM range(12) AS r(i)"
@@ -130,6 +139,13 @@ CASES = [
         f"SELECT {CLOCK} AS event_at, {CLOCK} AS known_at",
         f"SELECT {CLOCK} + INTERVAL 1 DAY AS event_at, {CLOCK} AS known_at",
         "nothing is known before it happened",
+        "raw",
+    ),
+    drawn(
+        "erp__material_lot",
+        lots("'L1', 5.0, 1", "'L1', 5.0, 1", "'L1', 7.0, 2", "'L2', 5.0, 1"),
+        lots("'L1', 5.0, 1", "'L1', 7.0, 1"),
+        "one material_lot_id and one known_at have one content",
         "raw",
     ),
     drawn(

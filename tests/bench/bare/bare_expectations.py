@@ -1,6 +1,6 @@
 """One aggregate query per table of a million rows: `bare_expectations.py LAKE THREADS MEMORY [REPEATS]`.
 
-What whoever knows the plan by heart would write by hand over the same expectations of raw.historian__telemetry (13)
+What whoever knows the plan by heart would write by hand over the same expectations of raw.historian__telemetry (14)
 and staging.stg_historian__telemetry (9); prints seconds of each warm repeat of both, and whether all of them held.
 """
 
@@ -17,6 +17,11 @@ RAW = """
     SELECT count(*) >= 1, count(*) = count(production_day), count(*) = count(control_point_no),
         count(*) = count(event_at), count(*) = count(known_at), bool_and(event_at <= known_at + INTERVAL 300 SECOND),
         date_diff('second', max(known_at), (SELECT max(max_known_at) FROM lake.ops.ingest_offset)) / 3600.0 <= 48,
+        (SELECT coalesce(count_if(status = 'open') < 10 OR count_if(status = 'open') <= 0.02 *
+            (count(*) + any_value(n)), true)
+            FROM lake.ops.quarantine JOIN (SELECT batch_id, sum(rows_in) AS n FROM lake.ops.ingest_offset
+                WHERE feed = 'historian__telemetry' AND status <> 'replayed' GROUP BY 1 ORDER BY 1 DESC LIMIT 1)
+            USING (batch_id) WHERE feed = 'historian__telemetry'),
         (SELECT count(*) = 5 FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'raw'
             AND table_name = 'historian__telemetry' AND (column_name, data_type) IN (('control_point_no', 'INTEGER'),
             ('value', 'FLOAT'), ('event_at', 'TIMESTAMP'), ('known_at', 'TIMESTAMP'), ('production_day', 'DATE')))
