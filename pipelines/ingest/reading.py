@@ -87,5 +87,7 @@ def _shape(con: DuckDBPyConnection, delivery: Delivery) -> object:
         return delivery.columns
     try:
         return tuple(sorted(column_types(con, delivery).items()))
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if is_about_the_machine(error):  # Ctrl-C above all: caught here, the night would go on
+            raise
         return delivery.source  # broken beyond its footer: alone, so that it harms no other

@@ -33,6 +33,7 @@ RESULT: dict[str, Any] = {
             "solution": "equipment/predictive_maintenance",
             "alias": "champion",
             "promotion": "version 3 passed every gate: better than the naive baselines on 73168 later rows",
+            "graduation": "",
             "predictions": {"rows": 8640, "actions": 21, "held_back": "4 held back: the day is full", "skipped": ""},
         },
         MODEL
@@ -40,6 +41,7 @@ RESULT: dict[str, Any] = {
             "solution": "energy/conversion_cost",
             "alias": "challenger",
             "promotion": "version 3 not promoted, because the gain over table is -0.025 (95 % -2.5 to 0.69)",
+            "graduation": "champion after its nights in the shadow: version 2 passed every gate",
             "predictions": {"rows": 0, "actions": 0, "held_back": "", "skipped": "there is no champion yet"},
         },
     ],
@@ -75,6 +77,7 @@ def _plain(text: str) -> str:
         "equipment/predictive_maintenance version 3 (lightgbm, 25 trials)",
         "roc_auc 0.8531 [0.8214, 0.8799] beside 0.44 of the naive baseline (lot mean)",
         "promoted to champion: version 3 passed every gate",
+        "the version in the shadow: champion after its nights in the shadow",
         "not promoted, because the gain over table is -0.025",
         "predictions written 8,640, actions proposed 21; 4 held back: the day is full",
         "no predictions: there is no champion yet",
