@@ -15,7 +15,17 @@ from orchestration.acting import act
 from orchestration.interruption import interruption_in
 from orchestration.night_store import last_night, store_night
 from orchestration.plant import Plant
-from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PREDICTIONS, CheckOutcome, Outcome, Part
+from orchestration.solving import (
+    CHECKS,
+    MODEL,
+    MONITORING,
+    NO_VERSION,
+    PREDICTIONS,
+    REFUSED,
+    CheckOutcome,
+    Outcome,
+    Part,
+)
 from pipelines.control_plan.errors import CellworksError
 
 
@@ -218,6 +228,7 @@ def _score(night: Night) -> None:
         "actions": acted,
         "held_back": held_back,
         "skipped": report.skipped,
+        REFUSED: report.alarm or "",
     }
     night.outcome.checks.append(
         CheckOutcome(PREDICTIONS, "champion_is_cleared", report.alarm is None, report.alarm or "")

@@ -15,6 +15,8 @@ PARTS = (MODEL, PREDICTIONS, MONITORING)
 Part = Literal["model", "predictions", "monitoring"]
 NO_VERSION = "none"
 """Stands for the version of a solution that has no champion."""
+REFUSED = "refused"
+"""Among the figures of predictions: why the version that the alias names may not score, empty when it did."""
 
 
 @dataclass(frozen=True)

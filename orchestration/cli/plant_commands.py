@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.environment import project_root
-from orchestration.interruption import was_interrupted
+from orchestration.interruption import remembered, was_interrupted
 from orchestration.plant import Plant, claim, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 
@@ -90,7 +90,7 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
     began = time.monotonic()
     with console.only_ours():
         prepare_instance(here)
-        with night_lock(here.home), console.bars() as shown, progress.listening(shown):
+        with remembered(), night_lock(here.home), console.bars() as shown, progress.listening(shown):
             bootstrap(here.home, here.site)
             shown.begin("loading definitions")
             result = _execute(here, chosen, full_search=full_search)

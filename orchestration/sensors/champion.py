@@ -14,7 +14,7 @@ from orchestration.assets.keys import solution_key
 from orchestration.jobs import SCORE, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
 from orchestration.sensors.marks import busy, read_cursor, write_cursor
-from orchestration.solving import MONITORING, PREDICTIONS
+from orchestration.solving import MONITORING, PREDICTIONS, REFUSED
 from pipelines.lake.home import Home
 
 
@@ -59,17 +59,30 @@ def champion_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.Sens
         cursor = read_cursor(context.cursor)
         now = {name: version for name, version in champions(home).items() if name in by_name}
         known = cursor.get("champions", {})
-        moved = [(by_name[name], version) for name, version in sorted(now.items()) if known.get(name) != version]
         if now == known:
             return dg.SkipReason("no champion alias has moved")
+        moved = [
+            (by_name[name], version)
+            for name, version in sorted(now.items())
+            if version not in (known.get(name), _scored_by(context.instance, by_name[name]))
+        ]
         # The number of the move tells a version that comes back (a rollback) from its first time.
         number = int(cursor.get("moves", 0)) + 1
         after = write_cursor({"moves": number, "champions": now})
         if not moved:
-            return dg.SensorResult(skip_reason="a champion alias was taken away: nothing to score", cursor=after)
+            return dg.SensorResult(skip_reason="the run that moved it scored, or an alias is gone", cursor=after)
         return dg.SensorResult(run_requests=[_request(number, moved)], cursor=after)
 
     return sense
+
+
+def _scored_by(instance: dg.DagsterInstance, spec: PredictiveSpec) -> str | None:
+    """The version that the last predictions are by; None before the first, and while another one is refused."""
+    event = instance.get_latest_materialization_event(solution_key(spec, PREDICTIONS))
+    if event is None or event.asset_materialization is None:
+        return None
+    told = {name: each.value for name, each in event.asset_materialization.metadata.items()}
+    return None if told.get(REFUSED) else str(told.get("version"))
 
 
 def _request(number: int, moved: Sequence[tuple[PredictiveSpec, str]]) -> dg.RunRequest:

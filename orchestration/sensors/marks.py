@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -20,11 +18,6 @@ def busy(home: Home) -> dg.SkipReason | None:
     """
     holder = under_way(home)
     return dg.SkipReason(f"a run is under way: {holder}; looked at again at the next tick") if holder else None
-
-
-def mark_of(parts: Iterable[str]) -> str:
-    """Sixteen hexadecimal digits that change when a part does."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def read_cursor(cursor: str | None) -> dict[str, Any]:

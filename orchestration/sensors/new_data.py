@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import dagster as dg
 
+from orchestration.assets.keys import table_key
+from orchestration.deliveries import DELIVERED, delivered
 from orchestration.jobs import NEW_DATA
 from orchestration.plant import Plant, plant
-from orchestration.sensors.marks import busy, mark_of
-
-_SQLITE = "sqlite:///"
-
-
-def delivered(here: Plant) -> str:
-    """A mark that changes when something can be taken in; empty while nothing was ever delivered.
-
-    It is made of name, size and time of every file that ingestion would look at, so a file that is renamed
-    into its place, grows, or is replaced under its name counts, and one that is still named `.part` does not.
-    Databases are looked at where they are SQLite files; the nightly asks the others.
-    """
-    parts = [
-        f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
-        for name, file in _deliveries(here)
-        if (stat := _stat(file)) is not None
-    ]
-    return mark_of(parts) if parts else ""
-
-
-def _stat(file: Path) -> os.stat_result | None:
-    """None for a file that is not there, or was taken away since its folder was listed."""
-    try:
-        return file.stat()
-    except FileNotFoundError:
-        return None
-
-
-def _deliveries(here: Plant) -> Iterator[tuple[str, Path]]:
-    from pipelines.ingest.drop_folder import files_of
-
-    for source in here.site.sources:
-        if source.kind == "drop_folder":
-            folder = Path(source.folder.replace("${home}", str(here.home.root)))
-            yield from ((f"{feed}/{path.name}", path) for feed, path, _ in files_of(here.site, folder))
-        elif source.url.startswith(_SQLITE):
-            file = source.url.removeprefix(_SQLITE).replace("${home}", str(here.home.root))
-            # A database in WAL mode leaves its main file alone until a checkpoint.
-            yield from ((f"{source.name}{end}", Path(file + end)) for end in ("", "-wal"))
+from orchestration.sensors.marks import busy
 
 
 def new_data_sensor(interval_s: int) -> dg.SensorDefinition:
@@ -72,6 +32,16 @@ def new_data_sensor(interval_s: int) -> dg.SensorDefinition:
         mark = delivered(here)
         if mark in ("", context.cursor):
             return dg.SkipReason("nothing new was delivered")
+        if mark == _taken_in(context.instance, here):
+            return dg.SensorResult(skip_reason="a night has taken in what was delivered", cursor=mark)
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"new data {mark}")], cursor=mark)
 
     return sense
+
+
+def _taken_in(instance: dg.DagsterInstance, here: Plant) -> str | None:
+    """The mark of what the last run found that takes in, curates and scores; None before the first."""
+    key = table_key("raw", next(iter(here.site.feeds)))
+    event = instance.get_latest_materialization_event(key)
+    taken = event.asset_materialization if event else None
+    return str(taken.metadata[DELIVERED].value) if taken and DELIVERED in taken.metadata else None

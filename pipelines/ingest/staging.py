@@ -32,7 +32,7 @@ def first_line(error: BaseException) -> str:
 def is_about_the_machine(error: duckdb.Error) -> bool:
     """Whether an error speaks of the machine (disk, memory, interruption) and not of the file that was read."""
     text = str(error).lower()
-    signs = ("no space left", "file too large", "could not write", "out of memory", "permission denied", "interrupted")
+    signs = ("no space left", "file too large", "could not write", "out of memory", "permission denied")
     return isinstance(error, duckdb.OutOfMemoryException | duckdb.InterruptException) or any(s in text for s in signs)
 
 

@@ -19,6 +19,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake import warm
 from pipelines.lake.home import Home
 from pipelines.lake.lock import DEFAULT_TIMEOUT_S, writer_lock
 from pipelines.lake.sql import quote_literal
@@ -132,33 +133,28 @@ def retrying(work: Callable[[], _Result], attempts: int = _ATTEMPTS) -> _Result:
     raise AssertionError("unreachable")
 
 
-def _open(home: Home, *, read_only: bool, snapshot: int | None) -> DuckDBPyConnection:
-    temporary = home.lake_dir / "tmp"
+@contextlib.contextmanager
+def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[DuckDBPyConnection]:
+    settings = {
+        "threads": threads(),
+        "memory_limit": memory_limit(),
+        "temp_directory": str(home.lake_dir / "tmp"),
+        "preserve_insertion_order": True,
+    }
+    with warm.lent(settings, ALIAS) as con:
 
-    def attach() -> DuckDBPyConnection:
-        con = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": threads(),
-                "memory_limit": memory_limit(),
-                "temp_directory": str(temporary),
-                "allow_unsigned_extensions": "false",
-            },
-        )
-        try:
+        def attach() -> None:
+            con.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")  # of an attempt that failed half way
             for statement in attach_statements(home, read_only=read_only, snapshot=snapshot):
                 con.execute(statement)
-        except BaseException:
-            con.close()
-            raise
-        return con
 
-    try:
-        return retrying(attach)
-    except duckdb.Error as error:
-        if is_transient(error):  # the caller may try its whole batch again
-            raise
-        raise _unopened(home, snapshot, error) from error
+        try:
+            retrying(attach)
+        except duckdb.Error as error:
+            if is_transient(error):  # the caller may try its whole batch again
+                raise
+            raise _unopened(home, snapshot, error) from error
+        yield con
 
 
 def _unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> CellworksError:
@@ -209,11 +205,8 @@ def writer(home: Home, *, why: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Ite
     """
     with writer_lock(home, why, timeout_s):
         home.ensure()
-        con = _open(home, read_only=False, snapshot=None)
-        try:
+        with _opened(home, read_only=False, snapshot=None) as con:
             yield con
-        finally:
-            con.close()
 
 
 @contextlib.contextmanager
@@ -228,11 +221,8 @@ def reader(home: Home, *, snapshot: int | None = None) -> Iterator[DuckDBPyConne
         CellworksError: there is no lake yet, or no such snapshot.
     """
     require_lake(home)
-    con = _open(home, read_only=True, snapshot=snapshot)
-    try:
+    with _opened(home, read_only=True, snapshot=snapshot) as con:
         yield con
-    finally:
-        con.close()
 
 
 @contextlib.contextmanager

@@ -86,12 +86,12 @@ def wait_for(what: str, look: Callable[[], object], patience_s: float = PATIENCE
 
 
 class SmallPlant:
-    """An instance on a copy of the demo site, whose sensors look every two seconds."""
+    """An instance on a copy of the demo site, whose sensors look every five seconds."""
 
     def __init__(self, folder: Path) -> None:
         self.site = folder / "site"
         shutil.copytree(ROOT / "infra" / "sites" / "demo", self.site)
-        _edit(self.site / "site.yaml", "\nschedules:", "\nsensor_interval_s: 2\nschedules:")
+        _edit(self.site / "site.yaml", "\nschedules:", "\nsensor_interval_s: 5\nschedules:")
         _edit(self.site / "twin.yaml", "history_days: {value: 150", "history_days: {value: 20")
         self.home = Home(folder / "home")
         solution = self.home.root / "solutions" / "line" / "weld_resistance"

@@ -116,7 +116,8 @@ def test_a_delivery_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(
     delivered = plant.run("simulate", "--days", "1", "--telemetry-days", "0")
     assert delivered.code == 0, delivered.err
     wait_for("predictions for the new day", lambda: _count(plant, 1) > before)
-    [run, *_] = pages.runs("new_data")
+    [run] = pages.runs("new_data")
+    assert pages.runs("score") == [], "the night had taken in and scored all before it"
     assert run["tags"]["dagster/sensor_name"] == "new_data"
 
     client = open_home(plant.home)

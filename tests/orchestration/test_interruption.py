@@ -37,6 +37,38 @@ def test_an_interrupted_query_leaves_as_the_interruption() -> None:
     assert done.stdout == "KeyboardInterrupt\n", done.stderr
 
 
+# A destructor in which the signal arrives: what its handler raises there is printed and gone.
+SWALLOWING = """
+import os, signal, sys
+from orchestration.interruption import heard, remembered
+
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):  # where the interpreter looks for signals
+            pass
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    with remembered():
+        with heard():
+            Closing()
+            print("went on", flush=True)
+            if len(sys.argv) > 1:
+                raise ValueError(sys.argv[1])
+        print("a step after it", flush=True)
+except BaseException as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("then", [[], ["what the query left unfinished"]])
+def test_an_interruption_that_somebody_swallowed_ends_the_step_all_the_same(then: list[str]) -> None:
+    command = [sys.executable, "-c", SWALLOWING, *then]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "went on\nKeyboardInterrupt\n", done.stderr
+
+
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(duckdb.BinderException), heard():
         duckdb.sql("SELECT nothing")

@@ -14,11 +14,11 @@ import pytest
 
 from models.registry.alarms import newest_alarms
 from models.registry.client import open_home
+from orchestration.deliveries import DELIVERED, delivered
 from orchestration.jobs import ALARM
 from orchestration.plant import Plant, plant
 from orchestration.run_lock import night_lock
 from orchestration.sensors import platform_sensors
-from orchestration.sensors.new_data import delivered
 from pipelines.lake.connection import reader
 from tests.orchestration.conftest import Workshop, own_rows, write_solution
 
@@ -35,9 +35,9 @@ def _versions(workshop: Workshop, slug: str) -> list[tuple[int, int]]:
 
 
 def test_a_moved_alias_is_scored_once_and_one_without_clearance_is_refused_with_an_alarm(trained: Workshop) -> None:
-    [first], cursor = trained.tick("champion_moved", None)
-    assert first.tags["cellworks/solution"] == "mine/one, mine/two"
-    assert first.tags["cellworks.version/one"] == "1"
+    requests, cursor = trained.tick("champion_moved", None)
+    assert requests == [], "the run that promoted them has scored with them"
+    assert json.loads(cursor)["champions"] == {"mine.one": "1", "mine.two": "1"}
     assert trained.tick("champion_moved", cursor) == ([], cursor)
     # Anyone can register a version and move an alias in the MLflow page.
     client = open_home(trained.here.home)
@@ -48,6 +48,8 @@ def test_a_moved_alias_is_scored_once_and_one_without_clearance_is_refused_with_
     again, _ = trained.tick("champion_moved", cursor)
     assert [each.run_key for each in again] == [request.run_key], "the same tick again starts the same run"
     assert {key.path[1] for key in request.asset_selection} == {"one"}
+    assert request.tags["cellworks/solution"] == "mine/one"
+    assert request.tags["cellworks.version/one"] == number
     ran = trained.run("score", request)
     assert ran.success
     refused = {each.check_name: each for each in ran.get_asset_check_evaluations()}["champion_is_cleared"]
@@ -57,10 +59,11 @@ def test_a_moved_alias_is_scored_once_and_one_without_clearance_is_refused_with_
     assert [f"names version {number}" in alarm["alarm"] for alarm in alarms] == [True]
     assert [version for version, _ in _versions(trained, "one")] == [1], "the last champion that was cleared goes on"
     assert trained.instance.get_run_by_id(ran.run_id).tags["cellworks.version/one"] == "1"
-    # Back again is a move of its own, though the version was champion before.
+    # Back again is a move of its own, though the version was champion before and the last predictions are by it:
+    # the check that told of the refused one is still red.
     client.set_registered_model_alias("mine.one", "champion", "1")
     [back], _ = trained.tick("champion_moved", moved)
-    assert back.run_key not in {first.run_key, request.run_key}
+    assert back.run_key != request.run_key
 
 
 def test_a_solution_without_champion_is_skipped_with_that_reason(workshop: Workshop) -> None:
@@ -173,6 +176,22 @@ def test_what_arrives_during_a_run_is_taken_in_after_it(here: Plant, tmp_path: P
         assert len(after.run_requests) == 1
         assert after.run_requests[0].run_key != first.run_requests[0].run_key
         assert "nothing new" in tick(after.cursor).skip_message
+
+
+def test_what_a_night_took_in_starts_no_run(here: Plant, tmp_path: Path) -> None:
+    feed = next(iter(here.site.feeds))
+    folder = here.home.drop_dir / feed
+    folder.mkdir(parents=True)
+    (folder / "one.csv").write_text("a\n1\n")
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        sensor = platform_sensors(here.site, [])[0]
+        night = dg.AssetMaterialization(["raw", feed], metadata={DELIVERED: delivered(here)})
+        instance.report_runless_asset_event(night)
+        first = sensor(dg.build_sensor_context(instance=instance, cursor=None))
+        assert not first.run_requests
+        (folder / "two.csv").write_text("a\n2\n")
+        then = sensor(dg.build_sensor_context(instance=instance, cursor=first.cursor))
+        assert len(then.run_requests) == 1
 
 
 def test_a_tick_is_short_on_ninety_days(workshop: Workshop) -> None:

@@ -26,8 +26,7 @@ XGB = {"objective": "binary:logistic" if binary else "reg:squarederror", "tree_m
 XGB |= {"eval_metric": "logloss" if binary else "rmse", "nthread": threads, "seed": seed, "verbosity": 0}
 kinds = ["c" if place in work["categories"] else "q" for place in range(width)]
 OF_LGB = {"params": LGB, "categorical_feature": work["categories"], "free_raw_data": False}
-OF_XGB = {"feature_types": kinds, "enable_categorical": True, "max_bin": bins + 1, "nthread": threads}
-DATA = {"lightgbm": (lgb.Dataset, "reference", OF_LGB), "xgboost": (xgb.QuantileDMatrix, "ref", OF_XGB)}
+OF_XGB = {"feature_types": kinds, "enable_categorical": True, "nthread": threads}
 begun, table = time.perf_counter(), pq.read_table(sys.argv[1])
 x = np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in work["features"]])
 y = table.column(work["target"]).to_numpy()
@@ -39,9 +38,10 @@ def data(library, fold):  # a fold's rows in the library's own form, made once
     (a, b), (p, q) = (x[part == 1], y[part == 1]), (x[part == 2], y[part == 2])
     if library == "linear":
         return a, b
-    made, ref, options = DATA[library]
-    train = made(a, b, **options)
-    return train, made(p, q, **{ref: train}, **options) if len(q) else None
+    if library == "lightgbm":
+        return (train := lgb.Dataset(a, b, **OF_LGB)), train.create_valid(p, q) if len(q) else None
+    train = xgb.QuantileDMatrix(a, b, max_bin=bins + 1, **OF_XGB)
+    return train, xgb.DMatrix(p, q, **OF_XGB) if len(q) else None  # validating on binned data takes longer
 
 
 for trial in work["trials"]:

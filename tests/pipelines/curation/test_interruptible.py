@@ -9,7 +9,7 @@ import sys
 import pytest
 
 SCRIPT = """
-import sys, time
+import signal, sys
 from pipelines.curation import invoke
 
 invoke.PATIENCE_S = 1.0
@@ -18,7 +18,7 @@ try:
         while True:
             try:
                 print("working", flush=True)
-                time.sleep(30)
+                signal.pause()
             except KeyboardInterrupt:
                 if sys.argv[1] == "hears":
                     raise

@@ -150,6 +150,27 @@ def test_the_hash_ignores_order_and_notices_value_count_and_column(con: DuckDBPy
     assert table_hash(con, "temp.main.a", where="i < 7") == table_hash(con, "temp.main.b", where="i < 7")
 
 
+def test_a_connection_leaves_nothing_behind_for_the_next(
+    home: Home, site: Site, con: DuckDBPyConnection, tmp_path: Path
+) -> None:
+    con.execute("CREATE TABLE marts.t (n BIGINT)")
+    other = Home(tmp_path / "other")
+    bootstrap(other, site)
+    with reader(home) as outer:
+        usual = outer.execute("SELECT current_setting('threads')").fetchone()
+        outer.execute("SET threads = 1")
+        outer.execute("CREATE TEMP TABLE mine AS SELECT 1 AS n")
+        with reader(other) as inner, pytest.raises(duckdb.CatalogException):
+            inner.execute("SELECT * FROM marts.t")
+    with pytest.raises(ZeroDivisionError), reader(home):
+        raise ZeroDivisionError
+    for _ in range(2):
+        with reader(home) as again:
+            assert again.execute("SELECT count(*) FROM marts.t").fetchone() == (0,)
+            assert again.execute("SELECT current_setting('threads')").fetchone() == usual
+            assert again.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary").fetchone() == (0,)
+
+
 @given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=20))
 @settings(max_examples=60, deadline=None)
 def test_quoted_names_and_texts_come_back_as_they_were(text: str) -> None:
