@@ -21,5 +21,10 @@ def hours_of_day(site: Site, hours: int) -> str:
 
     The day is part of the group because a clock change moves its start against the hours.
     """
+    return f"production_day, {group_of(site, hours, EVENT_AT)} AS group_at"
+
+
+def group_of(site: Site, hours: int, moment: str) -> str:
+    """SQL of the begin of the group that a moment lies in."""
     start = quote_literal(site_start(site).isoformat(sep=" "))
-    return f"production_day, time_bucket(INTERVAL '{hours} hours', {EVENT_AT}, TIMESTAMP {start}) AS group_at"
+    return f"time_bucket(INTERVAL '{hours} hours', {moment}, TIMESTAMP {start})"

@@ -27,6 +27,7 @@ class GaugeSettings(_Model):
 
     unit_factor: Annotated[float, Field(gt=1)]
     group_h: Annotated[int, Field(gt=0)]
+    standing_share: Share
     group_min_count: Annotated[int, Field(gt=1)]
     last_count: Annotated[int, Field(gt=1)]
     noise_to_resolution: Positive

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pipelines.lake.home import Home
 from pipelines.twin import cells as lives
 from pipelines.twin import delivery
-from pipelines.twin.clock import HOUR
+from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
@@ -19,9 +19,10 @@ from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.pack import pack
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table
-from pipelines.twin.telemetry import minute_values
+from pipelines.twin.telemetry import Telemetry
 from pipelines.twin.truth import cell_truth, truth_dir
 from pipelines.twin.upstream import Upstream
+from pipelines.twin.workplace import Stacked
 from pipelines.twin.world import World
 
 
@@ -39,6 +40,7 @@ class Plant:
 
     def __init__(self, world: World, here: State, interventions: Interventions) -> None:
         self._world, self._here, self._interventions = world, here, interventions
+        self._telemetry = Telemetry(world)
         self.truth: dict[str, Table] = {}
 
     def run_day(self, carried: Carried, *, with_telemetry: bool) -> tuple[dict[str, pa.Table], Carried]:
@@ -54,7 +56,9 @@ class Plant:
         records = self._of_cells(line, cells, stacked_s) | self._of_machines(line, equipment)
         due, later = self._known(records, carried.pending)
         if with_telemetry:
-            due["historian__telemetry"] = minute_values(world, day)
+            first = int(cells[0]) if len(cells) else self._here.next_cell
+            stacked = Stacked(first, stacked_s, world.clock.bounds(day)[1], DAY / world.cells_per_day)
+            due["historian__telemetry"] = self._telemetry.of_day(day, line, stacked)
         self._here.next_day += 1
         self._here.decisions = [each.as_json() for each in self._interventions.taken]
         over = stacked_s + lives.life_h(world) * HOUR < world.clock.bounds(day)[1]

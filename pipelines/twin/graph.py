@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
 from pipelines.twin.parameters import FILE, Parameters, parameters_of, read_mapping, without_source
+from pipelines.twin.telemetry_causes import TelemetrySigns, refuse_unknown_signs
 
 HUMIDITY = "outdoor_humidity"  # the season and the day's weather, in standard deviations
 
@@ -89,6 +90,7 @@ class Graph:
     loss_drivers: Mapping[str, Mapping[str, float]]
     health_signs: Mapping[str, tuple[float, float]]
     scenarios: Mapping[str, Scenario]
+    telemetry: TelemetrySigns
 
 
 def load_graph(site: Site) -> Graph:
@@ -108,6 +110,8 @@ def load_graph(site: Site) -> Graph:
     }
     for each in scenarios.values():
         _refuse_impossible(each, site, file)
+    signs = TelemetrySigns(dict(_part(data, "telemetry_causes", file)), parameters.under("telemetry.rest"))
+    refuse_unknown_signs(signs, site, {HUMIDITY, *(code for code, node in nodes.items() if node.level)}, file)
     return Graph(
         parameters=parameters,
         nodes=nodes,
@@ -115,6 +119,7 @@ def load_graph(site: Site) -> Graph:
         loss_drivers=dict(_part(data, "scrap_drivers", file)),
         health_signs={name: (entry["wear"], entry["warning"]) for name, entry in _part(data, "health_signs", file)},
         scenarios=scenarios,
+        telemetry=signs,
     )
 
 

@@ -156,10 +156,11 @@ class World:
             return self.z(code, cells, memo)
         days = self.course.day_of(self.first_cell(level, cells), self.cells_per_day)
         known, which = np.unique(days, return_inverse=True)
-        humid: Floats = np.array([self._humidity(int(day)) for day in known])[which]
+        humid: Floats = np.array([self.humidity(int(day)) for day in known])[which]
         return humid
 
-    def _humidity(self, day: int) -> float:
+    def humidity(self, day: int) -> float:
+        """Outdoor dew point of a production day, in standard deviations of the year."""
         dew_c = season(self.seed, self.clock, day, self.p).dew_point_c
         return (dew_c - self.p("weather.dew_point_mean_c")) / self.p("weather.dew_point_sd_c")
 

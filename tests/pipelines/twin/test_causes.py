@@ -56,6 +56,8 @@ def values(site: Site):
         (12, "penetration_mm", "helium_leak_rate_pa_m3_s", -1),
         (13, "bake_temp_c", "bake_cathode_moisture_ppm", -1),
         (13, "bake_time_h", "bake_cathode_moisture_ppm", -1),
+        (13, "bake_vacuum_pa", "bake_cathode_moisture_ppm", 1),
+        (13, "bake_vacuum_pa", "bake_anode_moisture_ppm", 1),
         (13, "exposure_time_h", "bake_cathode_moisture_ppm", 1),
         (13, "bake_cathode_moisture_ppm", "first_cycle_efficiency_pct", -1),
         (13, "bake_cathode_moisture_ppm", "gas_ml_ah", 1),

@@ -24,9 +24,9 @@ def _files(home: Home) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_days_in_one_call_and_in_many_are_the_same_plant(tmp_path: Path) -> None:
     whole, cut = Home(tmp_path / "whole"), Home(tmp_path / "cut")
-    simulate(SITE, whole, days=3, seed=5, scale=0.02, telemetry_days=0)
-    for _ in range(3):
-        simulate(SITE, cut, days=1, seed=5, scale=0.02, telemetry_days=0)
+    simulate(SITE, whole, days=3, seed=5, scale=0.02, telemetry_days=2)
+    for day in range(3):
+        simulate(SITE, cut, days=1, seed=5, scale=0.02, telemetry_days=int(day > 0))
     assert _files(whole) == _files(cut)
 
 
