@@ -14,11 +14,12 @@ import pytest
 
 from models.registry.alarms import newest_alarms
 from models.registry.client import open_home
-from orchestration.jobs import ALARM
+from orchestration.jobs import ALARM, NEW_DATA
 from orchestration.plant import Plant, plant
 from orchestration.run_lock import night_lock
 from orchestration.sensors import platform_sensors
 from orchestration.sensors.new_data import delivered
+from orchestration.solving import PARTS
 from pipelines.lake.connection import reader
 from tests.orchestration.conftest import Workshop, own_rows, write_solution
 
@@ -113,6 +114,51 @@ def test_failed_runs_raise_each_alarm_once_and_alarms_none(workshop: Workshop) -
     workshop.here.home.catalogue.write_bytes(b"no database")
     assert not workshop.run(ALARM, request).success
     assert workshop.tick("run_failed", after)[0] == []
+
+
+def test_a_table_file_that_grew_is_scored_once_and_its_solution_alone(trained: Workshop) -> None:
+    [first], cursor = trained.tick("new_data", None)
+    assert {key.path[1] for key in first.asset_selection} == {"one", "two"}, "the first look knows neither"
+    assert trained.tick("new_data", cursor) == ([], cursor)
+    file = trained.tables / "one.csv"
+    before = file.read_bytes()
+    rows = _versions(trained, "one")[0][1]
+    with file.open("ab") as grown:
+        grown.write(b"900001,0.5,0.5,bad\n900002,-0.5,0.5,good\n")
+    [request], after = trained.tick("new_data", cursor)
+    assert [each.run_key for each in trained.tick("new_data", cursor)[0]] == [request.run_key]
+    assert trained.tick("new_data", after) == ([], after)
+    assert [key.path for key in request.asset_selection] == [["mine", "one", part] for part in PARTS[1:]]
+    assert request.tags == {"cellworks/solution": "mine/one"}
+    assert trained.run(NEW_DATA, request).success
+    assert _versions(trained, "one") == [(1, rows + 2)]
+    # A file that is away starts nothing, not even when it comes back as it was.
+    away = file.rename(file.with_suffix(".away"))
+    assert trained.tick("new_data", after) == ([], after)
+    file.write_bytes(before)
+    [_], later = trained.tick("new_data", after)
+    # The same content at the same time once more is a change of its own.
+    away.replace(file)
+    [again], last = trained.tick("new_data", later)
+    assert again.run_key != request.run_key
+    file.rename(away)
+    away.replace(file)
+    assert trained.tick("new_data", last) == ([], last)
+    file.write_bytes(before)
+
+
+def test_a_delivery_beside_a_grown_table_file_starts_the_one_run_that_does_both(workshop: Workshop) -> None:
+    _, cursor = workshop.tick("new_data", None)
+    folder = workshop.here.home.drop_dir / next(iter(workshop.here.site.feeds))
+    folder.mkdir(parents=True)
+    (folder / "day.csv").write_text("a\n")
+    write_solution(workshop.tables, "one", own_rows(410))
+    [whole], after = workshop.tick("new_data", cursor)
+    assert whole.asset_selection is None
+    assert workshop.tick("new_data", after) == ([], after)
+    write_solution(workshop.tables, "two", own_rows(410))
+    [request], _ = workshop.tick("new_data", after)
+    assert {key.path[1] for key in request.asset_selection} == {"two"}, "what was delivered is not new again"
 
 
 @pytest.fixture
