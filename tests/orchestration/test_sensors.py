@@ -21,6 +21,7 @@ from orchestration.sensors import platform_sensors
 from orchestration.sensors.new_data import delivered
 from orchestration.solving import PARTS
 from pipelines.lake.connection import reader
+from pipelines.lake.hashing import table_hash
 from tests.orchestration.conftest import Workshop, own_rows, write_solution
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
@@ -92,6 +93,34 @@ def test_drift_starts_one_search_of_the_solution_concerned(trained: Workshop) ->
     # The same drift of the same champion, seen again the next night, starts nothing more.
     assert trained.run("score", asset_selection=watched).success
     assert trained.tick("skill_lost", after)[0] == []
+
+
+def _kept(workshop: Workshop) -> list[object]:
+    """What readers rely on: publications, pins, the lake's copy of the file, and the answers."""
+    with reader(workshop.here.home) as con:
+        rows = [con.execute(f"SELECT * FROM lake.ops.{name} ORDER BY ALL").fetchall() for name in ("published", "pin")]
+        return [*rows, *(table_hash(con, f"lake.{name}") for name in ("raw.own__mine__one", "solutions.one"))]
+
+
+def test_a_night_without_mlflow_fails_saying_so_and_the_next_run_recovers(trained: Workshop) -> None:
+    score = [dg.AssetKey(["mine", "one", part]) for part in PARTS[1:]]
+    assert trained.run("score", asset_selection=score).success
+    before = _kept(trained)
+    assert before[:2] != [[], []]
+    file = Path(trained.here.home.mlflow_uri.removeprefix("sqlite:///"))
+    content = file.read_bytes()
+    # Written over and not moved away: a process that has the file open must not find it either.
+    file.write_bytes(b"no database, as a server that does not answer")
+    try:
+        night = trained.train("one")
+    finally:
+        file.write_bytes(content)
+    assert not night.success
+    [failed] = [event for event in night.all_events if event.is_step_failure]
+    said = failed.step_failure_data.user_failure_data.description
+    assert said.startswith("mine/one: MLflow does not answer")
+    assert _kept(trained) == before
+    assert trained.run("score", asset_selection=score).success
 
 
 def test_failed_runs_raise_each_alarm_once_and_alarms_none(workshop: Workshop) -> None:
