@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipelines.lake.files import file_suffix
+
 Task = Literal["regression", "quantile", "binary", "multiclass"]
 ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
 Library = Literal["lightgbm", "xgboost", "linear"]
@@ -213,6 +215,12 @@ class PredictiveSpec(Part):
     def solution(self) -> str:
         """Path-like name a person types: `<stage>/<slug>`."""
         return f"{self.stage}/{self.slug}"
+
+    @property
+    def files(self) -> list[str]:
+        """Its tables that are files of a person's own and no lake relations, each once."""
+        tables = dict.fromkeys((self.table, self.target.table, self.baseline.table))
+        return [name for name in tables if name and file_suffix(name)]
 
     @property
     def is_classification(self) -> bool:

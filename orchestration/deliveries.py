@@ -1,16 +1,21 @@
-"""What was delivered to the plant, as one mark: the sensor compares it with what the last run took in."""
+"""What was delivered, to the plant and in a person's own files, as marks; runs keep those of what they took in."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import dagster as dg
+
+from models.spec import PredictiveSpec
 from orchestration.plant import Plant
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.files import resolve_file
 
 DELIVERED = "delivered"
-"""Metadata of a raw feed: the mark of what was there when a whole run took in."""
+"""Metadata of a raw feed, and of predictions from a person's own files: the mark of what was there at that run."""
 
 _SQLITE = "sqlite:///"
 
@@ -49,6 +54,33 @@ def _deliveries(here: Plant) -> Iterator[tuple[str, Path]]:
             file = source.url.removeprefix(_SQLITE).replace("${home}", str(here.home.root))
             # A database in WAL mode leaves its main file alone until a checkpoint.
             yield from ((f"{source.name}{end}", Path(file + end)) for end in ("", "-wal"))
+
+
+def own_tables(specs: Sequence[PredictiveSpec]) -> dict[str, str]:
+    """A mark of each solution's own files that changes with their size or time.
+
+    A solution of which a file is missing is left out: there is nothing to score, and the night tells of it.
+    """
+    marks = {}
+    for spec in specs:
+        stats = [_own_stat(name) for name in spec.files]
+        if stats and None not in stats:
+            marks[spec.solution] = mark_of(f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats if stat is not None)
+    return marks
+
+
+def _own_stat(name: str) -> os.stat_result | None:
+    try:
+        return _stat(resolve_file(name, None))
+    except CellworksError:
+        return None
+
+
+def last_taken_in(instance: dg.DagsterInstance, key: dg.AssetKey) -> str:
+    """The mark that the last run kept with an asset; empty before the first."""
+    event = instance.get_latest_materialization_event(key)
+    taken = event.asset_materialization if event else None
+    return str(taken.metadata[DELIVERED].value) if taken and DELIVERED in taken.metadata else ""
 
 
 def mark_of(parts: Iterable[str]) -> str:

@@ -188,7 +188,7 @@ def _learn(night: Night) -> None:
 
 def _reigns(night: Night, version: str) -> None:
     """The champion in the solution's row; a new one comes with the figures of its own run."""
-    from models.registry.status import version_figures
+    from models.registry.figures import version_figures
 
     if night.row.get("champion_version") != version:
         night.row |= {"champion_version": version, **version_figures(night.spec, night.ctx, version)}

@@ -9,7 +9,7 @@ from models.spec import PredictiveSpec
 from orchestration.domains import OWN_TABLES
 from pipelines.ingest.own_table import OwnTable, held_rows, take_in
 from pipelines.lake.connection import reader, writer
-from pipelines.lake.files import file_suffix, resolve_file
+from pipelines.lake.files import resolve_file
 from pipelines.lake.home import Home
 from pipelines.lake.publish import publish, published_snapshot
 
@@ -33,10 +33,8 @@ def take_in_files(spec: PredictiveSpec, home: Home, run_id: str) -> PredictiveSp
     Raises:
         CellworksError: A file is gone or unreadable, or its content can't feed the solution; nothing is published.
     """
-    names = [name for name in (spec.table, spec.target.table, spec.baseline.table) if name and file_suffix(name)]
     copies = {
-        name: take_in(home, _copy_name(spec, place), resolve_file(name, None))
-        for place, name in enumerate(dict.fromkeys(names))
+        name: take_in(home, _copy_name(spec, place), resolve_file(name, None)) for place, name in enumerate(spec.files)
     }
     relations = {name: copy.relation for name, copy in copies.items()}
     bound = _over(spec, relations)

@@ -17,6 +17,7 @@ from models.registry.versions import (
     PREVIOUS,
     SHADOW,
     aliases,
+    champion,
     clearance,
     get_version,
     registered_name,
@@ -127,7 +128,7 @@ def promote(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: s
         who: who promotes; default the context's actor.
 
     Returns:
-        What was moved and why. A failed verdict moves nothing.
+        What was moved and why. A failed verdict moves nothing, nor one on another champion than the one in force.
     """
     client = open_client(ctx)
     if not verdict.passed:
@@ -141,6 +142,8 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     """Champion, shadow or a place in the queue, by the aliases as they are; the lock is held."""
     number = verdict.version
     _require_clearance(client, ctx.home, name, number)
+    if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
+        return Promotion(name, number, CHALLENGER, False, f"version {number} not promoted, because {moved}")
     now = aliases(client, name)
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
     if CHAMPION not in now or nights == 0:
@@ -151,6 +154,17 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     client.set_model_version_tag(name, number, "shadow_since", _moment(ctx.as_of))
     _carry_out(client, ctx.home, _new_move("shadow", name, now, {SHADOW: number}, actor, verdict.sentence))
     return Promotion(name, number, SHADOW, True, f"{verdict.sentence}; {nights} nights in the shadow first")
+
+
+def _champion_moved(client: Any, home: Home, verdict: Verdict) -> str | None:
+    """Why a verdict does not speak of the champion in force; None when it does. The lock is held."""
+    reigning = champion(home, verdict.name, client=client)
+    acting = reigning.version.number if reigning is not None and reigning.version is not None else None
+    if acting == verdict.champion:
+        return None
+    judged = f"champion {verdict.champion}" if verdict.champion else "no champion"
+    reigns = f"version {acting} reigns" if acting else "none reigns any more"
+    return f"it was judged against {judged} and meanwhile {reigns}; the next verdict decides"
 
 
 def _crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why: str) -> Promotion:
@@ -179,12 +193,17 @@ def shadow_due(spec: PredictiveSpec, ctx: ModelContext) -> str | None:
 
 
 def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
-    """Out of the shadow: champion when the new verdict on later rows passed, else out."""
+    """Out of the shadow: champion when the new verdict on later rows passed, else out.
+
+    It stays there when the verdict can't tell, or is on another champion than the one in force.
+    """
     client = open_client(ctx)
     name, number, actor = spec.name, verdict.version, who or ctx.actor
     if verdict.status == "insufficient":
         return Promotion(name, number, SHADOW, False, f"stays in the shadow: {verdict.sentence}")
     with writer_lock(ctx.home, f"end of the shadow of {name}"):
+        if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
+            return Promotion(name, number, SHADOW, False, f"stays in the shadow: {moved}")
         if verdict.passed:
             _require_clearance(client, ctx.home, name, number)
             return _crown(client, ctx, name, number, actor, f"after its nights in the shadow: {verdict.sentence}")

@@ -14,6 +14,7 @@ from filelock import FileLock
 from models.spec import PredictiveSpec
 from orchestration import progress
 from orchestration.assets.keys import published_key, solution_key, table_key
+from orchestration.deliveries import DELIVERED, own_tables
 from orchestration.domains import OWN_TABLES, OWNERS
 from orchestration.interruption import heard
 from orchestration.jobs import SEARCH_TAG, version_tag
@@ -71,6 +72,8 @@ def _batch(
         failures: dict[str, str] = {}
         for spec, parts in (each for each in chosen if each[1]):
             progress.begin(f"learning {spec.solution}")
+            # Before a file is read: one that grows meanwhile has another mark, and the sensor starts a run for it.
+            found = own_tables([spec]).get(spec.solution, "")
             with heard():
                 outcome = solve(
                     spec,
@@ -81,7 +84,7 @@ def _batch(
                     actor=f"run {context.run_id}",
                 )
             _tag(context, outcome)
-            yield from _events(context, outcome, parts)
+            yield from _events(context, outcome, parts, found)
             if outcome.failure:
                 failures[spec.solution] = outcome.failure
         if failures:
@@ -131,13 +134,14 @@ def _tag(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
 
 
 def _events(
-    context: dg.AssetExecutionContext, outcome: Outcome, parts: Sequence[Part]
+    context: dg.AssetExecutionContext, outcome: Outcome, parts: Sequence[Part], found: str
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     spec = outcome.spec
     for part in parts:
         if part in outcome.results and outcome.results[part].get("version") != NO_VERSION:
+            kept = {DELIVERED: found} if part == PREDICTIONS and found else {}
             yield dg.MaterializeResult(
-                asset_key=solution_key(spec, part), metadata=_shown(outcome.results[part]), check_results=[]
+                asset_key=solution_key(spec, part), metadata=_shown(outcome.results[part]) | kept, check_results=[]
             )
     for check in outcome.checks:
         if check.part in parts:

@@ -18,7 +18,7 @@ def platform_sensors(site: Site, specs: Sequence[PredictiveSpec]) -> list[dg.Sen
     """Return every sensor of the platform."""
     every_s = site.sensor_interval_s
     return [
-        new_data_sensor(every_s),
+        new_data_sensor(every_s, specs),
         champion_sensor(every_s, specs),
         skill_sensor(every_s, specs),
         failure_sensor(every_s),

@@ -1,47 +1,79 @@
-"""New data starts ingestion, curation and scoring."""
+"""New data starts ingestion, curation and scoring; a person's own table that changed, its solutions' scoring alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import dagster as dg
 
-from orchestration.assets.keys import table_key
-from orchestration.deliveries import DELIVERED, delivered
-from orchestration.jobs import NEW_DATA
-from orchestration.plant import Plant, plant
-from orchestration.sensors.marks import busy
+from models.spec import PredictiveSpec
+from orchestration.assets.keys import solution_key, table_key
+from orchestration.deliveries import delivered, last_taken_in, own_tables
+from orchestration.jobs import NEW_DATA, SOLUTION_TAG
+from orchestration.plant import plant
+from orchestration.sensors.marks import busy, read_cursor, write_cursor
+from orchestration.solving import MONITORING, PREDICTIONS
+from pipelines.lake.files import file_suffix
 
 
-def new_data_sensor(interval_s: int) -> dg.SensorDefinition:
+def new_data_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorDefinition:
     """Return the sensor.
+
+    Its cursor holds a mark of the deliveries and one for each solution over a person's own files. A delivery starts
+    the whole job, which scores those too; when only such files changed, only their solutions are scored. What a night
+    has taken in and scored starts nothing.
 
     Args:
         interval_s: Seconds between ticks.
+        specs: All predictive solutions.
     """
+    over_files = [spec for spec in specs if file_suffix(spec.table) and spec.trigger.on_new_data]
 
     @dg.sensor(
         name="new_data",
         job_name=NEW_DATA,
         minimum_interval_seconds=interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="A file or row was delivered: take it in, curate, check and score.",
+        description="A file or row was delivered: take it in, curate, check and score. "
+        "A person's own table file changed: score its solution.",
     )
     def sense(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         here = plant()
         if (reason := busy(here.home)) is not None:
             return reason
-        mark = delivered(here)
-        if mark in ("", context.cursor):
+        cursor = read_cursor(context.cursor)
+        known, mark, files = cursor.get("own_tables", {}), delivered(here), own_tables(over_files)
+        changed = [spec for spec in over_files if files.get(spec.solution, "") not in ("", known.get(spec.solution))]
+        is_delivered = mark not in ("", cursor.get("delivered", ""))
+        if not is_delivered and not changed:
             return dg.SkipReason("nothing new was delivered")
-        if mark == _taken_in(context.instance, here):
-            return dg.SensorResult(skip_reason="a night has taken in what was delivered", cursor=mark)
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"new data {mark}")], cursor=mark)
+        # A file that is away keeps its mark: when it comes back as it was, there is nothing new.
+        after = {"delivered": mark, "own_tables": known | files, "looks": int(cursor.get("looks", 0)) + 1}
+        feed = table_key("raw", next(iter(here.site.feeds)))
+        if is_delivered and mark != last_taken_in(context.instance, feed):
+            return _asking(dg.RunRequest(run_key=f"new data {mark}"), after)
+        asked = [
+            spec
+            for spec in changed
+            if files[spec.solution] != last_taken_in(context.instance, solution_key(spec, PREDICTIONS))
+        ]
+        if asked:
+            return _asking(_request(asked, after), after)
+        return dg.SensorResult(skip_reason="a night has taken in what was delivered", cursor=write_cursor(after))
 
     return sense
 
 
-def _taken_in(instance: dg.DagsterInstance, here: Plant) -> str | None:
-    """The mark of what the last run found that takes in, curates and scores; None before the first."""
-    key = table_key("raw", next(iter(here.site.feeds)))
-    event = instance.get_latest_materialization_event(key)
-    taken = event.asset_materialization if event else None
-    return str(taken.metadata[DELIVERED].value) if taken and DELIVERED in taken.metadata else None
+def _asking(request: dg.RunRequest, after: dict[str, Any]) -> dg.SensorResult:
+    return dg.SensorResult(run_requests=[request], cursor=write_cursor(after))
+
+
+def _request(changed: Sequence[PredictiveSpec], after: dict[str, Any]) -> dg.RunRequest:
+    """The run that scores the solutions; the number in its key tells a content that comes back from its first time."""
+    files = ", ".join(f"{spec.solution}={after['own_tables'][spec.solution]}" for spec in changed)
+    return dg.RunRequest(
+        run_key=f"own tables {after['looks']}: {files}",
+        asset_selection=[solution_key(spec, part) for spec in changed for part in (PREDICTIONS, MONITORING)],
+        tags={SOLUTION_TAG: ", ".join(spec.solution for spec in changed)},
+    )

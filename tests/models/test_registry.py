@@ -10,10 +10,9 @@ from models.drift.monitor import monitor
 from models.gates.judge import judge
 from models.registry import aliases as moving
 from models.registry.alarms import newest_alarms
-from models.registry.aliases import promote, recover, rollback
+from models.registry.aliases import graduate, promote, recover, rollback
 from models.registry.audit import open_moves
 from models.registry.client import open_client
-from models.registry.status import solution_status
 from models.registry.versions import aliases, champion, clearance, get_version, sign_override
 from models.scoring.score import score
 from models.train import train
@@ -116,10 +115,11 @@ def test_a_move_to_a_version_that_lost_its_clearance_is_undone(two, ctx, monkeyp
     assert _audit(ctx.home)[-1][1] == "undone"
 
 
-def test_a_rollback_just_before_a_promotion_is_not_overwritten(two, ctx, monkeypatch):
+def test_a_rollback_between_verdict_and_promotion_keeps_the_champion(two, ctx, monkeypatch):
     client = open_client(ctx)
     verdict = judge(two, ctx, "3")
     assert verdict.passed
+    assert verdict.champion == "2"
     lock, waiting = moving.writer_lock, iter([True])
 
     def late(*arguments, **named):
@@ -129,11 +129,17 @@ def test_a_rollback_just_before_a_promotion_is_not_overwritten(two, ctx, monkeyp
         return lock(*arguments, **named)
 
     monkeypatch.setattr(moving, "writer_lock", late)
-    assert promote(two, ctx, verdict).alias == "champion"
+    for end, alias in ((promote, "challenger"), (graduate, "shadow")):
+        kept = end(two, ctx, verdict)
+        assert (kept.alias, kept.moved) == (alias, False)
+        assert "judged against champion 2 and meanwhile version 1 reigns" in kept.sentence
+    now = aliases(client, two.name)
+    assert (now["champion"], now["previous"]) == ("1", "2"), "as the rollback left it"
+    assert _audit(ctx.home)[-1][:2] == ("rollback", "done")
+    # A verdict on the champion in force speaks again.
+    assert promote(two, ctx, judge(two, ctx, "3")).alias == "champion"
     now = aliases(client, two.name)
     assert (now["champion"], now["previous"]) == ("3", "1"), "what the rollback left is what there is to go back to"
-    kinds = [(kind, before) for kind, phase, before, *_ in _audit(ctx.home) if phase == "intent"]
-    assert kinds[-2:] == [("rollback", "2"), ("promote", "1")]
 
 
 def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
@@ -158,7 +164,6 @@ def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
     assert (report.version, report.rows, report.alarm) == (None, 0, held.alarm)
     assert "no champion that may act" in report.skipped
     assert monitor(two, ctx).version is None
-    assert solution_status(two, ctx)["alarm"] == held.alarm
     assert newest_alarms(ctx.home)[0]["alarm"] == held.alarm
 
 

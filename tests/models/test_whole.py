@@ -14,7 +14,7 @@ from models.drift.monitor import monitor
 from models.gates.judge import judge
 from models.registry.aliases import promote
 from models.registry.client import open_client
-from models.registry.status import solution_status, verdict_figures
+from models.registry.figures import version_figures
 from models.registry.versions import champion
 from models.scoring.score import score
 from models.train import train
@@ -38,7 +38,6 @@ def test_a_table_becomes_a_champion_that_scores(task, ctx, table_file, cells, so
     assert verdict.passed, verdict.sentence
     assert verdict.gate("slices").figures
     assert promote(spec, ctx, verdict).alias == "champion"
-    assert verdict_figures(spec, ctx, trained.version)["status"] == "passed"
 
     early = replace(ctx, as_of=later)
     report = score(spec, early)
@@ -59,11 +58,16 @@ def test_a_table_becomes_a_champion_that_scores(task, ctx, table_file, cells, so
         assert all(row["class"] is not None and 0 <= row["probability"] <= 1 for row in rows)
 
     assert score(spec, early).skipped, "the same entities are not scored twice"
-    status = solution_status(spec, ctx)
-    assert status["champion_version"] == trained.version
-    assert status["rows_scored"] == 1600
-    assert status["metric"]["low"] < status["metric"]["value"]
-    assert status["baseline"]["name"] in trained.baselines
+    acting = champion(ctx.home, spec.name)
+    assert acting is not None
+    assert (acting.version.number, acting.alarm) == (trained.version, None)
+    figures = version_figures(spec, ctx, trained.version)
+    assert figures["metric_name"] == spec.primary_metric
+    assert figures["metric_low"] < figures["metric_value"] < figures["metric_high"]
+    assert (figures["baseline_name"], figures["baseline_value"]) == (
+        trained.best_baseline,
+        trained.baselines[trained.best_baseline],
+    )
 
 
 def test_live_skill_counts_only_predictions_made_before_the_label(ctx, table_file, cells, solution, later):

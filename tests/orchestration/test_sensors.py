@@ -15,11 +15,13 @@ import pytest
 from models.registry.alarms import newest_alarms
 from models.registry.client import open_home
 from orchestration.deliveries import DELIVERED, delivered
-from orchestration.jobs import ALARM
+from orchestration.jobs import ALARM, NEW_DATA
 from orchestration.plant import Plant, plant
 from orchestration.run_lock import night_lock
 from orchestration.sensors import platform_sensors
+from orchestration.solving import PARTS
 from pipelines.lake.connection import reader
+from pipelines.lake.hashing import table_hash
 from tests.orchestration.conftest import Workshop, own_rows, write_solution
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
@@ -49,7 +51,7 @@ def test_a_moved_alias_is_scored_once_and_one_without_clearance_is_refused_with_
     assert [each.run_key for each in again] == [request.run_key], "the same tick again starts the same run"
     assert {key.path[1] for key in request.asset_selection} == {"one"}
     assert request.tags["cellworks/solution"] == "mine/one"
-    assert request.tags["cellworks.version/one"] == number
+    assert request.tags["cellworks.version/one"] == str(number)
     ran = trained.run("score", request)
     assert ran.success
     refused = {each.check_name: each for each in ran.get_asset_check_evaluations()}["champion_is_cleared"]
@@ -96,6 +98,34 @@ def test_drift_starts_one_search_of_the_solution_concerned(trained: Workshop) ->
     assert trained.tick("skill_lost", after)[0] == []
 
 
+def _kept(workshop: Workshop) -> list[object]:
+    """What readers rely on: publications, pins, the lake's copy of the file, and the answers."""
+    with reader(workshop.here.home) as con:
+        rows = [con.execute(f"SELECT * FROM lake.ops.{name} ORDER BY ALL").fetchall() for name in ("published", "pin")]
+        return [*rows, *(table_hash(con, f"lake.{name}") for name in ("raw.own__mine__one", "solutions.one"))]
+
+
+def test_a_night_without_mlflow_fails_saying_so_and_the_next_run_recovers(trained: Workshop) -> None:
+    score = [dg.AssetKey(["mine", "one", part]) for part in PARTS[1:]]
+    assert trained.run("score", asset_selection=score).success
+    before = _kept(trained)
+    assert before[:2] != [[], []]
+    file = Path(trained.here.home.mlflow_uri.removeprefix("sqlite:///"))
+    content = file.read_bytes()
+    # Written over and not moved away: a process that has the file open must not find it either.
+    file.write_bytes(b"no database, as a server that does not answer")
+    try:
+        night = trained.train("one")
+    finally:
+        file.write_bytes(content)
+    assert not night.success
+    [failed] = [event for event in night.all_events if event.is_step_failure]
+    said = failed.step_failure_data.user_failure_data.description
+    assert said.startswith("mine/one: MLflow does not answer")
+    assert _kept(trained) == before
+    assert trained.run("score", asset_selection=score).success
+
+
 def test_failed_runs_raise_each_alarm_once_and_alarms_none(workshop: Workshop) -> None:
     requests, cursor = workshop.tick("run_failed", None)
     assert requests == []
@@ -116,6 +146,49 @@ def test_failed_runs_raise_each_alarm_once_and_alarms_none(workshop: Workshop) -
     workshop.here.home.catalogue.write_bytes(b"no database")
     assert not workshop.run(ALARM, request).success
     assert workshop.tick("run_failed", after)[0] == []
+
+
+def test_a_table_file_that_grew_is_scored_once_and_its_solution_alone(trained: Workshop) -> None:
+    requests, cursor = trained.tick("new_data", None)
+    assert requests == [], "the night before the first look has scored both"
+    assert trained.tick("new_data", cursor) == ([], cursor)
+    file = trained.tables / "one.csv"
+    before = file.read_bytes()
+    rows = _versions(trained, "one")[0][1]
+    with file.open("ab") as grown:
+        grown.write(b"900001,0.5,0.5,bad\n900002,-0.5,0.5,good\n")
+    [request], after = trained.tick("new_data", cursor)
+    assert [each.run_key for each in trained.tick("new_data", cursor)[0]] == [request.run_key]
+    assert trained.tick("new_data", after) == ([], after)
+    assert [key.path for key in request.asset_selection] == [["mine", "one", part] for part in PARTS[1:]]
+    assert request.tags == {"cellworks/solution": "mine/one"}
+    assert trained.run(NEW_DATA, request).success
+    assert _versions(trained, "one") == [(1, rows + 2)]
+    # A file that is away starts nothing, not even when it comes back as it was.
+    away = file.rename(file.with_suffix(".away"))
+    assert trained.tick("new_data", after) == ([], after)
+    file.write_bytes(before)
+    [back], later = trained.tick("new_data", after)
+    assert back.run_key != request.run_key
+    # Once more what the last predictions are of.
+    away.replace(file)
+    requests, _ = trained.tick("new_data", later)
+    assert requests == []
+    file.write_bytes(before)
+
+
+def test_a_delivery_beside_a_grown_table_file_starts_the_one_run_that_does_both(workshop: Workshop) -> None:
+    _, cursor = workshop.tick("new_data", None)
+    folder = workshop.here.home.drop_dir / next(iter(workshop.here.site.feeds))
+    folder.mkdir(parents=True)
+    (folder / "day.csv").write_text("a\n")
+    write_solution(workshop.tables, "one", own_rows(410))
+    [whole], after = workshop.tick("new_data", cursor)
+    assert whole.asset_selection is None
+    assert workshop.tick("new_data", after) == ([], after)
+    write_solution(workshop.tables, "two", own_rows(410))
+    [request], _ = workshop.tick("new_data", after)
+    assert {key.path[1] for key in request.asset_selection} == {"two"}, "what was delivered is not new again"
 
 
 @pytest.fixture
