@@ -8,9 +8,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
-from pipelines.twin import cells as lives
 from pipelines.twin import delivery
+from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import HOUR
+from pipelines.twin.counts import with_cells
 from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
@@ -51,19 +52,20 @@ class Plant:
         equipment = Equipment(world, self._interventions, until_s=world.clock.bounds(day)[1])
         line = run_day(world, equipment, day)
         cells, stacked_s, stackers = self._begin(line, carried.under_way)
-        records = self._of_cells(line, cells, stacked_s) | self._of_machines(line, equipment)
-        due, later = self._known(records, carried.pending)
+        due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
+        records = self._of_cells(line, cells, due) | self._of_machines(line, equipment, due)
+        known, later = self._known(records, carried.pending)
         if with_telemetry:
-            due["historian__telemetry"] = minute_values(world, day)
+            known["historian__telemetry"] = minute_values(world, day)
         self._here.next_day += 1
         self._here.decisions = [each.as_json() for each in self._interventions.taken]
-        over = stacked_s + lives.life_h(world) * HOUR < world.clock.bounds(day)[1]
+        over = stacked_s + life_h(world) * HOUR < world.clock.bounds(day)[1]
         self.truth = {
             "cell": cell_truth(world, cells[over], stacked_s[over]),
             "machine_life": equipment.truth(self._oldest(day), day),
         }
         columns = {"cell": cells[~over], "stacked_s": stacked_s[~over], "stacker": stackers[~over]}
-        return delivery.flawed_by_scenario(world, day, due), Carried(later, pa.table(columns))
+        return delivery.flawed_by_scenario(world, day, known), Carried(later, pa.table(columns))
 
     def _oldest(self, day: int) -> int:
         """The first day brings the history of the machines."""
@@ -86,22 +88,21 @@ class Plant:
         world.course = self._interventions.course(course)
         return cells, stacked_s, stackers
 
-    def _of_cells(self, line: LineDay, cells: Ints, stacked_s: Floats) -> dict[str, Table]:
+    def _of_cells(self, line: LineDay, cells: Ints, due: DueCells) -> dict[str, Table]:
         world, here, count = self._world, self._here, len(line.stacked_s)
-        begin, end = world.clock.bounds(here.next_day)
-        records = lives.records_of_day(world, cells, stacked_s, begin, end)
+        records = due.records()
         if count:
             records |= Upstream(world, cells[-count:], line.stacked_s).records()
         grading = records["tester__grading"]
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 
-    def _of_machines(self, line: LineDay, equipment: Equipment) -> dict[str, Table]:
+    def _of_machines(self, line: LineDay, equipment: Equipment, due: DueCells) -> dict[str, Table]:
         world, day = self._world, self._here.next_day
         outdoor = weather(world, day)
         orders, health = equipment.orders(self._oldest(day), day), equipment.health(self._oldest(day), day)
         energy = meters(world, day, line.stacked_s, outdoor)
-        states = {**line.states, "event_s": line.states["start_s"], "known_s": line.states["end_s"]}
-        states["ended_s"] = states["end_s"]
+        states = with_cells(world, line.states, due, day)
+        states |= {"event_s": states["start_s"], "known_s": states["end_s"], "ended_s": states["end_s"]}
         states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
         return {
             "scada__machine_state": states,

@@ -50,9 +50,10 @@ step_quality as (
 
 line_quality as (
     -- In a fixed order: a product of floats depends on it in the last bit, and a rebuild must give the same row.
+    -- A step that made nothing that day, as grading in a plant's first days, says nothing about quality.
     select production_day, product(quality order by step_code) as quality
     from step_quality
-    where quality > 0
+    where quality is not null
     group by production_day
 ),
 
