@@ -162,19 +162,22 @@ class Cells:
             for row in characteristics(world.site, feed)
         }
 
-    def machine(self, machine_class: str) -> Array:
-        """Machine of a class that each goes through: in turn, or a batch, or the channels of a cabinet at a time."""
+    def machine_no(self, machine_class: str) -> Ints:
+        """Which machine of a class each goes through, from 0: in turn, by batch, or a whole cabinet at a time."""
         world, cells = self._world, self._cells
-        machines = [each.id for each in world.site.machines(machine_class)]
+        count = len(world.site.machines(machine_class))
         if machine_class == "stacker":
-            numbers = world.course.stacker_of(cells, len(machines))
-        elif machine_class == "bake_oven":
-            numbers = world.numbers("bake_batch", cells)
-        elif machine_class in ("formation_cabinet", "grading_cabinet"):
-            numbers = cells // world.channels
-        else:
-            numbers = cells
-        return np.array(machines, dtype=object)[numbers % len(machines)]
+            return world.course.stacker_of(cells, count)
+        if machine_class == "bake_oven":
+            return world.numbers("bake_batch", cells) % count
+        if machine_class in ("formation_cabinet", "grading_cabinet"):
+            return cells // world.channels % count
+        return cells % count
+
+    def machine(self, machine_class: str) -> Array:
+        """Identifier of the machine of a class that each goes through."""
+        machines = [each.id for each in self._world.site.machines(machine_class)]
+        return np.array(machines, dtype=object)[self.machine_no(machine_class)]
 
     @staticmethod
     def _moment(at: Floats, delay_s: float) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pipelines.twin.cells import Cells, DueCells
+from pipelines.twin.clock import HOUR
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table
 from pipelines.twin.world import World
 
@@ -23,9 +24,10 @@ _AT: tuple[tuple[str, Callable[[Cells], Floats], tuple[str, ...]], ...] = (
 def with_cells(world: World, states: Table, due: DueCells, day: int) -> Table:
     """States of a day with the counts of the machines that count cells after the stackers.
 
-    A machine's cells come off it evenly over its time in Execute, in their order. A machine that never ran on the day
-    counts none. In a sampled plant each cell stands for 1/scale cells of the line; a cabinet, which takes the cells of
-    all its channels at a time, shows them in lumps there.
+    A machine's cells come off it evenly over its time in Execute, in their order. What is more than it can do in this
+    time at its ideal rate, since it broke down or since a cabinet of a sampled plant gets the cells of all its channels
+    at once, the other machines of its step count; what all of them can't, as on a day of a planned stop, nobody does.
+    In a sampled plant each cell stands for 1/scale cells of the line.
 
     Good is, after ISO 22400-2, what meets its specification the first time: at a step what goes on to the next one;
     at grading the cells that the first test grades premium. A B-grade cell is sold by concession and one that is
@@ -49,11 +51,15 @@ def with_cells(world: World, states: Table, due: DueCells, day: int) -> Table:
         for machine_class in classes:
             through, is_good = _passed(world, cells, machine_class)
             came = rows[through[rows]]
-            machine = cells.machine(machine_class)[came]
-            for each in np.unique(machine):
-                runs = np.flatnonzero(is_running & (states["machine_id"] == each))
-                if len(runs):
-                    _spread(world, states, runs, is_good[came[machine == each]], produced, good)
+            # Whole numbers of cells that add up to the line's.
+            came = np.repeat(came, np.diff(np.round(np.arange(len(came) + 1) / world.scale)).astype(int))
+            machines = world.site.machines(machine_class)
+            runs = [np.flatnonzero(is_running & (states["machine_id"] == each.id)) for each in machines]
+            hours = np.array([(states["end_s"][run] - states["start_s"][run]).sum() for run in runs]) / HOUR
+            room = np.floor(hours * [each.ideal_rate_per_h or 0.0 for each in machines]).astype(int)
+            machine = _taken_by(cells.machine_no(machine_class)[came], room)
+            for no, run in enumerate(runs):
+                _spread(states, run, is_good[came[machine == no]], produced, good)
     return states | {"produced_count": produced, "good_count": good}
 
 
@@ -69,12 +75,25 @@ def _passed(world: World, cells: Cells, machine_class: str) -> tuple[Bools, Bool
     return through, is_good
 
 
-def _spread(world: World, states: Table, runs: Ints, is_good: Bools, produced: Array, good: Array) -> None:
+def _taken_by(wanted: Ints, room: Ints) -> Ints:
+    """Machine that counts each cell: the one it is meant for as long as that has room, then others; -1 for none."""
+    order = np.argsort(wanted, kind="stable")
+    count = np.bincount(wanted, minlength=len(room))
+    rank = np.empty(len(wanted), dtype=np.int64)
+    rank[order] = np.arange(len(wanted)) - np.repeat(np.cumsum(count) - count, count)
+    machine: Ints = np.where(rank < room[wanted], wanted, -1)
+    free = np.repeat(np.arange(len(room)), room - np.minimum(count, room))
+    others = np.flatnonzero(machine < 0)[: len(free)]
+    machine[others] = free[np.arange(len(others)) * len(free) // max(len(others), 1)]
+    return machine
+
+
+def _spread(states: Table, runs: Ints, is_good: Bools, produced: Array, good: Array) -> None:
     """Add cells in their order to a machine's states in Execute, as many to each as its share of the time."""
+    if not len(is_good):
+        return
     until_s: Floats = np.cumsum(states["end_s"][runs] - states["start_s"][runs])
     when_s = (np.arange(len(is_good)) + 0.5) / len(is_good) * until_s[-1]
     run = runs[np.searchsorted(until_s, when_s)]
-    # Whole numbers of cells that add up to the line's.
-    stands_for = np.diff(np.round(np.arange(len(is_good) + 1) / world.scale))
-    np.add.at(produced, run, stands_for)
-    np.add.at(good, run, stands_for * is_good)
+    np.add.at(produced, run, 1)
+    np.add.at(good, run, is_good)

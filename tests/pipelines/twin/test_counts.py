@@ -61,10 +61,12 @@ def test_a_machine_counts_the_cells_that_name_it(
     cells = on_days(delivered(line, feed), site).drop_duplicates("cell_id")
     named = cells.groupby(["day", cells[column].rename("machine_id")]).size()
     produced = counted(states, site, step)["produced_count"]
-    assert len(produced) >= 2
-    assert set(produced.index) == set(named.index)
-    assert (produced >= named).all()
-    assert produced.sum() - named.sum() <= share * produced.sum()
+    excess = (produced - named).fillna(produced)
+    assert len(produced) >= 4
+    by_day = excess.groupby("day").sum()
+    assert by_day.between(0, share * produced.groupby("day").sum()).all()
+    # Some cells of a machine that broke down are counted by its neighbours.
+    assert (excess.between(0, 2 * share * produced + 3)).mean() > 0.75
 
 
 @pytest.mark.parametrize("step", ["hipot", "tab_welding", "leak_test", "filling", "formation"])
@@ -87,14 +89,15 @@ def test_what_is_good_at_one_step_is_what_the_next_one_gets(states: pd.DataFrame
         assert sums[before]["good_count"] == sums[after]["produced_count"] > 1000
 
 
-def test_only_running_machines_count_and_stackers_no_more_than_they_can(
+def test_only_running_machines_count_and_no_more_than_they_can(
     line: Home, delivered: Read, states: pd.DataFrame, site: Site
 ) -> None:
     assert (states.loc[states["state_code"] != "Execute", ["produced_count", "good_count"]] == 0).all(axis=None)
     assert (states["good_count"] <= states["produced_count"]).all()
-    stackers = states[states["machine_id"].str.startswith("stacker")]
-    hours = (stackers["ended_at"] - stackers["event_at"]).dt.total_seconds() / 3600
-    assert (stackers["produced_count"] <= 50 * hours).all()
+    runs = states[states["state_code"] == "Execute"]
+    hours = (runs["ended_at"] - runs["event_at"]).dt.total_seconds() / 3600
+    rate = runs["machine_id"].map(lambda each: site.machines_by_id[each].ideal_rate_per_h)
+    assert (runs["produced_count"] <= hours * rate + 1).all()
     stacked = on_days(delivered(line, "mes__stacking"), site).groupby(["day", "machine_id"]).size()
     assert (counted(states, site, "stacking")["produced_count"] == stacked).all()
 
@@ -104,12 +107,11 @@ def test_at_grading_good_is_what_the_first_test_graded_premium(tmp_path: Path, s
     home = Home(tmp_path)
     simulate(site, home, days=10, seed=5, scale=0.05, telemetry_days=0)
     cells = delivered(home, "tester__grading").query("test_no == 1")
-    graded = cells.groupby("machine_id")["grade_code"].agg(["size", lambda grades: (grades == "A").sum()])
     states = delivered(home, "scada__machine_state")
     sums = states.groupby("machine_id")[["produced_count", "good_count"]].sum()
-    assert graded["size"].sum() > 100
-    assert (graded["size"] > graded.iloc[:, 1]).any()
-    for machine_id, (produced, good) in graded.iterrows():
-        assert sums.loc[machine_id].tolist() == [20 * produced, 20 * good]
-    untouched = [each for each in sums.index if each.startswith("grading_cabinet") and each not in graded.index]
-    assert (sums.loc[untouched] == 0).all(axis=None)
+    cabinets = sums[sums.index.str.startswith("grading_cabinet")]
+    premium = (cells["grade_code"] == "A").sum()
+    assert 100 < premium < len(cells)
+    assert cabinets.sum().tolist() == [20 * len(cells), 20 * premium]
+    # 132 channels at a time, of the few cells of a small plant: more than a cabinet can do on a day.
+    assert (cabinets["produced_count"] > 0).sum() > cells["machine_id"].nunique()
