@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.control_plan.derive import characteristics
 from pipelines.control_plan.product import Grade
 from pipelines.twin.clock import HOUR
+from pipelines.twin.losses import is_lost
 from pipelines.twin.rng import hash_uniform
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat, take
 from pipelines.twin.upstream import ELECTRODES, daughter_id, lot_id
@@ -132,13 +133,7 @@ class Cells:
     def lost(self, loss: str) -> Bools:
         """Cells that a step would lose if they got there."""
         if loss not in self._lost:
-            world, drivers = self._world, self._world.graph.loss_drivers[loss]
-            effect = sum((weight * self.z(code) for code, weight in drivers.items()), np.zeros(len(self._cells)))
-            # exp(w z) has the mean exp(w^2/2): divided out, so that the ratio stays the share that is lost.
-            size = float(np.sqrt(sum(weight**2 for weight in drivers.values())))
-            share = world.p(f"scrap.{loss}_ratio") * np.exp(effect - size**2 / 2)
-            uniform = hash_uniform(world.salt(f"lost_{loss}"), self._cells)
-            self._lost[loss] = uniform < np.clip(share, 0, world.p("scrap.most"))
+            self._lost[loss] = is_lost(self._world, loss, self._cells, self.z)
         return self._lost[loss]
 
     def lost_at(self) -> Array:

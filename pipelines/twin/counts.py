@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -61,6 +61,23 @@ def with_cells(world: World, states: Table, due: DueCells, day: int) -> Table:
             for no, run in enumerate(runs):
                 _spread(states, run, is_good[came[machine == no]], produced, good)
     return states | {"produced_count": produced, "good_count": good}
+
+
+def with_rolls(states: Table, records: Mapping[str, Table]) -> Table:
+    """States of a day with the metres that coaters made in vain, of the rolls that the day's cells were the first of.
+
+    These were coated the day before: which rolls are scrapped of what is coated today is not known before their cells.
+    """
+    rolls = records.get("mes__mother_roll")
+    if rolls is None:
+        return states
+    good, is_lost = states["good_count"].copy(), np.isin(rolls["mother_roll_id"], records["mes__scrap"]["entity_id"])
+    for coater in np.unique(rolls["machine_id"]):
+        own = rolls["machine_id"] == coater
+        ratio = rolls["length_m"][own & ~is_lost].sum() / rolls["length_m"][own].sum()
+        at = states["machine_id"] == coater
+        good[at] = np.floor(states["produced_count"][at] * ratio)
+    return states | {"good_count": good}
 
 
 def _passed(world: World, cells: Cells, machine_class: str) -> tuple[Bools, Bools]:

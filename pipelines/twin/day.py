@@ -11,7 +11,7 @@ from pipelines.lake.home import Home
 from pipelines.twin import delivery
 from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import HOUR
-from pipelines.twin.counts import with_cells
+from pipelines.twin.counts import with_cells, with_rolls
 from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
@@ -19,7 +19,7 @@ from pipelines.twin.interventions import Interventions
 from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.pack import pack
 from pipelines.twin.state import Carried, State
-from pipelines.twin.table import Array, Floats, Ints, Table
+from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import minute_values
 from pipelines.twin.truth import cell_truth, truth_dir
 from pipelines.twin.upstream import Upstream
@@ -53,7 +53,8 @@ class Plant:
         line = run_day(world, equipment, day)
         cells, stacked_s, stackers = self._begin(line, carried.under_way)
         due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
-        records = self._of_cells(line, cells, due) | self._of_machines(line, equipment, due)
+        records = self._of_cells(line, cells, due)
+        records |= self._of_machines(line, equipment, due, records)
         known, later = self._known(records, carried.pending)
         if with_telemetry:
             known["historian__telemetry"] = minute_values(world, day)
@@ -92,16 +93,20 @@ class Plant:
         world, here, count = self._world, self._here, len(line.stacked_s)
         records = due.records()
         if count:
-            records |= Upstream(world, cells[-count:], line.stacked_s).records()
+            upstream = Upstream(world, cells[-count:], line.stacked_s).records()
+            upstream["mes__scrap"] = concat([upstream["mes__scrap"], records["mes__scrap"]])
+            records |= upstream
         grading = records["tester__grading"]
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 
-    def _of_machines(self, line: LineDay, equipment: Equipment, due: DueCells) -> dict[str, Table]:
+    def _of_machines(
+        self, line: LineDay, equipment: Equipment, due: DueCells, records: dict[str, Table]
+    ) -> dict[str, Table]:
         world, day = self._world, self._here.next_day
         outdoor = weather(world, day)
         orders, health = equipment.orders(self._oldest(day), day), equipment.health(self._oldest(day), day)
         energy = meters(world, day, line.stacked_s, outdoor)
-        states = with_cells(world, line.states, due, day)
+        states = with_rolls(with_cells(world, line.states, due, day), records)
         states |= {"event_s": states["start_s"], "known_s": states["end_s"], "ended_s": states["end_s"]}
         states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
         return {

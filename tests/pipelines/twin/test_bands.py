@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
 from pipelines.twin.line import LineDay, run_day
+from pipelines.twin.losses import is_lost
 from pipelines.twin.world import World
 
 SEEDS, DAYS = range(1, 6), 12
@@ -71,6 +73,22 @@ def cost_usd(
     )
 
 
+def lost_electrode_usd(site: Site, world: World, begin: int, end: int) -> float:
+    """Material of the mother rolls and batches that were scrapped before those that these cells were the first of."""
+    cost, usd = cost_data(site), 0.0
+    for electrode in ("cathode", "anode"):
+        batch_kg = sum(world.p.under(f"batch_kg.{electrode}").values())
+        for level, each_usd in (
+            (f"{electrode}_batch", batch_kg * cost["lost_slurry_usd_per_kg"][electrode]),
+            (f"{electrode}_roll", world.p("plan.roll_length_m") * cost["lost_roll_usd_per_m"][electrode]),
+        ):
+            size = world.cells_per(level)
+            first = np.arange(-(-begin // size) * size, end, size)
+            lost = is_lost(world, level, first // size, partial(world.of_lost(level).z, cells=first, memo={}))
+            usd += lost.sum() * each_usd
+    return float(usd)
+
+
 @dataclass
 class Line:
     """A plant's first days: each with its states and counts, and all cells that were begun."""
@@ -116,6 +134,7 @@ def measured(site: Site, seed: int) -> Kpis:
         cost_usd(site, world, energy[day], first[day + 1] - first[day], breakdowns, lost[first[day] : first[day + 1]])
         for day in days
     )
+    usd += lost_electrode_usd(site, world, first[FIRST], first[-1])
     kwh = is_premium.sum() * site.product.nominal_energy_kwh
     return Kpis(
         oee=float(np.mean([oee_of(site, line.days[day].states) for day in days])),
