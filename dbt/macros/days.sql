@@ -137,10 +137,10 @@
     union select production_day from {{ days_since('stg_historian__machine_hour') }}
 {%- endmacro %}
 
-{#- KPIs of a day: of its cells, machine states, energy and work orders. -#}
+{#- KPIs of a day: of its cells, rolls, batches, machine states, energy and work orders. -#}
 {% macro kpi_days() -%}
     select distinct production_day from model_day
-    where model in ('cell', 'machine_state_day', 'energy_interval')
+    where model in ('cell', 'mother_roll', 'slurry_batch', 'machine_state_day', 'energy_interval')
     union
     select distinct {{ production_day('opened_at') }} from {{ ref('stg_cmms__work_order') }}
     where production_day in {{ days_since('stg_cmms__work_order') }}

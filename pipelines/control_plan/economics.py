@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipelines.control_plan.feeds import Model
 
+Electrode = Literal["cathode", "anode"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -76,6 +77,8 @@ class CostRates(Model):
         consumables_usd_per_cell: nitrogen, solvent make-up, knives, horns, films; per stacked cell.
         overhead_usd_per_day: quality, engineering, logistics, services.
         material_usd_per_cell: bill of materials by step at which the material enters.
+        slurry_usd_per_kg: material of a slurry batch that is scrapped, by electrode.
+        roll_usd_per_m: material of a coated mother roll that is scrapped, slurry and foil, by electrode.
         scrap_recovery_ratio: share of the material value of scrap that recycling gives back.
         b_grade_value_ratio: price of a B-grade cell as a share of an A-grade cell's.
         retest_usd_per_cell: handling and channel time of a second grading.
@@ -89,6 +92,8 @@ class CostRates(Model):
     consumables_usd_per_cell: NonNegative
     overhead_usd_per_day: NonNegative
     material_usd_per_cell: dict[str, NonNegative]
+    slurry_usd_per_kg: dict[Electrode, NonNegative]
+    roll_usd_per_m: dict[Electrode, NonNegative]
     scrap_recovery_ratio: Ratio
     b_grade_value_ratio: Ratio
     retest_usd_per_cell: NonNegative

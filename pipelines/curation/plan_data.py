@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
 from pipelines.control_plan.derive import characteristics, column_of, raw_schema
+from pipelines.control_plan.economics import CostRates, Electrode
 from pipelines.control_plan.plan import ELECTRODES, Characteristic
 from pipelines.control_plan.site import Site
 
@@ -204,6 +206,8 @@ def cost_data(site: Site) -> dict[str, Any]:
         "tariff": [{"from_hour": p.from_hour, "usd_per_kwh": p.usd_per_kwh} for p in site.tariff.periods],
         "gathered_usd_per_cell": gathered,
         "lost_material_usd_per_cell": lost_material,
+        "lost_slurry_usd_per_kg": _less_recovery(rates, rates.slurry_usd_per_kg),
+        "lost_roll_usd_per_m": _less_recovery(rates, rates.roll_usd_per_m),
         "activity_usd_per_cell": _activities(site, daily_usd),
         "energy_kwh_per_cell": {
             code: round(step.energy_kwh_per_kwh * capacity_kwh, 6) for code, step in site.standard.steps.items()
@@ -212,6 +216,10 @@ def cost_data(site: Site) -> dict[str, Any]:
         "charge_drivers": _drivers(site, "Ah"),
         "standard_to_come_usd_per_kwh": round(site.standard_cost_to_come_usd_per_kwh("formation"), 6),
     }
+
+
+def _less_recovery(rates: CostRates, usd: Mapping[Electrode, float]) -> dict[str, float]:
+    return {electrode: round(each * (1 - rates.scrap_recovery_ratio), 6) for electrode, each in usd.items()}
 
 
 def _activities(site: Site, daily_usd: float) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from pipelines.twin.table import Bools, Ints
 
 SPARE = 500_000  # added to the number of a lot, batch or roll that is held: the one that takes its place
+LOST = 900_000  # added to the number of a batch or roll: the one before it, which was scrapped and used by no cell
 
 
 @dataclass(frozen=True)

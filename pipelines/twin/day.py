@@ -8,9 +8,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
-from pipelines.twin import cells as lives
 from pipelines.twin import delivery
+from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
+from pipelines.twin.counts import with_cells, with_rolls
 from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
@@ -18,7 +19,7 @@ from pipelines.twin.interventions import Interventions
 from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.pack import pack
 from pipelines.twin.state import Carried, State
-from pipelines.twin.table import Array, Floats, Ints, Table
+from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
 from pipelines.twin.truth import cell_truth, truth_dir
 from pipelines.twin.upstream import Upstream
@@ -53,21 +54,23 @@ class Plant:
         equipment = Equipment(world, self._interventions, until_s=world.clock.bounds(day)[1])
         line = run_day(world, equipment, day)
         cells, stacked_s, stackers = self._begin(line, carried.under_way)
-        records = self._of_cells(line, cells, stacked_s) | self._of_machines(line, equipment)
-        due, later = self._known(records, carried.pending)
+        due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
+        records = self._of_cells(line, cells, due)
+        records |= self._of_machines(line, equipment, due, records)
+        known, later = self._known(records, carried.pending)
         if with_telemetry:
             first = int(cells[0]) if len(cells) else self._here.next_cell
             stacked = Stacked(first, stacked_s, world.clock.bounds(day)[1], DAY / world.cells_per_day)
-            due["historian__telemetry"] = self._telemetry.of_day(day, line, stacked)
+            known["historian__telemetry"] = self._telemetry.of_day(day, line, stacked)
         self._here.next_day += 1
         self._here.decisions = [each.as_json() for each in self._interventions.taken]
-        over = stacked_s + lives.life_h(world) * HOUR < world.clock.bounds(day)[1]
+        over = stacked_s + life_h(world) * HOUR < world.clock.bounds(day)[1]
         self.truth = {
             "cell": cell_truth(world, cells[over], stacked_s[over]),
             "machine_life": equipment.truth(self._oldest(day), day),
         }
         columns = {"cell": cells[~over], "stacked_s": stacked_s[~over], "stacker": stackers[~over]}
-        return delivery.flawed_by_scenario(world, day, due), Carried(later, pa.table(columns))
+        return delivery.flawed_by_scenario(world, day, known), Carried(later, pa.table(columns))
 
     def _oldest(self, day: int) -> int:
         """The first day brings the history of the machines."""
@@ -90,22 +93,25 @@ class Plant:
         world.course = self._interventions.course(course)
         return cells, stacked_s, stackers
 
-    def _of_cells(self, line: LineDay, cells: Ints, stacked_s: Floats) -> dict[str, Table]:
+    def _of_cells(self, line: LineDay, cells: Ints, due: DueCells) -> dict[str, Table]:
         world, here, count = self._world, self._here, len(line.stacked_s)
-        begin, end = world.clock.bounds(here.next_day)
-        records = lives.records_of_day(world, cells, stacked_s, begin, end)
+        records = due.records()
         if count:
-            records |= Upstream(world, cells[-count:], line.stacked_s).records()
+            upstream = Upstream(world, cells[-count:], line.stacked_s).records()
+            upstream["mes__scrap"] = concat([upstream["mes__scrap"], records["mes__scrap"]])
+            records |= upstream
         grading = records["tester__grading"]
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 
-    def _of_machines(self, line: LineDay, equipment: Equipment) -> dict[str, Table]:
+    def _of_machines(
+        self, line: LineDay, equipment: Equipment, due: DueCells, records: dict[str, Table]
+    ) -> dict[str, Table]:
         world, day = self._world, self._here.next_day
         outdoor = weather(world, day)
         orders, health = equipment.orders(self._oldest(day), day), equipment.health(self._oldest(day), day)
         energy = meters(world, day, line.stacked_s, outdoor)
-        states = {**line.states, "event_s": line.states["start_s"], "known_s": line.states["end_s"]}
-        states["ended_s"] = states["end_s"]
+        states = with_rolls(with_cells(world, line.states, due, day), records)
+        states |= {"event_s": states["start_s"], "known_s": states["end_s"], "ended_s": states["end_s"]}
         states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
         return {
             "scada__machine_state": states,

@@ -30,7 +30,9 @@ class LineDay:
 def run_day(world: World, equipment: Equipment, day: int) -> LineDay:
     """States of all machines that count into the OEE, and the cells that the stackers finished.
 
-    The states are those of the whole line at any scale; of the cells, the scale's share is followed.
+    The states are those of the whole line at any scale; of the cells, the scale's share is followed. Stackers, and
+    the machines before them, count speed times time; the counts of those after them follow from the cells: see
+    `counts.with_cells`.
     """
     begin, end = world.clock.bounds(day)
     rng = stream(world.seed, day, Module.STATES)
@@ -55,18 +57,16 @@ def run_day(world: World, equipment: Equipment, day: int) -> LineDay:
 def _states(
     world: World, rng: np.random.Generator, machine: Machine, performance: float, intervals: list[Stop]
 ) -> Table:
-    """State records of a machine with what it produced: speed times time, and what of it was good at first."""
+    """State records of a machine with what it produced: speed times time where it does not follow from the cells."""
     starts, ends = np.array([each[0] for each in intervals]), np.array([each[1] for each in intervals])
     states, reasons = np.array([each[2] for each in intervals]), np.array([each[3] for each in intervals])
     speed = performance + world.p("line.machine_speed_sd") * rng.standard_normal()
     speed = float(np.clip(speed, world.p("line.speed_min_ratio"), 1.0))
-    counts = np.where(
-        states == "Execute", np.floor((ends - starts) / HOUR * (machine.ideal_rate_per_h or 0.0) * speed), 0.0
-    )
-    good = counts - rng.binomial(counts.astype(int), world.p("line.reject_ratio"))
+    is_counted = (states == "Execute") & (machine.rate_unit != "cell" or machine.machine_class == "stacker")
+    counts = np.where(is_counted, np.floor((ends - starts) / HOUR * (machine.ideal_rate_per_h or 0.0) * speed), 0.0)
     return {
         "machine_id": np.full(len(starts), machine.id), "state_code": states, "start_s": starts,
-        "end_s": ends, "produced_count": counts, "good_count": good, "reason_code": reasons,
+        "end_s": ends, "produced_count": counts, "good_count": counts, "reason_code": reasons,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Records of lots, batches and rolls that a day's cells were the first to use."""
+"""Records of lots, batches and rolls that a day's cells were the first to use, and of those scrapped before them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import numpy as np
 
 from pipelines.control_plan.derive import characteristics, column_of
 from pipelines.twin.clock import HOUR
+from pipelines.twin.course import SPARE
+from pipelines.twin.losses import is_lost
 from pipelines.twin.rng import hash_uniform, salt
-from pipelines.twin.table import Array, Floats, Ints, Table, codes, concat
+from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat
 from pipelines.twin.world import World
 
 ELECTRODES = ("cathode", "anode")
+_COATING_H = 0.5  # of a mother roll: 2,000 m at 70 m/min
 
 
 def lot_id(material: str, numbers: Ints) -> Array:
@@ -108,8 +111,8 @@ class Upstream:
             )
         return concat(tables)
 
-    def _wide(self, feed: str, electrode: str, first: Ints, numbers: Ints) -> Table:
-        world, memo = self._world, {}  # type: ignore[var-annotated]
+    def _wide(self, world: World, feed: str, electrode: str, first: Ints, numbers: Ints) -> Table:
+        memo: dict[str, Floats] = {}
         rows = [row for row in characteristics(world.site, feed) if row.variant == electrode]
         return {column_of(world.site, row): world.shown(row, first, memo, numbers) for row in rows}
 
@@ -117,57 +120,105 @@ class Upstream:
         machines = [m.id for m in self._world.site.machines(machine_class) if m.variant in ("", electrode)]
         return np.array(machines, dtype=object)[numbers % len(machines)]
 
+    def _lost(self, level: str, numbers: Ints, first: Ints) -> tuple[World, Bools]:
+        """Of a day's new batches or rolls, those whose predecessor was scrapped, and the plant that made these."""
+        world, memo = self._world.of_lost(level), {}  # type: ignore[var-annotated]
+        lost = is_lost(world, level, numbers, lambda code: world.z(code, first, memo))
+        # One that stands in for a held one comes from the store.
+        return world, lost & (numbers < SPARE)
+
+    def _scrapped(self, ids: Array, entity: str, step: str, reason: str, at: Floats) -> Table:
+        return {
+            "entity_id": ids,
+            "entity_type_code": np.full(len(ids), entity, dtype=object),
+            "step_code": np.full(len(ids), step, dtype=object),
+            "reason_code": np.full(len(ids), reason, dtype=object),
+            "event_s": at,
+            "known_s": at + 600.0,
+        }
+
     def _batches(self, electrode: str, found: dict[str, list[Table]]) -> None:
-        numbers, first, at = self._new(f"{electrode}_batch", "lead.batch_h")
+        level, took_s = f"{electrode}_batch", self._world.p("lead.mixing_h") * HOUR
+        numbers, first, at = self._new(level, "lead.batch_h")
+        self._mixed(self._world, electrode, first, at, found)
+        world, lost = self._lost(level, numbers, first)
+        ids = self._mixed(world, electrode, first[lost], at[lost] - took_s, found)
+        scrapped = self._scrapped(ids, "slurry_batch", "mixing", "gel", at[lost] - took_s)
+        found.setdefault("mes__scrap", []).append(scrapped)
+
+    def _mixed(self, world: World, electrode: str, first: Ints, at: Floats, found: dict[str, list[Table]]) -> Array:
+        """Add the records of batches, by the first cell of each; their identifiers."""
+        numbers = world.numbers(f"{electrode}_batch", first)
         ids = entity_id(electrode, "B", numbers).astype(object)
         active = "lfp" if electrode == "cathode" else "graphite"
+        started_s = at - world.p("lead.mixing_h") * HOUR
         found.setdefault("mes__slurry_batch", []).append(
             {
                 "slurry_batch_id": ids,
                 "electrode_code": np.full(len(ids), electrode, dtype=object),
                 "machine_id": self._machine("mixer", electrode, numbers),
-                "active_material_lot_id": lot_id(active, self._world.numbers(f"lot:{active}", first)).astype(object),
-                "started_s": at - self._world.p("lead.mixing_h") * HOUR,
-                **self._wide("mes__slurry_batch", electrode, first, numbers),
+                "active_material_lot_id": lot_id(active, world.numbers(f"lot:{active}", first)).astype(object),
+                "started_s": started_s,
+                **self._wide(world, "mes__slurry_batch", electrode, first, numbers),
                 "event_s": at,
                 "known_s": at + 0.5 * HOUR,
             }
         )
-        for material, mass_kg in self._world.p.under(f"batch_kg.{electrode}").items():
-            lots = self._world.numbers(f"lot:{material}", first)
+        for material, mass_kg in world.p.under(f"batch_kg.{electrode}").items():
+            lots = world.numbers(f"lot:{material}", first)
             found.setdefault("mes__batch_material", []).append(
                 {
                     "slurry_batch_id": ids,
                     "material_lot_id": lot_id(material, lots).astype(object),
                     "material_code": np.full(len(ids), material, dtype=object),
                     "mass_kg": np.full(len(ids), mass_kg),
-                    "event_s": at - self._world.p("lead.mixing_h") * HOUR,
-                    "known_s": at - (self._world.p("lead.mixing_h") - 0.5) * HOUR,
+                    "event_s": started_s,
+                    "known_s": started_s + 0.5 * HOUR,
                 }
             )
+        return ids
 
     def _rolls(self, electrode: str, found: dict[str, list[Table]]) -> None:
-        world = self._world
-        numbers, first, at = self._new(f"{electrode}_roll", "lead.roll_h")
+        level = f"{electrode}_roll"
+        numbers, first, at = self._new(level, "lead.roll_h")
+        ids = self._coated(self._world, electrode, first, at, found)
+        self._after_coating(electrode, ids, numbers, first, at, found)
+        self._lanes(electrode, ids, numbers, first, at, found)
+        # Scrapped when it comes off the coater: the laboratory and the calender do not see it.
+        world, lost = self._lost(level, numbers, first)
+        at_lost = at[lost] - _COATING_H * HOUR
+        scrapped = self._coated(world, electrode, first[lost], at_lost, found)
+        found.setdefault("mes__scrap", []).append(
+            self._scrapped(scrapped, "mother_roll", "coating", "areal_weight", at_lost)
+        )
+
+    def _coated(self, world: World, electrode: str, first: Ints, at: Floats, found: dict[str, list[Table]]) -> Array:
+        """Add the records of mother rolls, by the first cell of each; their identifiers."""
+        numbers = world.numbers(f"{electrode}_roll", first)
         ids = entity_id(electrode, "R", numbers).astype(object)
-        side = np.full(len(ids), electrode, dtype=object)
         foil = "aluminium_foil" if electrode == "cathode" else "copper_foil"
         batches = world.numbers(f"{electrode}_batch", first)
         found.setdefault("mes__mother_roll", []).append(
             {
                 "mother_roll_id": ids,
-                "electrode_code": side,
+                "electrode_code": np.full(len(ids), electrode, dtype=object),
                 "slurry_batch_id": entity_id(electrode, "B", batches).astype(object),
                 "foil_lot_id": lot_id(foil, world.numbers(f"lot:{foil}", first)).astype(object),
                 "machine_id": self._machine("coater", electrode, numbers),
-                "started_s": at - 0.5 * HOUR,
-                "length_m": np.full(len(ids), self._world.p("plan.roll_length_m")),
-                **self._wide("mes__mother_roll", electrode, first, numbers),
+                "started_s": at - _COATING_H * HOUR,
+                "length_m": np.full(len(ids), world.p("plan.roll_length_m")),
+                **self._wide(world, "mes__mother_roll", electrode, first, numbers),
                 "event_s": at,
                 "known_s": at + 120.0,
             }
         )
-        names = {"mother_roll_id": ids, "electrode_code": side}
+        return ids
+
+    def _after_coating(
+        self, electrode: str, ids: Array, numbers: Ints, first: Ints, at: Floats, found: dict[str, list[Table]]
+    ) -> None:
+        world = self._world
+        names = {"mother_roll_id": ids, "electrode_code": np.full(len(ids), electrode, dtype=object)}
         found.setdefault("lims__roll_result", []).append(
             self._long("lims__roll_result", names, first, numbers, at + 0.5 * HOUR, variant=electrode)
         )
@@ -176,12 +227,11 @@ class Upstream:
             {
                 **names,
                 "machine_id": self._machine("calender", electrode, numbers),
-                **self._wide("mes__calendering", electrode, first, numbers),
+                **self._wide(world, "mes__calendering", electrode, first, numbers),
                 "event_s": calendered,
                 "known_s": calendered + 60.0,
             }
         )
-        self._lanes(electrode, ids, numbers, first, at, found)
 
     def _lanes(
         self, electrode: str, ids: Array, numbers: Ints, first: Ints, at: Floats, found: dict[str, list[Table]]
@@ -203,7 +253,7 @@ class Upstream:
                     "from_m": np.zeros(len(ids)),
                     "to_m": np.full(len(ids), self._world.p("plan.roll_length_m")),
                     "is_flipped": lanes % 4 == 1,
-                    **self._wide("mes__daughter_roll", electrode, cells, lanes),
+                    **self._wide(self._world, "mes__daughter_roll", electrode, cells, lanes),
                     "event_s": slit,
                     "known_s": slit + 60.0,
                 }

@@ -16,7 +16,7 @@ from pipelines.control_plan.derive import chart_limits
 from pipelines.control_plan.plan import Characteristic
 from pipelines.control_plan.site import Site
 from pipelines.twin.clock import Clock, season
-from pipelines.twin.course import Course, Move
+from pipelines.twin.course import LOST, Course, Move
 from pipelines.twin.graph import HUMIDITY, Node, Scenario, load_graph, scenario_of
 from pipelines.twin.parameters import FILE, Parameters
 from pipelines.twin.rng import hash_normal, salt
@@ -49,12 +49,19 @@ class World:
         self.scenario = scenario_of(self.graph, scenario, site.folder / FILE)
         self.clock = Clock(site.zone, site.day_starts_at, site.start_day)
         self.course = Course()
+        self.lost_level = ""
 
     def undisturbed(self) -> World:
         """The same plant without scenario and decisions, for the counterfactual."""
         other = copy(self)
         other.scenario = Scenario()
         other.course = self.course.undecided()
+        return other
+
+    def of_lost(self, level: str) -> World:
+        """The plant as it made the batches or rolls of a level that were scrapped: other ones, of the same things."""
+        other = copy(self)
+        other.lost_level = level
         return other
 
     @property
@@ -112,6 +119,8 @@ class World:
         if level.endswith("_lane"):
             return self.numbers(level.replace("_lane", "_roll"), cells) * 2 + cells % 2
         numbers = cells // self.cells_per(level)
+        if level == self.lost_level:
+            return numbers + LOST
         if level not in self.course.holds:
             return numbers
         kind = level.rsplit("_", 1)[-1] if not level.startswith("lot:") else level[4:]

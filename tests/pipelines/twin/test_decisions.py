@@ -124,7 +124,9 @@ def test_maintenance_stops_its_machine_as_planned_and_no_other(plants: Plants, d
     assert set(planned["machine_id"]) == {"slitter_c1"}
     assert set(planned["state_code"]) == {"Stopped"}
     assert length.sum() == pd.Timedelta(hours=1.5)
-    others = [each[each["machine_id"] != "slitter_c1"].reset_index(drop=True) for each in states]
+    # Other decisions of this plant change which cells are lost, and with them what machines count.
+    times = [each.drop(columns=["produced_count", "good_count"]) for each in states]
+    others = [each[each["machine_id"] != "slitter_c1"].reset_index(drop=True) for each in times]
     pd.testing.assert_frame_equal(*others)
 
 

@@ -21,8 +21,26 @@ with cohort as (
             when final_grade_code is null and scrapped_step_code is not null
                 then {{ by_step('scrapped_step_code', cost.lost_material_usd_per_cell) }}
             else 0.0
-        end)::decimal(18, 6))::double as scrap_material_cost_usd
+        end)::decimal(18, 6))::double as cell_scrap_cost_usd
     from {{ ref('cell') }}
+    where {{ in_days('production_day', days) }}
+    group by production_day
+),
+
+-- Mother rolls and batches that no cell is made of: a cost of the day on which they were made.
+electrode_scrap as (
+    select production_day, sum(lost_usd::decimal(18, 6))::double as scrap_cost_usd
+    from (
+        select production_day, length_m * {{ by_step('electrode_code', cost.lost_roll_usd_per_m) }} as lost_usd
+        from {{ ref('mother_roll') }}
+        where scrapped_step_code is not null
+        union all
+        select
+            production_day,
+            coalesce(material_mass_kg, 0) * {{ by_step('electrode_code', cost.lost_slurry_usd_per_kg) }} as lost_usd
+        from {{ ref('slurry_batch') }}
+        where scrapped_step_code is not null
+    )
     where {{ in_days('production_day', days) }}
     group by production_day
 ),
@@ -50,9 +68,10 @@ step_quality as (
 
 line_quality as (
     -- In a fixed order: a product of floats depends on it in the last bit, and a rebuild must give the same row.
+    -- A step that made nothing that day, as grading in a plant's first days, says nothing about quality.
     select production_day, product(quality order by step_code) as quality
     from step_quality
-    where quality > 0
+    where quality is not null
     group by production_day
 ),
 
@@ -91,7 +110,7 @@ work_order as (
 
 costed as (
     select
-        cohort.*,
+        cohort.* exclude (cell_scrap_cost_usd),
         cohort.cells_resolved >= 0.98 * cohort.cells_stacked as is_cohort_complete,
         bottleneck.availability,
         least(bottleneck.performance, 1.0) as performance,
@@ -102,12 +121,14 @@ costed as (
         cohort.cells_stacked * {{ cost.consumables_usd_per_cell }}::double as consumables_cost_usd,
         coalesce(work_order.work_order_cost_usd, 0)::double as work_order_cost_usd,
         coalesce(energy.energy_cost_usd, 0)::double as energy_cost_usd,
-        coalesce(demand.peak_kw * {{ cost.demand_usd_per_kw_month }} * 12 / 365, 0)::double as demand_cost_usd
+        coalesce(demand.peak_kw * {{ cost.demand_usd_per_kw_month }} * 12 / 365, 0)::double as demand_cost_usd,
+        cohort.cell_scrap_cost_usd + coalesce(electrode_scrap.scrap_cost_usd, 0) as scrap_material_cost_usd
     from cohort
     left join bottleneck on cohort.production_day = bottleneck.production_day
     left join line_quality on cohort.production_day = line_quality.production_day
     left join energy on cohort.production_day = energy.production_day
     left join demand on cohort.production_day = demand.production_day
+    left join electrode_scrap on cohort.production_day = electrode_scrap.production_day
     left join work_order on cohort.production_day = work_order.production_day
 ),
 
