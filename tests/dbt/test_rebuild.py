@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
+from typing import Any, NamedTuple
 
 import pytest
 from duckdb import DuckDBPyConnection
@@ -27,6 +28,8 @@ from pipelines.twin.simulate import simulate
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 TABLES = ("marts.cell", "marts.mother_roll", "marts.machine_hour", "marts.kpi_day", "staging.stg_mes__filling")
 pytestmark = pytest.mark.slow
+# What the filling's record tells: its own figures, and the lot of electrolyte that went in.
+FILLING = {"mes__filling_known_at", "electrolyte_lims__material_result_known_at"}
 EXAMPLES = count()
 
 
@@ -59,35 +62,80 @@ def test_nothing_new_calls_no_dbt_and_changes_nothing(home: Home) -> None:
     assert hashes(home) == before
 
 
-def test_a_later_correction_wins_and_rebuilds_its_day_only(home: Home) -> None:
+class Corrected(NamedTuple):
+    """Two corrections of filled masses of one day: before the cell's formation, and after its formation had begun."""
+
+    day: date
+    early: str
+    late: str
+    others: str
+    build_no: int
+    seen_before: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def corrected(home: Home) -> Corrected:
     with reader(home) as con:
-        cell_id, day = con.execute(
-            "SELECT cell_id, production_day FROM staging.stg_mes__filling ORDER BY cell_id LIMIT 1"
+        early, late, day = con.execute(
+            "SELECT min(cell_id), max(cell_id), filling.production_day FROM marts.cell_at_ageing AS seen "
+            "JOIN staging.stg_mes__filling AS filling USING (cell_id) WHERE is_entered GROUP BY 3 ORDER BY 3 LIMIT 1"
         ).fetchall()[0]
         others = table_hash(con, "staging.stg_mes__filling", where=f"production_day <> DATE '{day}'")
         before = int(con.execute("SELECT max(build_no) FROM ops.model_build").fetchall()[0][0])
-        deliver_correction(con, home, cell_id)
+        seen = {step: row for step in PIT_VIEWS for row in seen_from(con, step, late)}
+        deliver_correction(con, home, early, "known_at + INTERVAL 1 MINUTE")
+        entered_at = seen["formation"]["entered_at"]
+        deliver_correction(con, home, late, f"TIMESTAMP '{entered_at}' + INTERVAL 1 MINUTE")
     ingest(home, SITE)
     run_all(home)
+    return Corrected(day, early, late, others, before, seen)
+
+
+def deliver_correction(con: DuckDBPyConnection, home: Home, cell_id: str, known_at: str) -> None:
+    file = home.drop_dir / "mes__filling" / f"correction_{cell_id}.csv"
+    con.execute(
+        "COPY (SELECT * EXCLUDE (_source, _batch_id, production_day) "
+        f"REPLACE (3701.5 AS fill_mass_g, {known_at} AS known_at) FROM raw.mes__filling "
+        f"WHERE cell_id = {quote_literal(cell_id)} QUALIFY row_number() OVER (ORDER BY known_at DESC) = 1) "
+        f"TO {quote_literal(str(file))} (HEADER)"
+    )
+
+
+def seen_from(con: DuckDBPyConnection, step: str, cell_id: str) -> list[dict[str, Any]]:
+    """The cell as the step's view shows it; nothing before it has come so far."""
+    rows = con.execute(f"SELECT * FROM marts.cell_at_{step} WHERE cell_id = ?", [cell_id]).to_arrow_table().to_pylist()
+    assert len(rows) <= 1
+    return rows
+
+
+def test_a_later_correction_wins_and_rebuilds_its_day_only(home: Home, corrected: Corrected) -> None:
+    day = corrected.day
     with reader(home) as con:
-        value = con.execute("SELECT fill_mass_g FROM marts.cell WHERE cell_id = ?", [cell_id]).fetchall()
-        assert value == [(3701.5,)]
-        assert table_hash(con, "staging.stg_mes__filling", where=f"production_day <> DATE '{day}'") == others
+        for cell_id in (corrected.early, corrected.late):
+            value = con.execute("SELECT fill_mass_g FROM marts.cell WHERE cell_id = ?", [cell_id]).fetchall()
+            assert value == [(3701.5,)]
+        assert table_hash(con, "staging.stg_mes__filling", where=f"production_day <> DATE '{day}'") == corrected.others
         rebuilt = con.execute(
             "SELECT DISTINCT production_day FROM ops.model_day WHERE model = 'stg_mes__filling' AND build_no > ?",
-            [before],
+            [corrected.build_no],
         ).fetchall()
         assert rebuilt == [(day,)]
 
 
-def deliver_correction(con: DuckDBPyConnection, home: Home, cell_id: str) -> None:
-    file = home.drop_dir / "mes__filling" / "correction.csv"
-    con.execute(
-        "COPY (SELECT * EXCLUDE (_source, _batch_id, production_day) "
-        "REPLACE (3701.5 AS fill_mass_g, known_at + INTERVAL 1 HOUR AS known_at) FROM raw.mes__filling "
-        f"WHERE cell_id = {quote_literal(cell_id)} QUALIFY row_number() OVER (ORDER BY known_at DESC) = 1) "
-        f"TO {quote_literal(str(file))} (HEADER)"
-    )
+def test_a_correction_is_seen_from_the_steps_entered_after_it_was_known(home: Home, corrected: Corrected) -> None:
+    entered_at = corrected.seen_before["formation"]["entered_at"]
+    with reader(home) as con:
+        assert seen_from(con, "formation", corrected.early)[0]["fill_mass_g"] == 3701.5
+        assert "ageing" in corrected.seen_before
+        for step, before in corrected.seen_before.items():
+            [now] = seen_from(con, step, corrected.late)
+            if before["entered_at"] > entered_at:
+                assert now == before | {"fill_mass_g": 3701.5}, step
+                continue
+            # The record that the correction replaced is gone: what it said is not known any more, nothing else moves.
+            record = {each["code"] for each in plan_data_of(SITE)["cell_at"][step] if each["known_at"] in FILLING}
+            assert now == before | dict.fromkeys(record), step
+            assert ("fill_mass_g" in record) == (step == "formation")
 
 
 @pytest.mark.soak
