@@ -110,7 +110,7 @@ work_order as (
 
 costed as (
     select
-        cohort.* exclude (cell_scrap_cost_usd),
+        cohort.*,
         cohort.cells_resolved >= 0.98 * cohort.cells_stacked as is_cohort_complete,
         bottleneck.availability,
         least(bottleneck.performance, 1.0) as performance,
@@ -142,7 +142,7 @@ totalled as (
 )
 
 select
-    *,
+    * exclude (cell_scrap_cost_usd),
     availability * performance * quality as oee,
     case when is_cohort_complete then cells_premium / cells_resolved end as premium_ratio,
     case when is_cohort_complete then cells_premium / nullif(cells_graded, 0) end as premium_of_graded_ratio,
