@@ -16,6 +16,7 @@ from models.explain.importance import Importance, importance
 from models.fitting import Fitted, History, fit
 from models.prepare import Prepared, prepare
 from models.registry.client import experiment_id, open_client
+from models.registry.figures import BEST_BASELINE
 from models.registry.log import log_figures, log_model, log_pictures, log_trials, register, stamps
 from models.registry.published import hold_snapshot, is_published, let_go
 from models.registry.versions import Version, aliases, all_versions, get_version
@@ -201,6 +202,7 @@ def _train(
         "top_feature": matter.names[0][:200],
         "top_share": f"{matter.shares[0]:.4f}",
         "n_features": str(len(matter.names)),
+        BEST_BASELINE: evaluation.best_baseline,
     }
     version = register(client, spec, run_id, model_id, card, tags)
     clock.lap("log")

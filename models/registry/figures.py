@@ -8,7 +8,8 @@ from models.context import ModelContext
 from models.registry.client import open_client
 from models.spec import PredictiveSpec
 
-_HIGHER_IS_BETTER = ("roc_auc", "average_precision", "macro_f1", "accuracy", "f1", "r2")
+BEST_BASELINE = "best_baseline"
+"""Tag of a version: the naive baseline with the least loss, which its gate compared it with."""
 
 
 def version_figures(spec: PredictiveSpec, ctx: ModelContext, version: str) -> dict[str, Any]:
@@ -22,16 +23,14 @@ def version_figures(spec: PredictiveSpec, ctx: ModelContext, version: str) -> di
         mlflow.exceptions.MlflowException: there is no such version.
     """
     client = open_client(ctx)
-    metrics = client.get_run(str(client.get_model_version(spec.name, version).run_id)).data.metrics
-    name = spec.primary_metric
-    naive = {key.removeprefix("baseline_"): value for key, value in metrics.items() if key.startswith("baseline_")}
-    choose = max if name in _HIGHER_IS_BETTER else min
-    best = choose(naive, key=lambda key: float(naive[key])) if naive else None
+    registered = client.get_model_version(spec.name, version)
+    metrics = client.get_run(str(registered.run_id)).data.metrics
+    name, best = spec.primary_metric, registered.tags.get(BEST_BASELINE)
     return {
         "metric_name": name,
         "metric_value": metrics.get(name),
         "metric_low": metrics.get(f"{name}_low"),
         "metric_high": metrics.get(f"{name}_high"),
         "baseline_name": best,
-        "baseline_value": naive.get(best) if best else None,
+        "baseline_value": metrics.get(f"baseline_{best}"),
     }

@@ -9,7 +9,7 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.control_plan.site import load_site
@@ -39,17 +39,33 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 # A record: which point, which minute, how late it is known.
 RECORDS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12)
 SORTED = [(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0)]
+KNOWN_CASES = [
+    SORTED,
+    [*SORTED, (1, 1, 0)],  # the same record twice, sorted
+    [*SORTED, (0, 1, 2)],  # a correction behind them
+    SORTED[::-1],
+]
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(records=RECORDS)
-@example(records=SORTED)
-@example(records=[*SORTED, (1, 1, 0)])  # the same record twice, sorted
-@example(records=[*SORTED, (0, 1, 2)])  # a correction behind them
-@example(records=SORTED[::-1])
-def test_each_key_is_staged_once_with_its_newest_record(home: Home, records: list[tuple[int, int, int]]) -> None:
-    number = next(DAYS)
-    start = START + timedelta(days=number)
+# A night costs seconds and a day of it nothing: each example is many days, and each day is staged by itself.
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(days=st.lists(RECORDS, min_size=12, max_size=12))
+def test_each_key_is_staged_once_with_its_newest_record(home: Home, days: list[list[tuple[int, int, int]]]) -> None:
+    begun = {START + timedelta(days=next(DAYS)): records for records in (*KNOWN_CASES, *days)}
+    for start, records in begun.items():
+        _deliver(home, start, records)
+    ingest(home, SITE)
+    report = curate(home, SITE, layer="staging", domain="equipment")
+    assert [each.message for each in (*report.models, *report.tests) if each.message] == []
+    for start, records in begun.items():
+        newest: dict[tuple[int, datetime], float] = {}
+        for point, minute, late in records:
+            key = (POINTS[point], start + timedelta(minutes=minute))
+            newest[key] = max(newest.get(key, 0.0), float(late))
+        assert _staged(home, start) == [(*key, newest[key]) for key in sorted(newest)], records
+
+
+def _deliver(home: Home, start: datetime, records: list[tuple[int, int, int]]) -> None:
     columns = {
         "control_point_no": pa.array([POINTS[point] for point, _, _ in records], pa.int32()),
         "value": pa.array([float(late) for _, _, late in records], pa.float32()),
@@ -58,18 +74,13 @@ def test_each_key_is_staged_once_with_its_newest_record(home: Home, records: lis
     }
     folder = home.drop_dir / "historian__telemetry"
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), folder / f"{number}.parquet")
-    ingest(home, SITE)
-    report = curate(home, SITE, layer="staging", domain="equipment")
-    assert [each.message for each in (*report.models, *report.tests) if each.message] == []
-    newest: dict[tuple[int, datetime], float] = {}
-    for point, minute, late in records:
-        key = (POINTS[point], start + timedelta(minutes=minute))
-        newest[key] = max(newest.get(key, 0.0), float(late))
+    pq.write_table(pa.table(columns), folder / f"{start:%Y%m%d}.parquet")
+
+
+def _staged(home: Home, start: datetime) -> list[tuple[int, datetime, float]]:
     with reader(home) as con:
-        staged = con.execute(
+        return con.execute(
             "SELECT control_point_no, event_at, value FROM staging.stg_historian__telemetry "
             "WHERE event_at >= ? AND event_at < ? ORDER BY ALL",
             [start, start + timedelta(hours=1)],
         ).fetchall()
-    assert staged == [(*key, newest[key]) for key in sorted(newest)]

@@ -260,7 +260,14 @@ def test_ctrl_c_leaves_the_lake_as_it_was_and_no_lock(tmp_path: Path, site: Site
     before = _state(home, site)
     _wide(home, site, 150_000)
     command = [sys.executable, "-c", ONCE, str(DEMO), str(home.root)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As from a terminal: whoever runs the tests in the background ignores Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not _line(process).startswith("writing"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

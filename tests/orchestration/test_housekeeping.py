@@ -8,11 +8,12 @@ from threading import Event, Thread
 import dagster as dg
 import pytest
 
+from orchestration.deliveries import delivered
 from orchestration.housekeeping import housekeeping_jobs
 from orchestration.jobs import PLANT_DAY
 from orchestration.plant import Plant, plant
 from orchestration.sensors import platform_sensors
-from orchestration.sensors.new_data import delivered
+from orchestration.sensors.marks import read_cursor, write_cursor
 from pipelines.twin.simulate import simulate
 from pipelines.twin.state import peek
 
@@ -36,7 +37,7 @@ class Watch:
         self.skipped: list[str] = []
         self._here = here
         self._instance = instance
-        self._cursor = delivered(here)
+        self._cursor = write_cursor({"delivered": delivered(here)})
         self._is_over = Event()
         self._thread = Thread(target=self._look)
 
@@ -55,7 +56,7 @@ class Watch:
             if isinstance(told, dg.SkipReason):
                 self.skipped.append(told.skip_message or "")
             else:
-                self.started.append(told.cursor)
+                self.started.append(read_cursor(told.cursor)["delivered"])
 
 
 def test_the_plant_day_delivers_the_next_day_and_nothing_starts_on_half_of_it(small: Plant, tmp_path: Path) -> None:
