@@ -8,7 +8,8 @@ import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from models.registry.client import open_home
 from models.registry.versions import sign_override
 from pipelines.lake.connection import reader
 from tests.end_to_end.conftest import FirstNight, SmallPlant, wait_for
+from tests.orchestration.conftest import own_rows, write_solution
 
 pytestmark = pytest.mark.slow
 
-NAME, TABLE = "line.weld_resistance", "lake.solutions.weld_resistance"
 _REMOTE = re.compile(r"""(?:src|href|import|url)\s*[=(:]?\s*["'(]?(?:https?:)?//([^"'/)\s]+)""")
 
 
@@ -71,20 +72,22 @@ class Pages:
         ]
 
 
-@pytest.fixture
-def pages(first_night: FirstNight) -> Iterator[Pages]:
-    served = Pages(first_night.plant)
+@contextmanager
+def served(plant: SmallPlant) -> Iterator[Pages]:
+    """The pages of a plant, stopped after the block if the block has not done so."""
+    pages = Pages(plant)
     try:
-        yield served
+        yield pages
     finally:
-        if served.process.poll() is None:
-            served.process.send_signal(signal.SIGINT)
-            served.process.wait(60)
+        if pages.process.poll() is None:
+            pages.process.send_signal(signal.SIGINT)
+            pages.process.wait(60)
 
 
-def _count(plant: SmallPlant, version: int) -> int:
+def _count(plant: SmallPlant, slug: str, version: int) -> int:
     with reader(plant.home) as con:
-        row = con.execute(f"SELECT count(*) FROM {TABLE} WHERE model_version = ?", [version]).fetchone()
+        sql = f"SELECT count(*) FROM lake.solutions.{slug} WHERE model_version = ?"
+        row = con.execute(sql, [version]).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -103,31 +106,31 @@ def _processes(home: Path) -> list[str]:
     return found
 
 
-def test_a_delivery_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(pages: Pages) -> None:
-    plant = pages.plant
+def _lives_on(pages: Pages, solution: str, deliver: Callable[[], None]) -> None:
+    """What a UI left open does: score what arrives and what a moved alias names, and stop as a whole."""
+    plant, slug = pages.plant, solution.rsplit("/", 1)[-1]
     wait_for("Dagster", lambda: pages.get(pages.dagster))
     wait_for("MLflow", lambda: pages.get(pages.mlflow))
     assert pages.ask("{version}")["version"]
     for port in (pages.dagster, pages.mlflow):
         assert _remote_assets(pages.get(port)) == []
 
-    before = _count(plant, 1)
+    before = _count(plant, slug, 1)
     assert before > 0
-    delivered = plant.run("simulate", "--days", "1", "--telemetry-days", "0")
-    assert delivered.code == 0, delivered.err
-    wait_for("predictions for the new day", lambda: _count(plant, 1) > before)
+    deliver()
+    wait_for("predictions of what is new", lambda: _count(plant, slug, 1) > before)
     [run] = pages.runs("new_data")
-    assert pages.runs("score") == [], "the night had taken in and scored all before it"
     assert run["tags"]["dagster/sensor_name"] == "new_data"
+    assert pages.runs("score") == [], "the night had taken in and scored all before it"
 
-    client = open_home(plant.home)
-    made = client.create_model_version(NAME, client.get_model_version(NAME, "1").source)
-    sign_override(plant.home, NAME, made.version, "Ana", "end-to-end test")
-    client.set_registered_model_alias(NAME, "champion", made.version)
-    wait_for("predictions by the new champion", lambda: _count(plant, int(made.version)) > before)
-    [scored, *_] = [run for run in pages.runs("score") if "cellworks/solution" in run["tags"]]
-    assert scored["tags"]["cellworks/solution"] == "line/weld_resistance"
-    assert scored["tags"]["cellworks.version/weld_resistance"] == str(made.version)
+    client, name = open_home(plant.home), solution.replace("/", ".")
+    made = client.create_model_version(name, client.get_model_version(name, "1").source)
+    sign_override(plant.home, name, made.version, "Ana", "end-to-end test")
+    client.set_registered_model_alias(name, "champion", made.version)
+    wait_for("predictions by the new champion", lambda: _count(plant, slug, int(made.version)) > before)
+    [scored] = pages.runs("score")
+    assert scored["tags"]["cellworks/solution"] == solution
+    assert scored["tags"][f"cellworks.version/{slug}"] == str(made.version)
 
     pages.process.send_signal(signal.SIGINT)
     assert pages.process.wait(60) == 0, pages.log.read_text()[-3000:]
@@ -135,3 +138,28 @@ def test_a_delivery_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(
     for port in (pages.dagster, pages.mlflow):
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+def test_a_file_that_grew_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(tmp_path: Path) -> None:
+    plant = SmallPlant(tmp_path)
+    write_solution(tmp_path, "one", own_rows(400))
+    trained = plant.run("nightly", "--only", "mine/one")
+    assert trained.code == 0, trained.err
+
+    def deliver() -> None:
+        whole = tmp_path / "more.csv"
+        whole.write_text((tmp_path / "one.csv").read_text() + "900001,0.5,0.5,bad\n")
+        whole.replace(tmp_path / "one.csv")
+
+    with served(plant) as pages:
+        _lives_on(pages, "mine/one", deliver)
+
+
+@pytest.mark.soak
+def test_a_day_of_the_line_is_taken_in_and_scored_by_the_daemon(first_night: FirstNight) -> None:
+    def deliver() -> None:
+        delivered = first_night.plant.run("simulate", "--days", "1", "--telemetry-days", "0")
+        assert delivered.code == 0, delivered.err
+
+    with served(first_night.plant) as pages:
+        _lives_on(pages, "line/weld_resistance", deliver)
