@@ -47,7 +47,7 @@ check: lint types ## lint, types and the quick tests (two minutes)
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not soak"
 
 test: setup ## the suite, on two cores
-	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
 
 soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, a second blocked night, wide tables
 	$(VENV)/bin/pytest -m soak

@@ -16,7 +16,8 @@ from pipelines.lake.home import Home
 from tests.expectations.plants import copied
 from tests.expectations.test_defects import DELIVERED, Delivered
 
-pytestmark = pytest.mark.slow
+# Minutes each; tests/orchestration/test_definitions.py shows the same for every defect on the job's steps.
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 BY_NAME: dict[str, Delivered] = {each.name: each for each in DELIVERED}
 # The job that new data starts: take in, check, curate, check, publish, score and watch.
 _SCRIPT = """
@@ -96,10 +97,7 @@ def night(small_plant: Home, tmp_path: Path) -> Callable[[Blocked], dict[str, li
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(each, id=" and ".join(each.defects), marks=[pytest.mark.soak] if place else [])
-        for place, each in enumerate(CASES)
-    ],
+    [pytest.param(each, id=" and ".join(each.defects)) for each in CASES],
 )
 def test_a_failed_check_stops_its_domain_alone(case: Blocked, night: Callable[[Blocked], dict[str, list[str]]]) -> None:
     told = night(case)
