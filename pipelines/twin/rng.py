@@ -13,7 +13,6 @@ from pipelines.twin.table import Floats
 
 # Days before the first production day have negative numbers; seeds must not.
 DAY_OFFSET = 1000
-_MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 class Module(IntEnum):
@@ -54,9 +53,10 @@ def hash_uniform(salted: int, *keys: ArrayLike) -> Floats:
         keys: integers or arrays of integers that broadcast together.
     """
     mixed: NDArray[np.uint64] = np.asarray(salted, dtype=np.uint64)
-    for key in keys:
-        mixed = _mix(mixed ^ _mix(np.asarray(key).astype(np.int64).astype(np.uint64)))
-    result: Floats = ((_mix(mixed) >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
+    with np.errstate(over="ignore"):  # the arithmetic is modulo 2^64
+        for key in keys:
+            mixed = _mix(mixed ^ _mix(np.asarray(key).astype(np.int64).view(np.uint64)))
+        result: Floats = ((_mix(mixed) >> _11).astype(np.float64) + 0.5) / 2.0**53
     return result
 
 
@@ -66,9 +66,12 @@ def hash_normal(salted: int, *keys: ArrayLike) -> Floats:
     return normal
 
 
+_11, _27, _30, _31 = (np.uint64(bits) for bits in (11, 27, 30, 31))
+_STEP, _FIRST, _SECOND = (np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    with np.errstate(over="ignore"):
-        value = value + np.uint64(0x9E3779B97F4A7C15)
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return (value ^ (value >> np.uint64(31))) & _MASK
+    value = value + _STEP
+    value = (value ^ (value >> _30)) * _FIRST
+    value = (value ^ (value >> _27)) * _SECOND
+    return value ^ (value >> _31)

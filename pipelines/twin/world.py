@@ -49,6 +49,7 @@ class World:
         self.scenario = scenario_of(self.graph, scenario, site.folder / FILE)
         self.clock = Clock(site.zone, site.day_starts_at, site.start_day)
         self.course = Course()
+        self._machines: dict[tuple[str, str], list[str]] = {}
         self.lost_level = ""
 
     def undisturbed(self) -> World:
@@ -240,7 +241,11 @@ class World:
 
     def machines(self, row: Characteristic) -> list[str]:
         """Machines that can make a characteristic: of its class, for its electrode."""
-        return [m.id for m in self.site.machines(row.machine_class) if m.variant in ("", row.variant)]
+        key = row.machine_class, row.variant
+        if key not in self._machines:
+            machines = self.site.machines(row.machine_class)
+            self._machines[key] = [each.id for each in machines if each.variant in ("", row.variant)]
+        return self._machines[key]
 
     def machine_no(self, row: Characteristic, cells: Ints) -> Ints:
         """Which of `machines` made the value, from 0."""
