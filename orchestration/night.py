@@ -139,6 +139,7 @@ def _now() -> datetime:
 
 def _learn(night: Night) -> None:
     from models.gates.judge import judge
+    from models.labels.labels import LabelsToComeError
     from models.registry.aliases import graduate, promote, recover, shadow_due
     from models.train import train
 
@@ -151,7 +152,11 @@ def _learn(night: Night) -> None:
         graduation = graduated.sentence
         if graduated.alias == "champion" and graduated.moved:
             _reigns(night, graduated.version)
-    result = train(spec, ctx)
+    try:
+        result = train(spec, ctx)
+    except LabelsToComeError as error:
+        _wait(night, str(error))
+        return
     verdict = judge(spec, ctx, result)
     promotion = promote(spec, ctx, verdict)
     night.row["last_trained"] = _moment(ctx)
@@ -184,6 +189,15 @@ def _learn(night: Night) -> None:
         "seconds": result.seconds.get("total", 0.0),
     }
     _tell_gates(night.outcome, verdict)
+
+
+def _wait(night: Night, why: str) -> None:
+    """A solution whose labels are still to come is no failure: the night is green and says what it waits for."""
+    night.outcome.results[MODEL] = {"version": NO_VERSION}
+    night.outcome.skipped = why
+    night.outcome.checks += [
+        CheckOutcome(MODEL, name, False, "not judged: its labels are still to come") for name in CHECKS[MODEL]
+    ]
 
 
 def _reigns(night: Night, version: str) -> None:

@@ -46,12 +46,27 @@ def class_text(value: Any) -> str:
     return str(value)
 
 
+class LabelsToComeError(CellworksError):
+    """Too few labels so far of a target whose labels come later, as in a plant's first days: nobody's mistake."""
+
+
 def _refuse(spec: PredictiveSpec, found: str, expected: str, mend: str = "") -> CellworksError:
     return CellworksError(
         f"the target '{spec.target.column}' cannot be learnt",
         found=found,
         expected=expected,
         mend=mend,
+        where=spec.solution,
+    )
+
+
+def _to_come(spec: PredictiveSpec, n_known: int, n_rows: int) -> LabelsToComeError:
+    delay = "" if spec.target.delay_h is None else f"; each has come {spec.target.delay_h:g} h after its row"
+    return LabelsToComeError(
+        f"the labels of '{spec.target.column}' are still to come",
+        found=f"{n_known} of {n_rows} rows have one",
+        expected=f"at least {MIN_LABELLED}",
+        mend=f"wait{delay}; if they should be there, check the join",
         where=spec.solution,
     )
 
@@ -121,6 +136,7 @@ def make_labels(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
         Labels; every check passed.
 
     Raises:
+        LabelsToComeError: fewer than 50 labelled rows, and the target says when labels come.
         CellworksError: all null, fewer than 50 labelled rows, one class only, too many classes, a constant.
     """
     if spec.task == "binary":
@@ -154,6 +170,8 @@ def labels_like(spec: PredictiveSpec, column: pa.ChunkedArray, classes: list[str
 def check_labels(spec: PredictiveSpec, labels: Labels, n_rows: int) -> None:
     """Refuse labels that nothing can be learnt from; see `make_labels`."""
     known = labels.y[labels.known]
+    if spec.target.known_at is not None and len(known) < MIN_LABELLED:
+        raise _to_come(spec, len(known), n_rows)
     if len(known) == 0:
         raise _refuse(
             spec, f"{n_rows} rows, every label missing", "labels", "wait until labels are known, or check the join"

@@ -111,8 +111,8 @@ def _asset_spec(spec: PredictiveSpec, part: Part, domain: str, known: set[str], 
         group_name=spec.stage,
         description=f"{spec.question}\n\n{_DESCRIPTIONS[part].format(slug=spec.slug)}",
         owners=[spec.owner or OWNERS.get(domain, OWNERS[OWN_TABLES])],
-        # Without a champion there is nothing to predict with or to watch; the model itself is always there.
-        skippable=part != MODEL,
+        # Without labels there is no model, without a champion nothing to predict with or to watch.
+        skippable=True,
         kinds={"mlflow"} if part == MODEL else {"ducklake"},
         tags={"layer": part, "solution": spec.slug, **_triggers(spec)},
     )

@@ -37,8 +37,8 @@ def _refused(spec, ctx):
     [
         (lambda c: c.pop("is_premium"), "the target 'is_premium' is missing"),
         (lambda c: c.update(is_premium=np.ones(800, dtype=bool)), "one class only: true"),
-        (lambda c: c.update(is_premium=pa.nulls(800, pa.bool_())), "every label missing"),
-        (lambda c: c.update(is_premium=pa.array([True, False] * 20 + [None] * 760)), "40 labelled rows of 800"),
+        (lambda c: c.update(is_premium=pa.nulls(800, pa.bool_())), "0 of 800 rows have one"),
+        (lambda c: c.update(is_premium=pa.array([True, False] * 20 + [None] * 760)), "40 of 800 rows have one"),
         (lambda c: c.update(is_premium=np.arange(800) % 3), "3 classes: 0, 1, 2"),
         (lambda c: c.update(cell_id=np.repeat(c["cell_id"][:400], 2)), "do not name one row"),
         (lambda c: c.pop("label_known_at"), "target.known_at 'label_known_at' is missing"),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from models.features.frame import load_frame
 from models.fitting import fit
+from models.labels.labels import LabelsToComeError
 from models.prepare import prepare
 from pipelines.control_plan.site import load_site
 
@@ -48,6 +49,16 @@ def test_the_newest_labelled_rows_fail_as_often_as_the_others(row, ctx, table_fi
     rows = np.flatnonzero([label is not None for label in labels])
     assert (labels[rows] == columns["is_premium"][rows]).all()
     assert len(rows) == rows.max() + 1, "no row is missing between the first and the newest labelled one"
+
+
+@pytest.mark.parametrize(("row", "known"), [(0, 0), (60, 38)])
+def test_too_few_labels_so_far_are_no_mistake_of_anybodys(row, known, ctx, table_file, cells, solution):
+    columns = _early_failures(cells(800))
+    spec = solution(table_file(columns), "binary")
+    now = columns["started_at"][row].item()
+    with pytest.raises(LabelsToComeError, match=f"{known} of 800 rows have one") as told:
+        prepare(spec, replace(ctx, as_of=now))
+    assert "each has come 20 h after its row" in told.value.mend
 
 
 def test_a_delay_that_is_too_short_is_told(ctx, table_file, cells, solution):

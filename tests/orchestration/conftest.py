@@ -120,6 +120,10 @@ class Workshop:
         """One of the two solutions."""
         return find(f"mine/{slug}")
 
+    def reopened(self) -> Workshop:
+        """The same instance after its solutions were edited."""
+        return Workshop(self.here, self.tables, self.instance)
+
     def run(self, job: str, request: dg.RunRequest | None = None, **options: Any) -> dg.ExecuteInProcessResult:
         """Run a job as the daemon would for a request."""
         if request is not None:

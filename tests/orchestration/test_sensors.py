@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
+import yaml
 
 from models.registry.alarms import newest_alarms
 from models.registry.client import open_home
@@ -77,6 +80,27 @@ def test_a_solution_without_champion_is_skipped_with_that_reason(workshop: Works
     [seen] = ran.get_asset_observation_events()
     assert seen.asset_observation_data.asset_observation.metadata["reason"].value == "there is no champion yet"
     assert workshop.instance.get_run_by_id(ran.run_id).tags[f"cellworks.version/{spec.slug}"] == "none"
+
+
+def test_a_solution_whose_labels_are_still_to_come_waits_and_the_night_is_green(workshop: Workshop) -> None:
+    file = workshop.here.home.root / "solutions" / "mine" / "one" / "defs.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["attributes"]["target"] |= {"known_at": "seen_at", "delay_h": 24.0}
+    content["attributes"]["split"] = {"time": "made_at"}
+    file.write_text(yaml.safe_dump(content))
+    rows = own_rows(400)
+    made = pa.array([datetime(2026, 9, 1) + timedelta(hours=row) for row in range(400)])  # noqa: DTZ001 - UTC
+    seen = pa.array([datetime(2026, 9, 2) if row < 20 else None for row in range(400)], pa.timestamp("us"))  # noqa: DTZ001
+    labels = pa.array([each if row < 20 else None for row, each in enumerate(rows["y"].to_pylist())])
+    table = rows.set_column(3, "y", labels).append_column("made_at", made).append_column("seen_at", seen)
+    pacsv.write_csv(table, workshop.tables / "one.csv")
+    ran = workshop.reopened().train("one")
+    assert ran.success
+    assert ran.get_asset_materialization_events() == []
+    [told] = ran.get_asset_observation_events()
+    reason = told.asset_observation_data.asset_observation.metadata["reason"].value
+    assert "the labels of 'y' are still to come" in reason
+    assert "20 of 400 rows have one" in reason
 
 
 def test_drift_starts_one_search_of_the_solution_concerned(trained: Workshop) -> None:
