@@ -49,7 +49,7 @@ check: lint types ## lint, types and the quick tests (two minutes)
 test: setup ## the suite, on two cores
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
 
-soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, a second blocked night, wide tables
+soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, a day under the daemon, wide tables
 	$(VENV)/bin/pytest -m soak
 
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
