@@ -106,6 +106,8 @@ def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, A
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    # A module of it sets its own level when it is imported, and speaks in the middle of the bars.
+    logging.getLogger("great_expectations.data_context.types.base").addFilter(_is_warning)
     definitions = defs() if callable(defs) else defs
     job = definitions.resolve_job_def(NIGHTLY if only is None else only.replace("/", "__"))
     with DagsterInstance.get() as instance:
@@ -132,6 +134,10 @@ def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, A
         "models": list(_models({key: each for key, each in figures if key and len(key.path) == 3})),
         "failed_steps": {step: _why(failure) for step, failure in failures.items()},
     }
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def _figures(event: Any) -> dict[str, Any]:
