@@ -18,7 +18,7 @@ import pytest
 
 import models.train
 from models.gates.judge import judge
-from models.registry.client import open_client
+from models.registry.client import experiment_id, open_client
 from models.scoring.score import score
 from models.train import train
 from pipelines.control_plan.errors import CellworksError
@@ -103,7 +103,7 @@ def test_mlflow_that_does_not_answer_leaves_the_lake_alone(ctx, table_file, cell
 
 def test_a_run_that_ended_without_a_word_is_closed_by_the_next(ctx, table_file, cells, solution):
     client = open_client(ctx)
-    experiment = client.create_experiment("finishing/cells")
+    experiment = experiment_id(client, ctx, "finishing/cells")
     lost = client.create_run(experiment).info.run_id  # as a killed process, or one that lost MLflow, leaves it
     train(solution(table_file(cells(800)), "binary", search={"trials": 1, "max_rounds": 10}), ctx)
     run = client.get_run(lost)

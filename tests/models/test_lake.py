@@ -16,7 +16,7 @@ from models.gates.judge import judge
 from models.prepare import prepare
 from models.registry import log
 from models.registry.aliases import promote
-from models.registry.client import open_client
+from models.registry.client import experiment_id, open_client
 from models.registry.versions import verdict_files
 from models.scoring.runtime import matrix
 from models.scoring.score import score
@@ -156,7 +156,7 @@ def test_an_open_run_holds_what_it_reads(lake, site, solution, cells, monkeypatc
 def test_a_killed_run_lets_go_of_its_snapshot_when_the_next_one_begins(lake, site, solution):
     spec, ctx = _spec(solution), _context(lake, site)
     client = open_client(ctx)
-    lost = client.create_run(client.create_experiment(spec.solution)).info.run_id
+    lost = client.create_run(experiment_id(client, ctx, spec.solution)).info.run_id
     with writer(lake, why="test") as con:
         pin(con, ctx.snapshot, "training set", lost)
     trained = train(spec, ctx)
