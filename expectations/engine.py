@@ -48,6 +48,8 @@ class Engine:
         self._con = database.con
         self.context = gx.get_context(mode="ephemeral")
         self.context.variables.progress_bars = {"globally": False}
+        # An ephemeral context has nowhere to save its project to, yet writes all of it as YAML with every batch.
+        self.context.variables.save = lambda: None
         # The library opens two pools; its connections are cursors of ours, so that all meet one database.
         self._source: Any = self.context.data_sources.add_sql(
             "lake", connection_string="duckdb://", kwargs={"creator": self._connect, "query_cache_size": 0}

@@ -8,7 +8,7 @@ from orchestration.environment import prepare_process
 prepare_process()
 
 # Folders whose files share a plant that takes a minute to build. They are the longest, so they begin first.
-SHARING = ("tests/end_to_end/", "tests/expectations/")
+SHARING = ("tests/end_to_end/", "tests/expectations/", "tests/dbt/")
 
 
 class ByPlant(LoadScopeScheduling):

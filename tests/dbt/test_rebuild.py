@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.control_plan.site import load_site
-from pipelines.curation import instance
 from pipelines.curation.contracts import PIT_VIEWS, PROJECT, plan_data_of
 from pipelines.curation.report import CurateReport
 from pipelines.curation.run import LAYER_DOMAINS, curate
@@ -20,10 +19,9 @@ from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.hashing import table_hash
 from pipelines.lake.home import Home
-from pipelines.lake.schemas import bootstrap
 from pipelines.lake.sql import quote_literal
-from pipelines.twin.simulate import simulate
 
+RunAll = Callable[[Home], list[CurateReport]]
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 TABLES = ("marts.cell", "marts.mother_roll", "marts.machine_hour", "marts.kpi_day", "staging.stg_mes__filling")
 pytestmark = pytest.mark.slow
@@ -31,30 +29,13 @@ pytestmark = pytest.mark.slow
 FILLING = {"mes__filling_known_at", "electrolyte_lims__material_result_known_at"}
 
 
-def run_all(home: Home) -> list[CurateReport]:
-    return [
-        curate(home, SITE, layer=layer, domain=domain) for layer, domains in LAYER_DOMAINS.items() for domain in domains
-    ]
-
-
 def hashes(home: Home) -> dict[str, str]:
     with reader(home) as con:
         return {table: table_hash(con, table) for table in TABLES}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
-    bootstrap(home, SITE)
-    simulate(SITE, home, days=8, seed=5, scale=0.02, telemetry_days=0)
-    ingest(home, SITE)
-    reports = run_all(home)
-    assert [report for report in reports if not report.is_passed] == []
-    yield home
-    instance.close(home)
-
-
-def test_nothing_new_calls_no_dbt_and_changes_nothing(home: Home) -> None:
+def test_nothing_new_calls_no_dbt_and_changes_nothing(home: Home, run_all: RunAll) -> None:
+    run_all(home)
     before = hashes(home)
     assert {report.status for report in run_all(home)} == {"unchanged"}
     assert hashes(home) == before
@@ -72,7 +53,7 @@ class Corrected(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def corrected(home: Home) -> Corrected:
+def corrected(home: Home, run_all: RunAll) -> Corrected:
     with reader(home) as con:
         early, late, day = con.execute(
             "SELECT min(cell_id), max(cell_id), filling.production_day FROM marts.cell_at_ageing AS seen "
