@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Python with the library takes 380 MB of the 500 that a run may. A wide table needs 100 MB for its columns alone, which
 # no disk can stand in for; the aggregates of millions of rows can go to disk from less on. Pages of files are left to
 # the operating system, which caches them as well.
-_MEMORY, _SPILL_FROM = "256MB", "96MB"
+_MEMORY, _FRUGAL = "256MB", ("64MB", "96MB", "144MB")
 _CONFIG = {
     "memory_limit": _MEMORY,
     "enable_external_file_cache": "false",
@@ -102,16 +102,17 @@ class Database:
 
     def _create(self, statement: str, *, frugal: bool) -> None:
         """Run a statement, in little memory at first where aggregates may be many."""
-        if frugal:
-            self.con.execute(f"SET memory_limit = '{_SPILL_FROM}'")
+        for limit in _FRUGAL if frugal else ():
+            self.con.execute(f"SET memory_limit = '{limit}'")
             try:
                 self.con.execute(statement)
             except duckdb.OutOfMemoryException:
-                frugal = False
+                continue
+            else:
+                return
             finally:
                 self.con.execute(f"SET memory_limit = '{_MEMORY}'")
-        if not frugal:
-            self.con.execute(statement)
+        self.con.execute(statement)
 
     @contextlib.contextmanager
     def lent(self, name: str, rows: pa.Table) -> Iterator[None]:

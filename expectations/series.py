@@ -29,17 +29,22 @@ def series_checks(site: Site, feed: Feed, settings: GaugeSettings) -> tuple[list
 
 
 def _profile(site: Site, settings: GaugeSettings) -> Profile:
-    # Distinct moments are counted on the newest day alone: every day is the newest of its night.
-    newest = f"production_day = (SELECT max(production_day) FROM {ROWS})"
+    # Distinct moments are counted on the newest day alone: every day is the newest of its night. And apart from the
+    # rest: a distinct aggregate beside others makes DuckDB keep all rows' groups twice.
+    groups = f"control_point_no, {hours_of_day(site, settings.group_h)}"
     sql = f"""
-        SELECT gauge.*, point.control_point_id, point.physical_min, point.physical_max, point.nominal, point.lsl,
-            point.usl, point.unit, point.gauge_sd, point.resolution, coalesce(stop.standing_share, 0) AS standing_share
+        SELECT gauge.*, coalesce(newest.repeats, 0) AS repeats, point.control_point_id, point.physical_min,
+            point.physical_max, point.nominal, point.lsl, point.usl, point.unit, point.gauge_sd, point.resolution,
+            coalesce(stop.standing_share, 0) AS standing_share
         FROM (
-            SELECT control_point_no, {hours_of_day(site, settings.group_h)},
-                count(value) AS value_count, min(value) AS value_min, max(value) AS value_max, avg(value) AS value_mean,
-                count(*) FILTER (WHERE {newest}) - count(DISTINCT {EVENT_AT}) FILTER (WHERE {newest}) AS repeats
+            SELECT {groups}, count(value) AS value_count, min(value) AS value_min, max(value) AS value_max,
+                avg(value) AS value_mean
             FROM {ROWS} GROUP BY ALL
         ) AS gauge
+        LEFT JOIN (
+            SELECT {groups}, count(*) - count(DISTINCT {EVENT_AT}) AS repeats
+            FROM {ROWS} WHERE production_day = (SELECT max(production_day) FROM {ROWS}) GROUP BY ALL
+        ) AS newest USING (control_point_no, production_day, group_at)
         LEFT JOIN {quote_identifier(POINTS)}.{quote_identifier(POINTS)} AS point USING (control_point_no)
         LEFT JOIN ({_stops(site, settings)}) AS stop USING (machine_id, group_at)
     """
