@@ -214,6 +214,15 @@ def list_actions(as_json: Json = False, limit: Limit = 30, site: SiteOption = No
     people.show_actions(limit, as_json=as_json)
 
 
+@actions_app.command("causes")
+def action_causes(as_json: Json = False, site: SiteOption = None) -> None:
+    """Show what the newest actions have in common. Example: cellworks actions causes --json."""
+    _at(site)
+    from orchestration.cli import causes
+
+    causes.show_causes(as_json=as_json)
+
+
 @actions_app.command()
 def approve(action_id: ActionId, why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
     """Approve an action. Example: cellworks actions approve 1a2b3c4d --why "seen on the line"."""

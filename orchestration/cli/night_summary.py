@@ -110,6 +110,7 @@ def _show_commands() -> None:
         ("Dagster, http://127.0.0.1:3000", "ui dagster"),
         ("MLflow, http://127.0.0.1:5000", "ui mlflow"),
         ("what the solutions propose", "actions list"),
+        ("the few causes behind it", "actions causes"),
     ):
         console.line(f"{title}: {command(arguments)}")
 

@@ -34,15 +34,24 @@ def in_words(reason: str | None, units: Mapping[str, str]) -> str:
 
 def _part(part: Mapping[str, Any], units: Mapping[str, str]) -> str:
     feature, value, contribution = part["feature"], part["value"], part["contribution"]
-    unit = next((unit for name, unit in units.items() if f"_{name}_" in f"_{feature}_"), "")
-    spoken = _without_unit(feature, unit).replace("_", " ").strip()
+    unit = unit_of(feature, units)
     if value is None:
         shown = "is missing"
     elif isinstance(value, str):
         shown = value
     else:
         shown = f"{value:.4g} {unit if unit != '1' else ''}".rstrip()
-    return f"{spoken} {shown} ({'raises' if contribution > 0 else 'lowers'} it, {contribution:+.2g})"
+    return f"{spoken(feature, unit)} {shown} ({'raises' if contribution > 0 else 'lowers'} it, {contribution:+.2g})"
+
+
+def unit_of(feature: str, units: Mapping[str, str]) -> str:
+    """Unit of a feature that is, or is made from, a characteristic of the plan; empty for any other."""
+    return next((unit for name, unit in units.items() if f"_{name}_" in f"_{feature}_"), "")
+
+
+def spoken(feature: str, unit: str) -> str:
+    """A feature's name for a person, without the unit that stands behind its value."""
+    return _without_unit(feature, unit).replace("_", " ").strip()
 
 
 def _without_unit(feature: str, unit: str) -> str:

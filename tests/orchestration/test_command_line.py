@@ -53,6 +53,7 @@ def test_every_command_has_an_example_that_its_own_options_can_read(path: tuple[
         ["status"],
         ["models"],
         ["actions", "list"],
+        ["actions", "causes"],
         ["quarantine", "list"],
         ["simulate", "--scale", "0.01", "--telemetry-days", "0"],
         ["solution", "new", "mine/model", "--table", "table.csv", "--target", "y", "--entity", "id"],
