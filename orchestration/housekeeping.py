@@ -40,9 +40,10 @@ class FailedRun(dg.Config):
 
 
 class FailedRuns(dg.Config):
-    """Runs that failed since the sensor last looked."""
+    """Runs that failed since the sensor last looked: what is told of them, the same once, and the ids of all."""
 
     runs: list[FailedRun]
+    ids: list[str]
 
 
 @dg.op
@@ -78,12 +79,15 @@ def tidy_lake(context: dg.OpExecutionContext, config: Upkeep) -> None:
 
 
 @dg.op
-def raise_alarms(config: FailedRuns) -> None:
-    """Write an alarm for each failed run; the same words are written once a day."""
+def raise_alarms(context: dg.OpExecutionContext, config: FailedRuns) -> None:
+    """Write an alarm for each failed run, the same words once a day, and the state of solutions that it never began."""
     from models.registry.alarms import raise_alarm
+    from orchestration.blocked import tell_blocked
 
     for run in config.runs:
         raise_alarm(plant().home, f"platform/{run.job}", run.why)
+    for run_id in config.ids:
+        tell_blocked(plant(), context.instance, run_id)
 
 
 def housekeeping_jobs() -> list[dg.JobDefinition]:

@@ -144,7 +144,7 @@ def models(as_json: Json = False, site: SiteOption = None) -> None:
 @app.command()
 def rollback(
     solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    why: Why,
+    why: Why = "no reason given",
     who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,

@@ -96,12 +96,13 @@ def _brought(predictions: dict[str, Any]) -> str:
 
 
 def _show_unlearnt(summary: dict[str, Any]) -> None:
-    """Solutions that the night left untrained: failing, or never run."""
+    """Solutions that the night left untrained: failing, never run, or waiting, and for what."""
     learnt = {model["solution"] for model in summary["models"]}
     for each in summary["solutions"]:
         name = f"{each['stage']}/{each['slug']}"
-        if name not in learnt and each["state"] != "working":
-            console.line(f"{name}  {each['state']}{': ' if each['reason'] else ''}{each['reason']}")
+        if name not in learnt and (each["state"] != "working" or each["reason"]):
+            state = "waiting" if each["state"] == "working" else each["state"]
+            console.line(f"{name}  {state}{': ' if each['reason'] else ''}{each['reason']}")
 
 
 def _show_commands() -> None:

@@ -100,6 +100,7 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
 def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, Any]:
     from dagster import DagsterInstance
 
+    from orchestration.blocked import tell_blocked
     from orchestration.definitions import defs
     from orchestration.jobs import NIGHTLY, SEARCH_TAG
     from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG, close_dead_nights
@@ -119,9 +120,11 @@ def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, A
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit"},
         )
-    failures = {event.step_key: event.step_failure_data for event in run.all_events if event.is_step_failure}
-    if any(was_interrupted(each) for each in failures.values()):
-        raise KeyboardInterrupt
+        failures = {event.step_key: event.step_failure_data for event in run.all_events if event.is_step_failure}
+        if any(was_interrupted(each) for each in failures.values()):
+            raise KeyboardInterrupt
+        if failures:
+            tell_blocked(here, instance, run.run_id)
     failed = _failed_checks(run)
     figures = [(event.asset_key, _figures(event)) for event in run.get_asset_materialization_events()]
     return {

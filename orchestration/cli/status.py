@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from orchestration.catalogue import discover
@@ -16,6 +16,7 @@ KPIS = {
     "throughput_kwh_per_day": ("throughput", 1.0, "kWh/day"),
 }
 """Key figures: how people call them, the factor to the unit they read, and that unit."""
+_ALARMS, _NEWS = 5, timedelta(days=7)
 
 
 class Kpi(NamedTuple):
@@ -80,7 +81,20 @@ def show_status(*, as_json: bool) -> None:
         console.tell(found, "", as_json=True)
         return
     show_solutions(found["solutions"])
+    _show_alarms(here)
     show_kpis(here)
+
+
+def _show_alarms(here: Plant) -> None:
+    """Print the newest alarms of the last week: versions that may not act, runs that failed."""
+    from models.registry.alarms import newest_alarms
+
+    since = datetime.now(UTC).replace(tzinfo=None) - _NEWS
+    found = [each for each in newest_alarms(here.home, limit=_ALARMS) if each["raised_at"] > since]
+    if found:
+        console.heading("Alarms")
+    for each in found:
+        console.line(f"{each['raised_at']:%Y-%m-%d %H:%M} UTC  {each['solution']}: {each['alarm']}", 2, "yellow")
 
 
 def show_solutions(solutions: list[dict[str, Any]]) -> None:

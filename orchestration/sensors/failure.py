@@ -42,8 +42,10 @@ def failure_sensor(interval_s: int) -> dg.SensorDefinition:
         if not records:
             return dg.SensorResult(skip_reason="no run has failed")
         last = records[-1].storage_id
-        told = _told(event for record in records if (event := record.event_log_entry.dagster_event) is not None)
-        requests = [_request(cursor["event"], last, told)] if told else []
+        entries = [record.event_log_entry for record in records]
+        told = _told(event for entry in entries if (event := entry.dagster_event) is not None)
+        ids = [entry.run_id for entry in entries if entry.job_name != ALARM]
+        requests = [_request(cursor["event"], last, told, ids)] if told else []
         skip = None if told else "only alarms failed"
         return dg.SensorResult(run_requests=requests, skip_reason=skip, cursor=write_cursor({"event": last}))
 
@@ -76,8 +78,8 @@ def _cut(text: str | None) -> str:
     return (text or "no reason given")[:_LONGEST]
 
 
-def _request(first: int, last: int, told: list[dict[str, str]]) -> dg.RunRequest:
+def _request(first: int, last: int, told: list[dict[str, str]], ids: list[str]) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"failures {first} to {last}",
-        run_config={"ops": {"raise_alarms": {"config": {"runs": told}}}},
+        run_config={"ops": {"raise_alarms": {"config": {"runs": told, "ids": ids}}}},
     )

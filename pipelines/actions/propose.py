@@ -76,7 +76,7 @@ class ActionReport:
 def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table) -> ActionReport:
     """Pass proposals through the site's guard rails and append what remains, in one transaction.
 
-    The most urgent come first. What exceeds the kind's limits of the day becomes one action that names
+    The most urgent come first. What exceeds the kind's limits of the hour and the day becomes one action that names
     the count, so a storm can't bury the line's people. Running again over the same rows proposes nothing new.
 
     Args:
@@ -310,7 +310,8 @@ def _write_rest(
     action_id = hashlib.md5(
         f"{origin.solution}|{origin.kind}|{REST_TARGET}|{origin.at}".encode(), usedforsecurity=False
     ).hexdigest()
-    text = f"{count} more beyond the limit of {policy.max_per_day} a day; first: {target} ({reason})"
+    limits = f"{policy.max_per_hour} an hour and {policy.max_per_day} a day"
+    text = f"{count} more beyond the limits of {limits}; first: {target} ({reason})"
     con.execute(
         "INSERT INTO lake.ops.action VALUES (?, ?, ?, ?, NULL, NULL, NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
         [

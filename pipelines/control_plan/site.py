@@ -32,6 +32,8 @@ class Site(Model):
         day_starts_at: local time at which a production day begins.
         start_day: first production day of the demo's history.
         future_tolerance_s: how far event_at may lie after known_at (clocks that disagree).
+        clock_lead_d: how far known_at may lie ahead of the wall clock and of all that came before; what is further
+            ahead is set aside, since the newest known_at is the plant's clock.
         shadow_nights: nights that a challenger runs in shadow before promotion.
         schedules: cron expressions in the site's time zone, by name.
         sensor_interval_s: how often sensors look for new data, moved aliases, drift and failed runs.
@@ -64,6 +66,7 @@ class Site(Model):
     shifts: tuple[Shift, ...] = Field(min_length=1)
     operators_per_shift: Annotated[int, Field(gt=0)]
     future_tolerance_s: Annotated[float, Field(ge=0)] = 300
+    clock_lead_d: Annotated[float, Field(gt=0)] = 2
     steps: tuple[Step, ...] = Field(min_length=1)
     areas: tuple[Area, ...] = Field(min_length=1)
     product: Product

@@ -17,7 +17,6 @@ from pipelines.lake.sql import quote_identifier, quote_literal
 
 POINTS = "cw_control_point"
 _EARLIEST = "2000-01-01"
-_LEAD_DAYS = 366
 _CODE = "characteristic_code"
 _tables = count(1)
 
@@ -44,7 +43,8 @@ class Rules:
         con: connection that will run the SQL; gets the tables that conditions look up.
         site: the site.
         feed: name of the feed.
-        newest: latest moment believed of any clock so far (wall or plant); a year beyond it is a broken clock.
+        newest: latest moment believed of any clock so far (wall or plant); what is further ahead than the site's
+            `clock_lead_d` is a broken clock.
     """
 
     def __init__(self, con: DuckDBPyConnection, site: Site, feed: str, newest: datetime) -> None:
@@ -65,7 +65,7 @@ class Rules:
             )
             for rule in direct
         ]
-        self._violations += _clock_guards(newest)
+        self._violations += _clock_guards(newest, site.clock_lead_d)
         for kind, column in dict.fromkeys((rule.kind, rule.column) for rule in listed):
             self._look_up(con, [rule for rule in listed if (rule.kind, rule.column) == (kind, column)])
         if is_series:
@@ -130,10 +130,10 @@ def _listed(rules: Sequence[RowRule]) -> pa.Table:
     )
 
 
-def _clock_guards(newest: datetime) -> list[_Violation]:
+def _clock_guards(newest: datetime, lead_d: float) -> list[_Violation]:
     """Guards of both clocks; event_at is at most a tolerance after known_at by the plan's own rule."""
-    latest = newest + timedelta(days=_LEAD_DAYS)
-    ahead = f"{KNOWN_AT} is more than a year ahead of all clocks: a clock in the future"
+    latest = newest + timedelta(days=lead_d)
+    ahead = f"{KNOWN_AT} is more than {lead_d:g} days ahead of all clocks: a clock in the future"
     reset = f"{EVENT_AT} is before {_EARLIEST}: a clock that was reset"
     return [
         _Violation(f"typed.{KNOWN_AT} > TIMESTAMP '{latest:%Y-%m-%d %H:%M:%S}'", quote_literal(ahead)),

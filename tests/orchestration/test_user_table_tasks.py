@@ -35,7 +35,8 @@ def night_of(cellworks: Run, folder: Path, columns: dict[str, Any], **search: in
     """The model and the status row after `solution new` and a night of just it."""
     file = folder / "table.parquet"
     pq.write_table(pa.table(columns), file)
-    made = cellworks("solution", "new", "mine/model", "--table", str(file), "--target", "y", "--entity", "part")
+    named = [option for name in ("time", "group") if name in columns for option in (f"--{name}", name)]
+    made = cellworks("solution", "new", "mine/model", "--table", str(file), "--target", "y", "--entity", "part", *named)
     assert made.returncode == 0, made.stderr
     assert "left out 'constant': constant" in made.stdout
     if search:
@@ -57,7 +58,19 @@ def is_better(row: dict[str, Any], task: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["regression", pytest.param("multiclass", marks=pytest.mark.soak)])
+def test_a_table_with_time_and_group_is_judged_on_its_latest_groups(cellworks: Run, tmp_path: Path) -> None:
+    columns = table("regression", 900, 6)
+    begin = np.datetime64("2026-01-01", "us")
+    columns["time"] = begin + np.arange(900).astype("timedelta64[h]")
+    columns["group"] = [f"lot {row // 30}" for row in range(900)]
+    model, row = night_of(cellworks, tmp_path, columns)
+    assert (model["alias"], row["state"], row["rows_scored"]) == ("champion", "working", 900)
+    assert model["rows_holdout"] % 30 == 0, "a group is never cut in two"
+    assert is_better(row, "regression")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
 def test_each_task_ends_as_a_champion_that_scored_every_row(task: str, cellworks: Run, tmp_path: Path) -> None:
     model, row = night_of(cellworks, tmp_path, table(task, 900, 6))
     assert (model["alias"], model["predictions"]["rows"]) == ("champion", 900)

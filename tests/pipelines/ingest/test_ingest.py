@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from pipelines.control_plan.derive import raw_schema
 from pipelines.control_plan.site import Site, load_site
 from pipelines.ingest.run import ingest
+from pipelines.lake.clock import plant_now
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 
@@ -117,6 +118,23 @@ def test_a_clock_in_the_future_is_set_aside(home: Home, site: Site) -> None:
     _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")], known="2026-09-01 00:00:00"))
     assert ingest(home, site).rows_quarantined == 1
     assert "future" in str(_all(home, "SELECT reason FROM ops.quarantine")[0][0])
+
+
+def test_one_clock_that_runs_ahead_does_not_move_the_plants(home: Home, site: Site) -> None:
+    """Event and known alike, so that nothing in the record itself shows it."""
+    _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")]))
+    ingest(home, site)
+    ahead = datetime.now(UTC) + timedelta(days=site.clock_lead_d)
+    for name, hours, set_aside in (("late.csv", -1, 0), ("ahead.csv", 1, 1)):
+        moment = f"{ahead + timedelta(hours=hours):%Y-%m-%d %H:%M:%S}"
+        row = _csv([(name, "L1", "10")], known=moment).replace("2026-09-02 00:00:00", moment)
+        _drop(home, BATCHES, name, row)
+        with reader(home) as con:
+            before = plant_now(con)
+        assert ingest(home, site).rows_quarantined == set_aside
+        with reader(home) as con:
+            assert (plant_now(con) > before) == (not set_aside)
+    assert "ahead of all clocks" in str(_all(home, "SELECT reason FROM ops.quarantine")[0][0])
 
 
 def test_a_line_with_too_many_values_is_set_aside_and_the_rest_goes_on(home: Home, site: Site) -> None:
