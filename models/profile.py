@@ -278,7 +278,7 @@ def profile_table(
     _require_whole(table, entity)
     keys = _keys(table, entity, time)
     kind: Task = task or guess_task(whole_target)
-    bare = _bare_spec(path, target, keys, kind)
+    bare = _bare_spec(target, keys, kind)
     labels = make_labels(bare, whole_target)
     y = labels.y if table.num_rows == len(whole_target) else labels_like(bare, table.column(target), labels.classes)
     for name in exclude:
@@ -300,10 +300,10 @@ def profile_table(
     return ProfileReport(kind, rows, int(labels.known.sum()), counts, keys, chosen, excluded, sorted(knowing), notes)
 
 
-def _bare_spec(path: str, target: str, keys: list[str], task: Task) -> PredictiveSpec:
-    """As much of a solution as labels need."""
+def _bare_spec(target: str, keys: list[str], task: Task) -> PredictiveSpec:
+    """As much of a solution as labels need; which table it may read is for the finished one to say."""
     aim = Target(column=target)
-    return PredictiveSpec(stage="new", slug="new", question="", table=path, keys=keys, target=aim, task=task)
+    return PredictiveSpec(stage="new", slug="new", question="", table="new", keys=keys, target=aim, task=task)
 
 
 def _nothing_left(path: str, excluded: dict[str, str]) -> CellworksError:
