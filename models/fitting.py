@@ -172,7 +172,7 @@ def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, A
     if spec.task == "binary":
         out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, spec.costs)
     if not spec.is_classification:
-        out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.interval_coverage)
+        out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.nominal_coverage)
     if spec.task == "multiclass" and spec.costs is not None:
         out["cost_matrix"] = cost_matrix(spec, prepared.labels.classes).tolist()
     return out

@@ -175,7 +175,10 @@ class PredictiveSpec(Part):
         default_factory=lambda: [0.05, 0.5, 0.95], description="quantile: low, middle and high, rising"
     )
     interval_coverage: float = Field(
-        default=0.9, gt=0.0, lt=1.0, description="regression: share of the values that the intervals shall hold"
+        default=0.9,
+        gt=0.0,
+        lt=1.0,
+        description="regression: share of the values that the intervals shall hold (quantile: high less low quantile)",
     )
     split: Split = Field(default_factory=Split, description="how hold-out and folds are cut")
     costs: Costs | None = Field(default=None, description="classification: what a decision costs; sets the threshold")
@@ -267,6 +270,12 @@ class PredictiveSpec(Part):
     def is_classification(self) -> bool:
         """Whether the target is a class."""
         return self.task in ("binary", "multiclass")
+
+    @property
+    def nominal_coverage(self) -> float:
+        """Share of the values, in (0, 1), that the intervals promise to hold; quantiles promise what lies between."""
+        between = round(self.quantiles[2] - self.quantiles[0], 12)  # 0.95 - 0.05 is 0.9 for people
+        return between if self.task == "quantile" else self.interval_coverage
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -88,3 +88,12 @@ def test_names_and_defaults():
     with pytest.raises(ValidationError):
         spec.slug = "other"
     assert PredictiveSpec(**(GOOD | {"task": "quantile"})).primary_metric == "pinball"
+
+
+@pytest.mark.parametrize(
+    ("task", "quantiles", "promised"),
+    [("quantile", [0.05, 0.5, 0.95], 0.9), ("quantile", [0.1, 0.4, 0.7], 0.6), ("regression", [0.1, 0.4, 0.7], 0.8)],
+)
+def test_quantiles_promise_what_lies_between_them_and_a_regression_its_interval(task, quantiles, promised):
+    spec = PredictiveSpec(**(GOOD | {"task": task, "quantiles": quantiles, "interval_coverage": 0.8}))
+    assert spec.nominal_coverage == promised
