@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,12 +19,12 @@ from models.evaluation.metrics import roc_auc
 from models.features.contract import learn_contract
 from models.features.frame import Frame
 from models.features.select import Selection, kind_of
-from models.features.source import Tables
+from models.features.source import Tables, private_database
 from models.labels.labels import labels_like, make_labels
 from models.scoring.runtime import Array, matrix
 from models.spec import PredictiveSpec, Target, Task
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.connection import reader
+from pipelines.lake.connection import reader, threads
 from pipelines.lake.files import file_suffix
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
@@ -169,7 +168,7 @@ def _read(
             raise CellworksError(f"'{path}' is no file", expected="a .csv, .parquet or .jsonl file, or a lake table")
         with reader(home, snapshot=snapshot) as con:
             return fetch(Tables(con, root))
-    with duckdb.connect() as con:
+    with private_database(threads()) as con:
         return fetch(Tables(con, root))
 
 
