@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from pipelines.lake.home import Home
 
 Mode = Literal["search", "refit"]
+
+
+def _threads() -> int:
+    """As many as a connection to the lake has; its module brings DuckDB, which loading this one must not."""
+    from pipelines.lake.connection import threads
+
+    return threads()
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,8 @@ class ModelContext:
         snapshot: Lake snapshot to read, the published one; None reads the newest (file tables have none).
         as_of: The plant's now (UTC, naive); labels known later are not seen. None: all labels.
         mlflow_uri: Tracking and registry address; default the home's SQLite file.
-        n_threads: Threads for fits and predictions, at least 1.
+        n_threads: Threads for reading, fits and predictions, at least 1; default `CELLWORKS_THREADS`, else the cores up
+            to 4.
         mode: `search` spends `search.trials`, `refit` starts from the best known parameters.
         inputs_passed: Whether the inputs' expectations passed; None means nobody looked, which no gate accepts
             for lake tables.
@@ -37,7 +45,7 @@ class ModelContext:
     snapshot: int | None = None
     as_of: datetime | None = None
     mlflow_uri: str | None = None
-    n_threads: int = 2
+    n_threads: int = field(default_factory=_threads)
     mode: Mode = "search"
     inputs_passed: bool | None = None
     actor: str = "nightly"

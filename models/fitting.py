@@ -75,13 +75,10 @@ def _monotone(spec: PredictiveSpec, ctx: ModelContext, features: list[dict[str, 
     """Signs that the control plan knows, per feature."""
     if spec.monotone != "plan" or ctx.site is None:
         return ()
-    from pipelines.control_plan.derive import monotone_sign
+    from pipelines.control_plan.derive import column_sign
 
-    plan = ctx.site.plan.by_code
-    signs = [
-        monotone_sign(plan[f["name"]], spec.target.column) if f["kind"] == "number" and f["name"] in plan else 0
-        for f in features
-    ]
+    plan, target = ctx.site.plan, spec.target.column
+    signs = [column_sign(plan, f["name"], target) if f["kind"] == "number" else 0 for f in features]
     turned = -1 if spec.task == "binary" and spec.target.positive in (False, 0, "false", "0") else 1
     return tuple(turned * sign for sign in signs) if any(signs) else ()
 
@@ -172,7 +169,7 @@ def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, A
     if spec.task == "binary":
         out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, spec.costs)
     if not spec.is_classification:
-        out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.interval_coverage)
+        out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.nominal_coverage)
     if spec.task == "multiclass" and spec.costs is not None:
         out["cost_matrix"] = cost_matrix(spec, prepared.labels.classes).tolist()
     return out

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,12 +19,12 @@ from models.evaluation.metrics import roc_auc
 from models.features.contract import learn_contract
 from models.features.frame import Frame
 from models.features.select import Selection, kind_of
-from models.features.source import Tables
+from models.features.source import Tables, private_database
 from models.labels.labels import labels_like, make_labels
 from models.scoring.runtime import Array, matrix
 from models.spec import PredictiveSpec, Target, Task
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.connection import reader
+from pipelines.lake.connection import reader, threads
 from pipelines.lake.files import file_suffix
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
@@ -169,7 +168,7 @@ def _read(
             raise CellworksError(f"'{path}' is no file", expected="a .csv, .parquet or .jsonl file, or a lake table")
         with reader(home, snapshot=snapshot) as con:
             return fetch(Tables(con, root))
-    with duckdb.connect() as con:
+    with private_database(threads()) as con:
         return fetch(Tables(con, root))
 
 
@@ -278,7 +277,7 @@ def profile_table(
     _require_whole(table, entity)
     keys = _keys(table, entity, time)
     kind: Task = task or guess_task(whole_target)
-    bare = _bare_spec(path, target, keys, kind)
+    bare = _bare_spec(target, keys, kind)
     labels = make_labels(bare, whole_target)
     y = labels.y if table.num_rows == len(whole_target) else labels_like(bare, table.column(target), labels.classes)
     for name in exclude:
@@ -300,10 +299,10 @@ def profile_table(
     return ProfileReport(kind, rows, int(labels.known.sum()), counts, keys, chosen, excluded, sorted(knowing), notes)
 
 
-def _bare_spec(path: str, target: str, keys: list[str], task: Task) -> PredictiveSpec:
-    """As much of a solution as labels need."""
+def _bare_spec(target: str, keys: list[str], task: Task) -> PredictiveSpec:
+    """As much of a solution as labels need; which table it may read is for the finished one to say."""
     aim = Target(column=target)
-    return PredictiveSpec(stage="new", slug="new", question="", table=path, keys=keys, target=aim, task=task)
+    return PredictiveSpec(stage="new", slug="new", question="", table="new", keys=keys, target=aim, task=task)
 
 
 def _nothing_left(path: str, excluded: dict[str, str]) -> CellworksError:

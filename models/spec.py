@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -11,6 +12,21 @@ from pipelines.lake.files import file_suffix
 Task = Literal["regression", "quantile", "binary", "multiclass"]
 ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
 Library = Literal["lightgbm", "xgboost", "linear"]
+
+# The first is shown first unless `metric` names another; `expected_cost` or `error_rate` joins in classification.
+_METRICS: dict[Task, tuple[str, ...]] = {
+    "regression": ("rmse", "mae", "r2", "coverage", "interval_width"),
+    "quantile": ("pinball", "rmse", "mae", "r2", "coverage", "interval_width"),
+    "binary": ("roc_auc", "average_precision", "brier", "f1", "precision", "recall"),
+    "multiclass": ("macro_f1", "accuracy", "brier"),
+}
+_CELL = re.compile(r"(?:lake\.)?marts\.cell(?:_at_(\w+))?", re.IGNORECASE)
+
+
+def step_of(table: str) -> str | None:
+    """The step whose entry a table of cells (`marts.cell_at_<step>`) looks from; None for any other table."""
+    found = _CELL.fullmatch(table)
+    return found[1].lower() if found and found[1] else None
 
 
 class Part(BaseModel):
@@ -145,11 +161,12 @@ class PredictiveSpec(Part):
     owner: str = Field(default="", description="`team:<name>` or an e-mail address; none: the owner of the domain")
     description: str = Field(default="", description="what the answer is used for")
     entity: str = Field(default="row", description="what one row is: cell, lot, roll, machine_hour")
-    table: str = Field(min_length=1, description="lake relation (marts.cell_at_formation) or a CSV/Parquet file")
+    table: str = Field(min_length=1, description="lake relation (`marts.cell_at_<step>`, ...) or a CSV/Parquet file")
     keys: list[str] = Field(min_length=1, description="columns that name a row; no two rows share them")
     domain: str | None = Field(default=None, description="domain whose published snapshot is read")
     acts_at: str | None = Field(
-        default=None, description="step at whose entry it answers; only what was known then is read"
+        default=None,
+        description="step at whose entry it answers; only what was known then is read; `marts.cell_at_<step>` needs it",
     )
     features: FeatureSelection = Field(default_factory=FeatureSelection, description="columns to learn from")
     target: Target = Field(description="what is predicted")
@@ -158,7 +175,10 @@ class PredictiveSpec(Part):
         default_factory=lambda: [0.05, 0.5, 0.95], description="quantile: low, middle and high, rising"
     )
     interval_coverage: float = Field(
-        default=0.9, gt=0.0, lt=1.0, description="regression: share of the values that the intervals shall hold"
+        default=0.9,
+        gt=0.0,
+        lt=1.0,
+        description="regression: share of the values that the intervals shall hold (quantile: high less low quantile)",
     )
     split: Split = Field(default_factory=Split, description="how hold-out and folds are cut")
     costs: Costs | None = Field(default=None, description="classification: what a decision costs; sets the threshold")
@@ -206,6 +226,30 @@ class PredictiveSpec(Part):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _metric_is_there(self) -> PredictiveSpec:
+        if self.metric is not None and self.metric not in self.metrics:
+            msg = f"task {self.task} has no metric '{self.metric}'; it has {', '.join(self.metrics)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _reads_what_is_known(self) -> PredictiveSpec:
+        """Refuse a table of cells that shows more than the guard of the features, which goes by `acts_at`, lets by."""
+        if not _CELL.fullmatch(self.table):
+            return self
+        step = step_of(self.table)
+        if step is None:
+            msg = (
+                f"table '{self.table}' is for people and labels and shows what came later; read marts.cell_at_<step>, "
+                "with acts_at: <step>"
+            )
+            raise ValueError(msg)
+        if self.acts_at != step:
+            msg = f"table '{self.table}' looks from the entry into {step}: write acts_at: {step}, found {self.acts_at}"
+            raise ValueError(msg)
+        return self
+
     @property
     def name(self) -> str:
         """Name in the model registry: `<stage>.<slug>`."""
@@ -228,7 +272,18 @@ class PredictiveSpec(Part):
         return self.task in ("binary", "multiclass")
 
     @property
+    def nominal_coverage(self) -> float:
+        """Share of the values, in (0, 1), that the intervals promise to hold; quantiles promise what lies between."""
+        between = round(self.quantiles[2] - self.quantiles[0], 12)  # 0.95 - 0.05 is 0.9 for people
+        return between if self.task == "quantile" else self.interval_coverage
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that the hold-out gets, as `models.evaluation.metrics` computes them."""
+        names = _METRICS[self.task]
+        return (*names, "expected_cost" if self.costs else "error_rate") if self.is_classification else names
+
+    @property
     def primary_metric(self) -> str:
         """Metric shown first; lower or higher is better as `models.evaluation.metrics` says."""
-        defaults = {"regression": "rmse", "quantile": "pinball", "binary": "roc_auc", "multiclass": "macro_f1"}
-        return self.metric or defaults[self.task]
+        return self.metric or self.metrics[0]

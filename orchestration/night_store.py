@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,5 +101,11 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
         con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
         con.execute(f"CREATE TABLE IF NOT EXISTS lake.ops.solution_night ({columns})")
         con.execute(
-            f"INSERT INTO lake.ops.solution_night VALUES ({marks})", [values.get(name) for name in NIGHT_COLUMNS]
+            f"INSERT INTO lake.ops.solution_night VALUES ({marks})",
+            [_finite(values.get(name)) for name in NIGHT_COLUMNS],
         )
+
+
+def _finite(value: object) -> object:
+    """Null for a number that is none, such as the interval of a hold-out of one group."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -37,10 +37,10 @@ def key_figures() -> tuple[list[date], dict[str, list[float | None]]]:
 
 
 def solutions() -> list[dict[str, Any]]:
-    """What `cellworks status --json` says of each solution that was ever trained."""
+    """What `cellworks status --json` says of each solution whose score has an interval."""
     tool = Path(sys.executable).parent / "cellworks"
     told = subprocess.run([tool, "status", "--json"], check=True, capture_output=True, text=True)  # noqa: S603
-    return [each for each in json.loads(told.stdout)["solutions"] if each["metric"]["value"] is not None]
+    return [each for each in json.loads(told.stdout)["solutions"] if each["metric"]["low"] is not None]
 
 
 def draw_solution(axes: Axes, solution: dict[str, Any]) -> None:

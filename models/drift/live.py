@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +21,18 @@ from models.splits.splits import Cut, Order, make_order
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
 
+if TYPE_CHECKING:
+    from pipelines.control_plan.site import Site
+
 _MIN_ROWS = 20
 
 
 @dataclass(frozen=True)
 class LiveDay:
-    """A metric of one day (None: all days together) with its 95 % interval."""
+    """A metric of one day (None: all days together) with its 95 % interval.
+
+    The day is the site's production day of when the solution acted; the UTC date without a site.
+    """
 
     production_day: date | None
     metric: str
@@ -94,12 +100,21 @@ def _metrics(spec: PredictiveSpec, classes: list[str], y: Array, rows: pa.Table)
     }
 
 
-def _days(frame: Frame, rows: pa.Table) -> Array:
-    """The day each row belongs to: when it acted, else when its label was known, else when it was predicted."""
+def _days(frame: Frame, rows: pa.Table, site: Site | None) -> Array:
+    """The day each row belongs to: when it acted, else when its label was known, else when it was predicted.
+
+    It is the site's production day; the UTC date without a site.
+    """
     moment = frame.time if frame.time is not None else frame.known_at
     if moment is None:
         moment = rows.column("__predicted_at").to_numpy()
-    return np.asarray(moment).astype("datetime64[D]")
+    moment = np.asarray(moment).astype("datetime64[us]")
+    if site is not None:
+        # A zone's offset changes at quarters of an hour, so each of them is looked up once, whatever the rows.
+        quarters, place = np.unique(moment.astype("datetime64[15m]"), return_inverse=True)
+        shifts = [0 if each is None else site.day_shift(each) for each in quarters.astype("datetime64[s]").tolist()]
+        moment = moment + np.asarray(shifts, dtype="timedelta64[us]")[place]
+    return np.asarray(moment.astype("datetime64[D]"))
 
 
 def _figures(
@@ -147,7 +162,7 @@ def live_skill(spec: PredictiveSpec, ctx: ModelContext, version: int, bundle: di
     chosen = np.flatnonzero(_honest(frame, ~np.isnan(y), rows, Cut(**bundle["record"]["cut"]), order))
     if len(chosen) < _MIN_ROWS:
         return []
-    days = _days(frame, rows)
+    days = _days(frame, rows, ctx.site)
     out = []
     for day in np.unique(days[chosen]):
         index = chosen[days[chosen] == day]

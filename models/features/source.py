@@ -66,8 +66,10 @@ def open_tables(ctx: ModelContext, table: str) -> Iterator[Tables]:
             con.execute(f"SET threads = {ctx.n_threads}")
             yield Tables(con, ctx.files_root)
         return
-    con = duckdb.connect(config={"threads": ctx.n_threads})
-    try:
+    with private_database(ctx.n_threads) as con:
         yield Tables(con, ctx.files_root)
-    finally:
-        con.close()
+
+
+def private_database(n_threads: int) -> DuckDBPyConnection:
+    """An empty DuckDB for a person's own file, which fetches no extension that a file may ask for."""
+    return duckdb.connect(config={"threads": n_threads, "autoinstall_known_extensions": False})

@@ -140,7 +140,7 @@ def calibration_gate(spec: PredictiveSpec, outputs: Outputs, metrics: dict[str, 
         limit = max(spec.gates.max_calibration_error, noise)
         figures = {"calibration_error": error, "limit": spec.gates.max_calibration_error, "chance": noise}
         return Gate("calibration", error <= limit, f"calibration error {error:.4f}, allowed {limit:.4f}", figures)
-    nominal = spec.interval_coverage
+    nominal = spec.nominal_coverage
     coverage = metrics["coverage"]
     half = (coverage.high - coverage.low) / 2 if np.isfinite(coverage.high) else 1.0
     limit = max(spec.gates.max_coverage_gap, half)

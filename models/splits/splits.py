@@ -1,14 +1,14 @@
 """Hold-out and inner folds. Time goes forward, a group is never cut in two, and nothing is left to chance.
 
 With time: the hold-out is the latest groups; the development rows are those finished (label known) before the
-first of them, rows of earlier groups that finished later are left out. Without time: a hash of the group or key
-decides, by class, so that a row stays on its side from one night to the next.
+first of them, rows of earlier groups that finished later are left out, and so is a row whose time is missing. Without
+time: a hash of the group or key decides, by class, so that a row stays on its side from one night to the next.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from models.features.frame import Frame
 from models.scoring.runtime import Array
 from models.spec import PredictiveSpec
+from pipelines.control_plan.errors import CellworksError
 
 _TICK = np.timedelta64(1, "us")
 
@@ -26,9 +27,10 @@ class Order:
     """What a cut goes by, per row.
 
     Attributes:
-        finish: when the row's outcome was known, datetime64[us]; None for a table without time.
+        finish: when the row's outcome was known, datetime64[us]; NaT where that, or the row's time, is missing; None
+            for a table without time.
         group: group number; each row its own where there is no group.
-        start: earliest finish of the row's group.
+        start: earliest finish of the row's group; NaT where the row's own is missing.
         draw: stable number in [0, 1) from the group or the keys.
         stratum: class number for classification without groups, else 0.
     """
@@ -120,21 +122,30 @@ def make_order(frame: Frame, y: Array, spec: PredictiveSpec) -> Order:
         spec: says whether classes are to be kept in proportion.
     """
     finish = frame.known_at if frame.known_at is not None else frame.time
+    if finish is not None and frame.time is not None:
+        finish = np.where(np.isnat(frame.time), np.datetime64("NaT", "us"), finish)
     codes, names = _groups(frame)
     known = ~np.isnan(y)
-    if finish is not None and (np.isnat(finish[known]).any() or len(np.unique(finish[known])) < 2):
+    if finish is not None and not _can_cut(finish[known]):
         finish = None
     start = None
     if finish is not None:
+        dated = known & ~np.isnat(finish)
         first = np.full(int(codes.max()) + 1, np.datetime64("9999-01-01", "us"))
-        np.minimum.at(first, codes[known], finish[known])
-        start = first[codes]
+        np.minimum.at(first, codes[dated], finish[dated])
+        start = np.where(known & ~dated, np.datetime64("NaT", "us"), first[codes])
     is_stratified = spec.is_classification and names is None
     stratum = np.where(known, y, 0).astype(int) if is_stratified else np.zeros(len(y), dtype=int)
     if finish is not None:
         return Order(finish, codes, start, np.zeros(len(y)), np.zeros(len(y), dtype=int))
     draw = _draws(names)[codes] if names is not None else _draws(_texts(frame))
     return Order(None, codes, None, draw, stratum)
+
+
+def _can_cut(moment: Array) -> bool:
+    """Whether the labelled rows lie at different moments; where most have none, `make_split` tells and refuses."""
+    there = moment[~np.isnat(moment)]
+    return 2 * len(there) < len(moment) or len(np.unique(there)) > 1
 
 
 def _time_cut(moment: Array, ratio: float) -> np.datetime64:
@@ -177,16 +188,39 @@ def make_split(order: Order, y: Array, spec: PredictiveSpec) -> Split:
 
     Args:
         order: see `make_order`.
-        y: labels, NaN where unknown; unlabelled rows are on neither side.
+        y: labels, NaN where unknown; unlabelled rows, and rows without time in a table with time, are on neither side.
         spec: the hold-out's ratio.
 
     Returns:
         The split with its rule.
+
+    Raises:
+        CellworksError: most labelled rows have no time.
     """
     rows = np.flatnonzero(~np.isnan(y))
     if order.finish is None:
         return _by_draw(order, rows, spec.split.holdout_ratio)
-    return _by_time(order, rows, spec.split.holdout_ratio)
+    undated = np.isnat(order.finish[rows])
+    told = _left_out(spec, undated)
+    split = _by_time(order, rows[~undated], spec.split.holdout_ratio)
+    return replace(split, notes=[*told, *split.notes])
+
+
+def _left_out(spec: PredictiveSpec, undated: Array) -> list[str]:
+    """The remark on labelled rows without time; most of them without one are refused."""
+    if not undated.any():
+        return []
+    columns = " or ".join(f"'{name}'" for name in (spec.split.time, spec.target.known_at) if name)
+    found = f"{int(undated.sum()):,} of {len(undated):,} labelled rows"
+    if 2 * undated.sum() > len(undated):
+        raise CellworksError(
+            f"most rows have no time: {columns} is missing",
+            expected="a time in at least half of the labelled rows; the others are left out",
+            found=f"{found} without it",
+            mend="fill the column in, or take it out of the solution: the hold-out is then drawn by a hash of the key",
+            where=spec.solution,
+        )
+    return [f"{found} are left out: {columns} is missing"]
 
 
 def _time_folds(order: Order, rows: Array, folds: int, is_grouped: bool) -> list[tuple[Array, Array]]:

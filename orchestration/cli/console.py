@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,16 @@ _PIPED_WIDTH = 120
 
 def tell(found: object, text: str, *, as_json: bool) -> None:
     """Print a result: the document for a program, the text for a person."""
-    print(json.dumps(found, indent=2, default=_plain) if as_json else text)
+    print(json.dumps(_finite(found), indent=2, default=_plain, allow_nan=False) if as_json else text)
+
+
+def _finite(value: object) -> object:
+    """The document with null for each number that is not finite: JSON knows neither NaN nor Infinity."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: object) -> str:

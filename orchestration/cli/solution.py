@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from models.profile import ProfileReport, profile_table
-from models.spec import PredictiveSpec
+from models.spec import PredictiveSpec, step_of
 from orchestration.catalogue import PREDICTIVE, build_spec, discover, refuse_shared_slugs
 from orchestration.cli import console
 from orchestration.cli.night_summary import command
@@ -142,7 +142,7 @@ def _source(table: str) -> str:
     if Path(table).expanduser().exists() or "/" in table:
         raise CellworksError(
             f"the table {table} is of a kind that can't be read",
-            expected=f"a file that ends in {', '.join(SUFFIXES)}, or a table of the lake such as marts.cell",
+            expected=f"a file that ends in {', '.join(SUFFIXES)}, or a table of the lake such as marts.machine_hour",
             found=table,
             mend="save it as CSV or Parquet",
         )
@@ -156,8 +156,9 @@ def _attributes(table: str, roles: Roles, report: ProfileReport) -> dict[str, An
     split = {role: column for role, column in (("time", roles.time), ("group", roles.group)) if column}
     return {
         "question": f"What is '{roles.target}' of each '{roles.entity}'?",
-        "entity": "row",
+        "entity": "cell" if (step := step_of(table)) else "row",
         "table": table,
+        **({"acts_at": step} if step else {}),
         "keys": report.keys,
         "features": {"select": report.features},
         "target": target,

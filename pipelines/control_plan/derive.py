@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import inf, sqrt
@@ -9,7 +10,7 @@ from typing import Literal
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import DUCKDB_TYPES, EVENT_AT, KNOWN_AT, VARIANT_COLUMN, Feed, FeedColumn
-from pipelines.control_plan.plan import ELECTRODES, Characteristic
+from pipelines.control_plan.plan import ELECTRODES, Characteristic, ControlPlan
 from pipelines.control_plan.site import Site
 
 # Whose values an entity inherits through genealogy, itself included.
@@ -23,6 +24,7 @@ LINEAGE: dict[str, tuple[str, ...]] = {
     "container": ("module", "container"),
     "machine_hour": ("machine_hour",),
 }
+_MEAN = re.compile(r"_mean_\d+h$")
 RuleKind = Literal["not_null", "type", "finite", "range", "allowed", "not_future"]
 
 
@@ -314,3 +316,12 @@ def columns_known_at(site: Site, entity: str, step: str) -> list[str]:
 def monotone_sign(row: Characteristic, target: str) -> Literal[-1, 0, 1]:
     """Sign that the plan knows of a characteristic's effect on a target, all else equal; 0 when it knows none."""
     return next((effect.sign for effect in row.effects if effect.target == target), 0)
+
+
+def column_sign(plan: ControlPlan, column: str, target: str) -> Literal[-1, 0, 1]:
+    """Sign that the plan knows of a column: a mean over hours (`<code>_mean_6h`) has that of its characteristic.
+
+    A slope has none: that a high value does harm says nothing of a rising one.
+    """
+    row = plan.by_code.get(column) or plan.by_code.get(_MEAN.sub("", column))
+    return 0 if row is None else monotone_sign(row, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,6 +111,13 @@ class Site(Model):
     def zone(self) -> ZoneInfo:
         """The site's time zone."""
         return ZoneInfo(self.time_zone)
+
+    def day_shift(self, moment: datetime) -> timedelta:
+        """What to add to a UTC time at `moment` (UTC, naive) so that its date is the production day."""
+        local = moment.replace(tzinfo=UTC).astimezone(self.zone)
+        start = self.day_starts_at
+        begun = timedelta(hours=start.hour, minutes=start.minute, seconds=start.second)
+        return (local.utcoffset() or timedelta()) - begun
 
     def machines(self, machine_class: str | None = None) -> list[Machine]:
         """All machines, or those of one class, in the order of the file."""

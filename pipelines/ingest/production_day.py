@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from pipelines.control_plan.site import Site
 from pipelines.lake.sql import quote_identifier
@@ -11,10 +11,7 @@ _STEP = timedelta(days=7)
 
 
 def _offset_s(site: Site, moment: datetime) -> int:
-    """Seconds to add to a UTC time so that its date is the production day."""
-    shift = moment.replace(tzinfo=UTC).astimezone(site.zone).utcoffset() or timedelta()
-    start = site.day_starts_at
-    return int(shift.total_seconds()) - (start.hour * 3600 + start.minute * 60 + start.second)
+    return int(site.day_shift(moment).total_seconds())
 
 
 def _changes(site: Site, low: datetime, high: datetime) -> list[tuple[datetime, int]]:

@@ -30,6 +30,7 @@ attributes:
   entity: cell
   table: marts.cell_at_formation
   keys: [cell_id]
+  acts_at: formation
   features: {select: [horn_weld_count, weld_energy_j, weld_time_s, weld_pressure_mpa, tab_welder_id]}
   target: {column: weld_resistance_uohm}
   task: regression

@@ -88,6 +88,16 @@ def test_infinite_and_missing_numbers_are_survived(ctx, table_file, cells, solut
     assert np.isfinite(trained.metrics["rmse"].value)
 
 
+def test_one_missing_time_leaves_out_its_row_and_keeps_the_baselines_of_time(ctx, table_file, cells, solution):
+    columns = cells(800)
+    columns["started_at"][100] = np.datetime64("NaT")
+    target = {"column": "is_premium", "positive": False}
+    trained = train(solution(table_file(columns), "binary", target=target), ctx)
+    assert trained.rows_development + trained.rows_holdout == 799
+    assert set(trained.baselines) == {"prior", "lot_mean", "last_value"}
+    assert "1 of 800 labelled rows are left out: 'started_at' is missing" in trained.notes
+
+
 def test_mlflow_that_does_not_answer_leaves_the_lake_alone(ctx, table_file, cells, solution, tmp_path):
     (tmp_path / "file").write_text("in the way")
     away = replace(ctx, mlflow_uri=f"sqlite:///{tmp_path}/file/mlflow.sqlite")

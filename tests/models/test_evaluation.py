@@ -39,6 +39,25 @@ def test_ranking_metrics_agree_with_scikit_learn(seed, weighted):
     )
 
 
+def test_a_solution_may_name_each_metric_of_its_task_and_no_other():
+    y, middle = np.asarray([0.0, 1.0, 1.0, 0.0]), np.asarray([0.1, 0.8, 0.4, 0.3])
+    names = np.asarray(["no", "yes", "yes", "no"], dtype=object)
+    values = {"low": middle - 1, "high": middle + 1}
+    prices = {"false_negative": 1.0}
+    for task, predicted, finished, costs in (
+        ("binary", middle, {"class": names}, {"costs": prices}),
+        ("binary", middle, {"class": names}, {}),
+        ("multiclass", np.column_stack([1 - middle, middle]), {"class": names}, {"costs": {"matrix": {"no": prices}}}),
+        ("multiclass", np.column_stack([1 - middle, middle]), {"class": names}, {}),
+        ("regression", middle, values, {}),
+        ("quantile", np.column_stack([middle - 1, middle, middle + 1]), values, {}),
+    ):
+        spec = _spec(task, **costs)
+        assert set(task_metrics(spec, ["no", "yes"], y, predicted, finished)) == set(spec.metrics)
+        for name in spec.metrics:
+            assert _spec(task, metric=name, **costs).primary_metric == name
+
+
 def test_task_metrics_agree_with_scikit_learn():
     rng = np.random.default_rng(0)
     ones = np.ones(300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -17,10 +18,12 @@ from models.context import ModelContext
 from models.features.contract import learn_contract
 from models.features.frame import load_frame
 from models.features.select import select_features
+from models.features.source import open_tables
 from models.scoring.runtime import matrix
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
+from pipelines.lake.schemas import bootstrap
 
 
 def _spec(table="t.csv", **changes):
@@ -76,6 +79,21 @@ def test_no_pattern_gets_past_the_leak_guard(site, step, data):
         assert "can be a feature" in error.what
         return
     assert set(chosen.numbers) <= known
+
+
+@pytest.mark.parametrize("table", ["cells.csv", "marts.cells"])
+def test_fits_and_reads_have_the_threads_of_the_environment_and_no_file_fetches_an_extension(
+    table, home, site, monkeypatch
+):
+    monkeypatch.setenv("CELLWORKS_THREADS", "3")
+    bootstrap(home, site)
+    fresh = ModelContext(home)
+    assert fresh.n_threads == 3
+    with open_tables(fresh, table) as tables:
+        setting = "SELECT current_setting('threads'), current_setting('autoinstall_known_extensions')"
+        assert tables.con.execute(setting).fetchone() == (3, False)
+    monkeypatch.delenv("CELLWORKS_THREADS")
+    assert ModelContext(home).n_threads == min(os.cpu_count() or 1, 4)
 
 
 def test_naming_the_target_or_a_missing_column_is_a_mistake(ctx):

@@ -64,6 +64,7 @@ def _spec(solution, **changes):
     target = {"column": "is_premium", "positive": False, "table": "marts.cell_label", "known_at": "label_known_at"}
     target["delay_h"] = 20
     content = {"domain": "test", "target": target, "search": TINY, "features": {"exclude": ["shift_code"]}}
+    content["acts_at"] = "formation"
     return solution("marts.cell_at_formation", "binary", **(content | changes))
 
 

@@ -14,7 +14,8 @@ GOOD = {
     "stage": "finishing",
     "slug": "cells",
     "question": "?",
-    "table": "marts.cell",
+    "table": "marts.cell_at_formation",
+    "acts_at": "formation",
     "keys": ["cell_id"],
     "target": {"column": "is_premium"},
     "task": "binary",
@@ -38,11 +39,23 @@ GOOD = {
         ({"search": {"libraries": ["catboost"]}}, "libraries"),
         ({"split": {"holdout_ratio": 0.9}}, "holdout_ratio"),
         ({"action": {"kind": "explode"}}, "kind"),
+        ({"metric": "auc"}, "no metric 'auc'; it has roc_auc, .*recall, error_rate"),
+        ({"metric": "rmse"}, "task binary has no metric 'rmse'"),
+        ({"metric": "error_rate", "costs": {"false_negative": 1}}, "it has .*expected_cost"),
+        ({"table": "marts.cell"}, "is for people and labels and shows what came later; read marts.cell_at_<step>"),
+        ({"table": "lake.marts.Cell", "acts_at": None}, "shows what came later"),
+        ({"acts_at": None}, "write acts_at: formation, found None"),
+        ({"acts_at": "grading"}, "looks from the entry into formation: write acts_at: formation, found grading"),
     ],
 )
 def test_a_wrong_attribute_is_named(change, says):
     with pytest.raises(ValidationError, match=says):
         PredictiveSpec(**(GOOD | change))
+
+
+@pytest.mark.parametrize("table", ["marts.cell_label", "marts.machine_hour", "cells.csv", "marts.cell.csv"])
+def test_only_tables_of_cells_by_step_need_the_step(table):
+    assert PredictiveSpec(**(GOOD | {"table": table, "acts_at": None})).acts_at is None
 
 
 def test_the_solutions_name_their_margin_and_their_reasons():
@@ -75,3 +88,12 @@ def test_names_and_defaults():
     with pytest.raises(ValidationError):
         spec.slug = "other"
     assert PredictiveSpec(**(GOOD | {"task": "quantile"})).primary_metric == "pinball"
+
+
+@pytest.mark.parametrize(
+    ("task", "quantiles", "promised"),
+    [("quantile", [0.05, 0.5, 0.95], 0.9), ("quantile", [0.1, 0.4, 0.7], 0.6), ("regression", [0.1, 0.4, 0.7], 0.8)],
+)
+def test_quantiles_promise_what_lies_between_them_and_a_regression_its_interval(task, quantiles, promised):
+    spec = PredictiveSpec(**(GOOD | {"task": task, "quantiles": quantiles, "interval_coverage": 0.8}))
+    assert spec.nominal_coverage == promised

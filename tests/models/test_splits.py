@@ -12,6 +12,7 @@ from models.features.frame import Frame
 from models.features.select import Selection
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, inner_folds, make_order, make_split
+from pipelines.control_plan.errors import CellworksError
 
 DAY = 86_400_000_000
 
@@ -61,6 +62,41 @@ def test_no_group_is_cut_and_nothing_later_is_learnt_from(seed, n, lots, delay_h
         if split.cut.is_grouped and not notes:
             assert not set(lot[train]) & set(lot[valid])
             assert known[train].max() < known[valid].max()
+
+
+@pytest.mark.parametrize(("holed", "column"), [("time", "'t'"), ("known", "'t' or 'known'")])
+def test_rows_without_time_are_left_out_and_counted_and_the_others_still_go_forward(holed, column):
+    n = 600
+    time = np.datetime64("2026-01-01", "us") + (np.arange(n) * 3600 * 1_000_000).astype("timedelta64[us]")
+    known = time + np.timedelta64(5, "h") if holed == "known" else None
+    undated = np.arange(n) % 40 == 0
+    (time if known is None else known)[undated] = np.datetime64("NaT")
+    y = (np.arange(n) % 7 == 0).astype(float)
+    y[40] = np.nan  # a row that is out anyway is not counted
+    spec = _spec()
+    if known is not None:
+        spec = spec.model_copy(update={"target": spec.target.model_copy(update={"known_at": "known"})})
+    order = make_order(_frame(n, time, known, group=[f"L{i // 20}" for i in range(n)]), y, spec)
+    split = make_split(order, y, spec)
+    assert split.notes == [f"14 of 599 labelled rows are left out: {column} is missing"]
+    assert split.cut.kind == "time"
+    assert split.cut.is_grouped
+    sides = np.concatenate([split.development, split.holdout])
+    assert set(sides) == set(np.flatnonzero(~undated & ~np.isnan(y)))
+    assert time[split.development].max() < time[split.holdout].min()
+    np.testing.assert_array_equal(np.flatnonzero(split.cut.holds_out(order) & ~np.isnan(y)), split.holdout)
+    for train, valid in inner_folds(order, split.development, y, spec, split.cut)[0]:
+        assert time[train].max() < time[valid].min()
+
+
+@pytest.mark.parametrize("n_dated", [0, 1, 99])
+def test_a_time_that_most_rows_miss_is_refused_and_never_a_draw(n_dated):
+    time = np.full(200, np.datetime64("NaT", "us"))
+    time[:n_dated] = np.datetime64("2026-01-01", "us") + np.arange(n_dated).astype("timedelta64[D]")
+    y = (np.arange(200) % 3 == 0).astype(float)
+    order = make_order(_frame(200, time), y, _spec(group=False))
+    with pytest.raises(CellworksError, match=f"{200 - n_dated} of 200 labelled rows without it"):
+        make_split(order, y, _spec(group=False))
 
 
 def test_machines_that_run_all_the_time_are_cut_by_time_with_a_remark():

@@ -18,6 +18,7 @@ from models.registry.figures import version_figures
 from models.registry.versions import champion
 from models.scoring.score import score
 from models.train import train
+from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import reader
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,24 @@ def test_live_skill_counts_only_predictions_made_before_the_label(ctx, table_fil
     with reader(ctx.home) as con:
         written = con.execute("SELECT count(*), count(DISTINCT production_day) FROM lake.ops.live_skill").fetchone()
     assert written == (2 * len(days), len(days)), "a repeated look replaces its rows"
+
+
+def test_live_days_are_the_production_days_of_the_site(ctx, table_file, cells, solution, later):
+    columns = cells(2400, days=45)
+    spec = solution(table_file(columns), "regression", search={"trials": 1, "max_rounds": 60})
+    now = replace(ctx, as_of=later.replace(month=2, day=2))
+    promoted = promote(spec, now, judge(spec, now, train(spec, now)))
+    assert promoted.alias == "champion", promoted.sentence
+    score(spec, now)
+    site = load_site(Path("infra/sites/demo").resolve())
+    seen = monitor(spec, replace(ctx, as_of=later, site=site)).days
+    shown = {day.production_day: day.rows for day in seen if day.production_day}
+    # Shanghai is eight hours ahead and its production day begins at six, so 22:30 UTC belongs to the next one.
+    acted = columns["started_at"][columns["label_known_at"] >= np.datetime64(now.as_of)]
+    days, counts = np.unique((acted + np.timedelta64(2, "h")).astype("datetime64[D]"), return_counts=True)
+    assert shown == {day: rows for day, rows in zip(days.tolist(), counts.tolist(), strict=True) if rows >= 20}
+    days, counts = np.unique(acted.astype("datetime64[D]"), return_counts=True)
+    assert shown != dict(zip(days.tolist(), counts.tolist(), strict=True)), "the rows cannot tell UTC days apart"
 
 
 def test_drifted_inputs_and_lost_skill_ask_for_retraining(ctx, table_file, cells, solution, later):

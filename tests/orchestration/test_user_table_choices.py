@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from orchestration.catalogue import find
 from orchestration.plant import plant
 from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
 
 Here = Callable[..., Any]
@@ -39,13 +40,20 @@ def _columns() -> dict[str, Any]:
     }
 
 
-def test_a_table_of_the_lake_serves_as_well_as_a_file(here: Here) -> None:
+def _marts(*names: str) -> Home:
+    """An instance whose marts hold the same rows under each name."""
     home = plant().home.ensure()
     bootstrap(home, plant().site)
     given = pa.table({name: _columns()[name] for name in ("id", "x", "z", "material", "thickness")})
     with writer(home, why="test") as con, transaction(con):
         con.register("given", given)
-        con.execute("CREATE TABLE lake.marts.trial AS SELECT * FROM given")
+        for name in names:
+            con.execute(f"CREATE TABLE lake.marts.{name} AS SELECT * FROM given")
+    return home
+
+
+def test_a_table_of_the_lake_serves_as_well_as_a_file(here: Here) -> None:
+    home = _marts("trial")
     options = ["--target", "thickness", "--entity", "id"]
     made = here("solution", "new", "mine/model", "--table", "marts.trial", *options)
     assert made.returncode == 0, made.stderr
@@ -54,6 +62,16 @@ def test_a_table_of_the_lake_serves_as_well_as_a_file(here: Here) -> None:
     assert (refused.returncode, "marts.nothing" in refused.stderr) == (2, True)
     with reader(home) as con:
         assert con.execute("SELECT count(*) FROM lake.marts.trial").fetchone() == (ROWS,)
+
+
+def test_a_table_of_cells_brings_its_step_and_the_one_that_shows_what_came_later_is_refused(here: Here) -> None:
+    _marts("cell", "cell_at_filling")
+    options = ["--target", "thickness", "--entity", "id"]
+    made = here("solution", "new", "mine/model", "--table", "marts.cell_at_filling", *options)
+    assert made.returncode == 0, made.stderr
+    assert (find("mine/model").acts_at, find("mine/model").entity) == ("filling", "cell")
+    refused = here("solution", "new", "mine/other", "--table", "marts.cell", *options)
+    assert (refused.returncode, "shows what came later" in refused.stderr) == (2, True), refused.stderr
 
 
 def test_a_column_can_be_left_out_by_hand(here: Here, tmp_path: Path) -> None:

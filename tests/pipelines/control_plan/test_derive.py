@@ -192,3 +192,22 @@ def test_monotone_signs(site: Site) -> None:
     assert derive.monotone_sign(by_code["vibration_mm_s"], "fails_within_24h") == 1
     assert derive.monotone_sign(by_code["cathode_burr_um"], "capacity_ah") == 0
     assert derive.monotone_sign(by_code["soak_temp_c"], "is_premium") == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "target", "sign"),
+    [
+        ("vibration_mm_s", "fails_within_24h", 1),
+        ("vibration_mm_s_mean_6h", "fails_within_24h", 1),
+        ("vibration_mm_s_mean_24h", "fails_within_24h", 1),
+        ("vibration_mm_s_slope_6h", "fails_within_24h", 0),
+        ("vibration_mm_s_mean_6h", "is_premium", 0),
+        ("motor_current_a_mean_6h", "fails_within_24h", 0),
+        ("hours_since_failure_h", "fails_within_24h", 0),
+        ("cathode_burr_um", "is_premium", -1),
+    ],
+)
+def test_a_mean_over_hours_has_the_sign_of_its_characteristic_and_a_slope_has_none(
+    site: Site, column: str, target: str, sign: int
+) -> None:
+    assert derive.column_sign(site.plan, column, target) == sign

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,23 @@ def test_hierarchy_expands_ranges_and_keeps_order(site: Site) -> None:
     assert site.machines_by_id["coater_a1"].variant == "anode"
     assert len({m.id for m in site.machines()}) == len(site.machines()) == sum(1 for _ in site.machines())
     assert site.machines("no_such_class") == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "day"),
+    [
+        ("Asia/Shanghai", "2026-02-01 21:59", "2026-02-01"),
+        ("Asia/Shanghai", "2026-02-01 22:30", "2026-02-02"),
+        ("Europe/Berlin", "2026-03-29 03:59", "2026-03-28"),
+        ("Europe/Berlin", "2026-03-29 04:00", "2026-03-29"),
+        ("Europe/Berlin", "2026-03-28 04:59", "2026-03-27"),
+        ("America/New_York", "2026-01-10 10:59", "2026-01-09"),
+    ],
+)
+def test_a_production_day_begins_at_six_by_the_sites_clock(site: Site, zone: str, moment: str, day: str) -> None:
+    there = site.model_copy(update={"time_zone": zone})
+    at = datetime.fromisoformat(moment)
+    assert (at + there.day_shift(at)).date().isoformat() == day
 
 
 def test_baseline_yield_and_energy_are_those_of_domain_1_16(site: Site) -> None:
