@@ -125,20 +125,20 @@ class Bars:
             self._progress.update(self._task, completed=done, total=total, detail=detail)
 
     def finish(self) -> None:
-        """The step is over; the terminal keeps one line of it, so that a night of many steps never hides its bar."""
+        """The step is over; one line of it stays, above the bar of a terminal or in a log."""
         if self._task is None:
             return
         (task,) = (each for each in self._progress.tasks if each.id == self._task)
         seconds = task.elapsed or 0.0
         self._progress.remove_task(self._task)
         self._task = None
-        if self._progress.console.is_terminal:
-            self._progress.console.print(Text(f"✓ {task.description}  {seconds:.0f} s", style="dim"))
+        told = Text(f"✓ {task.description}  {seconds:.0f} s", style="dim")
+        self._progress.console.print(told, soft_wrap=True)
 
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """Bars on standard error, so that standard output stays clean; none at all where nobody looks."""
+    """Bars on standard error, so that standard output stays clean; in a log one line of each step when it is over."""
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),

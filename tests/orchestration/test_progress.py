@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -71,6 +72,18 @@ def test_a_terminal_shows_which_step_of_how_many_and_how_far_it_is() -> None:
     assert "✓ 1/2 curating" in _read_until(terminal, "2/2 checking")
     assert process.communicate(b"\n", timeout=30)[0] == b""
     os.close(terminal)
+
+
+@pytest.mark.slow
+def test_a_log_gets_one_line_of_each_finished_step_and_standard_output_none() -> None:
+    process = _started(subprocess.PIPE)
+    out, err = process.communicate(b"\n\n", timeout=60)
+    assert out == b""
+    assert re.sub(r"\d+ s", "n s", err.decode()).splitlines() == [
+        "✓ loading  n s",
+        "✓ 1/2 curating  n s",
+        "✓ 2/2 checking  n s",
+    ]
 
 
 @pytest.mark.slow
