@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextvars import ContextVar
 
 import pytest
 
 from pipelines.control_plan.site import load_site
+from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT
 from pipelines.curation.run import curate
 from pipelines.lake.home import Home
+from pipelines.lake.schemas import bootstrap
 
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 pytestmark = pytest.mark.slow
 LISTENER = ContextVar("LISTENER", default="nobody")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """An empty plant; the one that the others share stays as it is."""
+    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+    bootstrap(home, SITE)
+    yield home
+    instance.close(home)
 
 
 def test_a_curation_tells_each_model_and_ends_with_all_of_them_done(home: Home) -> None:
