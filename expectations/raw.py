@@ -79,10 +79,20 @@ def rule_checks(rules: Iterable[RowRule]) -> Iterator[Check]:
 def _range(rule: RowRule) -> Check:
     if rule.when is None:
         return between(rule.column, rule.low, rule.high)
+    value = _in_plans_unit(rule)
+    bounds = [f"{value} >= {number(rule.low)}"] if rule.low is not None else []
+    bounds += [f"{value} <= {number(rule.high)}"] if rule.high is not None else []
+    uses = ["unit_code"] if rule.units else []
+    return _conditional(rule, " AND ".join(bounds), f"{rule.code or rule.column} is physically possible", uses)
+
+
+def _in_plans_unit(rule: RowRule) -> str:
+    """The rule's column, converted by the row's unit_code where it may come in several; NULL in a unit that none is."""
     name = quote_identifier(rule.column)
-    bounds = [f"{name} >= {number(rule.low)}"] if rule.low is not None else []
-    bounds += [f"{name} <= {number(rule.high)}"] if rule.high is not None else []
-    return _conditional(rule, " AND ".join(bounds), f"{rule.code or rule.column} is physically possible")
+    if not rule.units:
+        return name
+    factors = " ".join(f"WHEN {quote_literal(unit)} THEN {number(factor)}" for unit, factor in rule.units)
+    return f"{name} * CASE unit_code {factors} END"
 
 
 def _allowed(rule: RowRule) -> Check:
@@ -92,12 +102,12 @@ def _allowed(rule: RowRule) -> Check:
     return _conditional(rule, inside, f"{rule.code or rule.column} comes in {', '.join(rule.allowed)}")
 
 
-def _conditional(rule: RowRule, expression: str, title: str) -> Check:
+def _conditional(rule: RowRule, expression: str, title: str, uses: Iterable[str] = ()) -> Check:
     if rule.when is None:
         return rows_satisfy(expression, title=title, column=rule.column)
     column, value = rule.when
     unconcerned = f"{quote_identifier(column)} <> {quote_literal(value)}"
-    return rows_satisfy(f"{unconcerned} OR ({expression})", title=title, column=rule.column, uses=[column])
+    return rows_satisfy(f"{unconcerned} OR ({expression})", title=title, column=rule.column, uses=[column, *uses])
 
 
 def _not_future(rule: RowRule) -> Check:

@@ -18,17 +18,20 @@ from duckdb import DuckDBPyConnection
 from expectations.database import Database, LakeColumns, warm_database
 from expectations.generate import suites
 from expectations.held import CHECKED, History, read_history, record, suite_hash
-from expectations.report import Layer, SuiteReport
+from expectations.report import Layer, SuiteReport, TableReport
 from expectations.series import POINTS
-from expectations.table_run import Run
+from expectations.table_run import Asked, Run
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
 from pipelines.lake.clock import plant_now
 from pipelines.lake.connection import current_snapshot, retrying, transaction
 from pipelines.lake.home import Home
+from pipelines.lake.progress import Progress, silent
 
 
-def run_suites(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = False) -> SuiteReport:
+def run_suites(
+    home: Home, site: Site, *, layer: Layer, domain: str, full: bool = False, progress: Progress | None = None
+) -> SuiteReport:
     """Run every suite of one layer and domain.
 
     Args:
@@ -37,6 +40,7 @@ def run_suites(home: Home, site: Site, *, layer: Layer, domain: str, full: bool 
         layer: `raw`, `staging` or `marts`.
         domain: domain of the tables.
         full: validate whole tables, whatever is known to hold.
+        progress: called with the table at work, how many are decided and how many there are.
 
     Returns:
         What held and what failed, table by table; failures with their count and ten sample rows. What held is written
@@ -48,15 +52,15 @@ def run_suites(home: Home, site: Site, *, layer: Layer, domain: str, full: bool 
     """
     database = warm_database()
     started = time.perf_counter()
+    progress = progress or silent
     with database.attached(home) as con, ExitStack() as lent:
         with transaction(con):  # one state of the lake for all questions
             run = begin(database, con, site, layer, domain, full=full)
             if any(POINTS in profile.sql for suite in run.suites for profile in suite.profiles):
                 lent.enter_context(database.lent(POINTS, site.plan.control_points()))
-            asked = [run.ask(suite) for suite in run.suites]
-        lost = [each for each in asked if each.suspects]
-        startup_seconds = _start_library() if lost else 0.0
-        reports = [run.conclude(each) for each in asked]
+            asked = _ask(run, progress)
+        startup_seconds = _start_library() if any(each.suspects for each in asked) else 0.0
+        reports = _conclude(run, asked, progress)
         held = [
             (each.suite.relation, run.digests[each.suite.relation])
             for each, report in zip(asked, reports, strict=True)
@@ -82,6 +86,30 @@ def begin(database: Database, con: DuckDBPyConnection, site: Site, layer: Layer,
     history = History(columns.relations) if full else read_history(con, columns.relations, tables)
     digests = {suite.relation: suite_hash(site, suite) for suite in made}
     return Run(database, site, layer, columns, _now(con), current_snapshot(con), history, made, digests)
+
+
+def _ask(run: Run, progress: Progress) -> list[Asked]:
+    asked: list[Asked] = []
+    for suite in run.suites:
+        progress(f"asking {suite.table}", _decided(asked), len(run.suites))
+        asked.append(run.ask(suite))
+    return asked
+
+
+def _conclude(run: Run, asked: Sequence[Asked], progress: Progress) -> list[TableReport]:
+    reports: list[TableReport] = []
+    for number, each in enumerate(asked):
+        if each.suspects:
+            done = number + _decided(asked[number:])
+            progress(f"validating {each.suite.table}", done, len(asked))
+        reports.append(run.conclude(each))
+    progress("decided", len(asked), len(asked))
+    return reports
+
+
+def _decided(asked: Sequence[Asked]) -> int:
+    """Tables that need no library to be decided."""
+    return sum(not each.suspects for each in asked)
 
 
 def _now(con: DuckDBPyConnection) -> datetime | None:

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.lake.progress import Progress, silent
+
 if TYPE_CHECKING:
     from pipelines.control_plan.site import Site
     from pipelines.lake.home import Home
@@ -38,6 +40,7 @@ class ModelContext:
             for lake tables.
         actor: Who runs this; recorded in runs and audits.
         files_root: Folder against which relative file tables are resolved.
+        tell: Called with what is being done, parts done and parts in all.
     """
 
     home: Home
@@ -50,6 +53,7 @@ class ModelContext:
     inputs_passed: bool | None = None
     actor: str = "nightly"
     files_root: Path | None = None
+    tell: Progress = field(default=silent, compare=False, repr=False)
 
     @property
     def tracking_uri(self) -> str:

@@ -23,6 +23,7 @@ from models.spec import PredictiveSpec
 from models.splits.splits import inner_folds
 from models.tuning.search import Found, out_of_fold, search, warm_starts
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.progress import Progress
 
 _CLEARLY_BETTER = 0.01  # share of the validation loss from which the plan's signs are doubted
 _FINE_ROWS = 20_000  # up to here finer thresholds cost nothing worth having, beyond they are told apart by chance
@@ -94,7 +95,7 @@ def newest_rows(prepared: Prepared, spec: PredictiveSpec) -> Array:
 
 
 def _run_search(
-    spec: PredictiveSpec, prepared: Prepared, problem: Problem, x: Array, history: History | None
+    spec: PredictiveSpec, prepared: Prepared, problem: Problem, x: Array, history: History | None, tell: Progress
 ) -> tuple[Found, list[Fold], list[Array], list[str]]:
     """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
     y = prepared.labels.y
@@ -107,7 +108,7 @@ def _run_search(
     if history is not None:
         first = warm_starts(history.trials, history.best_by_library, history.library)
         trials = spec.search.refit_trials
-    found = search(learners, problem, folds, spec.search, trials=trials, first=first)
+    found = search(learners, problem, folds, spec.search, trials=trials, first=first, tell=tell)
     if not first:
         notes += _doubt_of_signs(spec, problem, found, folds[-1])
     return found, folds, [valid for _, valid in pairs], notes
@@ -231,7 +232,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         _FINE_BINS if len(rows) <= _FINE_ROWS else _COARSE_BINS,
     )
     x = matrix(prepared.frame.table, features)
-    found, folds, valid, notes = _run_search(spec, prepared, problem, x, history)
+    found, folds, valid, notes = _run_search(spec, prepared, problem, x, history, ctx.tell)
     if spec.task == "quantile":
         oof = _outer_quantiles(spec, problem, found, folds, valid, len(x))
     else:

@@ -18,6 +18,16 @@ def version_tag(slug: str) -> str:
     return f"cellworks.version/{slug[:63]}"
 
 
+LEARNING: Final = "learn_"
+"""What the names of the steps begin with that do the nights of several solutions, one after the other."""
+
+
+def step_count(job: dg.JobDefinition) -> int:
+    """How often a run of an asset job says that something begins: once per step, once per solution where one learns."""
+    others = sum(not node.name.startswith(LEARNING) for node in job.nodes)
+    return others + len({tuple(key.path[:2]) for key in job.asset_layer.selected_asset_keys if len(key.path) == 3})
+
+
 _INFLOW = (
     dg.AssetSelection.tag("layer", "raw")
     | dg.AssetSelection.tag("layer", "staging")

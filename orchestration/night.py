@@ -11,6 +11,7 @@ from typing import Any
 from models.context import ModelContext
 from models.gates.verdict import Verdict
 from models.spec import PredictiveSpec
+from orchestration import progress
 from orchestration.acting import act
 from orchestration.interruption import interruption_in
 from orchestration.night_store import last_night, store_night
@@ -115,6 +116,7 @@ def _context(spec: PredictiveSpec, here: Plant, domain: str | None, full_search:
         # A published snapshot is one whose blocking checks passed.
         inputs_passed=True if spec.domain is not None else None,
         actor=actor,
+        tell=progress.advance,
     )
 
 

@@ -13,6 +13,7 @@ import optuna
 from models.estimators.base import Estimator, Fit, Fold, Problem
 from models.scoring.runtime import Array
 from models.spec import Search
+from pipelines.lake.progress import Progress, silent
 
 _MAX_WARM = 2  # of a refit's few trials; the others are the sampler's
 _WARM_UP = 3  # progress (rounds by learning rate) before which nothing is pruned
@@ -173,6 +174,7 @@ def search(
     *,
     trials: int,
     first: Sequence[dict[str, Any]] = (),
+    tell: Progress = silent,
 ) -> Found:
     """Run the study.
 
@@ -183,6 +185,7 @@ def search(
         budget: rounds, early stopping and seed.
         trials: how many trials.
         first: study parameters tried before any other (the best known ones in a refit).
+        tell: called after each trial with trials done and trials in all.
 
     Returns:
         The best trial with its fits per fold, and the table of all trials.
@@ -195,7 +198,12 @@ def search(
         pruner=optuna.pruners.PercentilePruner(_KEEP_PERCENTILE, n_startup_trials=4, n_warmup_steps=_WARM_UP),
     )
     _enqueue(study, estimators, first)
-    study.optimize(objective, n_trials=trials, catch=())
+
+    def told(_study: Any, trial: Any) -> None:
+        tell("trials", trial.number + 1, trials)
+
+    tell("trials", 0, trials)
+    study.optimize(objective, n_trials=trials, catch=(), callbacks=[told])
     rows = [_row(trial) for trial in study.trials if trial.state.is_finished()]
     best = study.best_trial
     chosen = by_name[best.params["library"]]

@@ -43,7 +43,7 @@ def expectation_checks(
         here = plant()
         progress.begin(f"checking {layer} of {domain.replace('_', ' ')}")
         with heard():
-            report = run_suites(here.home, here.site, layer=layer, domain=domain)
+            report = run_suites(here.home, here.site, layer=layer, domain=domain, progress=progress.advance)
         results = {result.table: result for result in report.tables}
         for name in names:
             result = results.get(name)

@@ -47,7 +47,7 @@ def curated_assets(layer: Layer, domain: str, tables: Sequence[Table]) -> dg.Ass
         here = plant()
         progress.begin(f"curating {layer} of {domain.replace('_', ' ')}")
         with heard():
-            report = curate(here.home, here.site, layer=layer, domain=domain)
+            report = curate(here.home, here.site, layer=layer, domain=domain, progress=progress.advance)
         context.log.info("%s", report)
         if report.status == "failed":
             # Readers stay on the last published snapshot: nothing downstream of this domain runs.

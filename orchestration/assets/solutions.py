@@ -17,7 +17,7 @@ from orchestration.assets.keys import published_key, solution_key, table_key
 from orchestration.deliveries import DELIVERED, own_tables
 from orchestration.domains import OWN_TABLES, OWNERS
 from orchestration.interruption import heard
-from orchestration.jobs import SEARCH_TAG, version_tag
+from orchestration.jobs import LEARNING, SEARCH_TAG, version_tag
 from orchestration.manifest import Table
 from orchestration.night import solve
 from orchestration.plant import Plant, plant
@@ -63,7 +63,7 @@ def _batch(
         for name, text in named.items()
     ]
 
-    @dg.multi_asset(name=f"learn_{domain}", specs=specs, check_specs=checks, can_subset=True)
+    @dg.multi_asset(name=f"{LEARNING}{domain}", specs=specs, check_specs=checks, can_subset=True)
     def learn(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         chosen = [
             (spec, [part for part in PARTS if solution_key(spec, part) in context.selected_asset_keys])

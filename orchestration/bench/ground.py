@@ -72,14 +72,22 @@ class Ground:
         folder: Everything is kept below it.
         size: See `Size`.
         tell: Called with what is being done.
+
+    Attributes:
+        place: What stands before it: which group of how many this is.
     """
 
     def __init__(self, folder: Path, size: Size, tell: Tell) -> None:
         self.folder = folder
         self.size = size
-        self.tell = tell
+        self._tell = tell
+        self.place = ""
         self.logs = folder / "logs"
         self.plant = Home(folder / "plant")
+
+    def tell(self, what: str) -> None:
+        """Say what is being done."""
+        self._tell(self.place + what)
 
     @cached_property
     def simulated(self) -> Ran:

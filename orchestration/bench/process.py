@@ -124,5 +124,6 @@ def _environment(home: Home | None) -> Mapping[str, str]:
 
 
 def _last_lines(err: Path, out: str) -> str:
-    told = err.read_text(encoding="utf-8", errors="replace").strip() or out.strip()
-    return "\n".join(told.splitlines()[-_LINES:]) or "it said nothing"
+    """The end of both: steps and their errors stand on the one, the summary of what failed on the other."""
+    parts = (out, err.read_text(encoding="utf-8", errors="replace"))
+    return "\n".join(line for part in parts for line in part.strip().splitlines()[-_LINES:]) or "it said nothing"

@@ -39,7 +39,7 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
         home: Instance below whose folder the benchmark keeps its own ones.
         size: See `Size`.
         only: One group of `GROUPS`; None for all.
-        tell: Called with what is being done.
+        tell: Called with which group of how many is at work, and with what.
 
     Raises:
         CellworksError: No such group, or the bare scripts are not there.
@@ -52,6 +52,7 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
             mend="name one of these, or leave --only out",
         )
     bare_folder()
+    groups = GROUPS if only is None else {only: GROUPS[only]}
     machine = description()
     folder = home.root / "bench" / str(os.getpid())
     folder.mkdir(parents=True)
@@ -59,9 +60,8 @@ def measure(home: Home, size: Size, only: str | None, tell: Tell) -> dict[str, A
     rows: list[Row] = []
     failed: dict[str, str] = {}
     try:
-        for name, group in GROUPS.items():
-            if only not in (None, name):
-                continue
+        for number, (name, group) in enumerate(groups.items(), 1):
+            ground.place = f"{number}/{len(groups)} "
             try:
                 rows += group(ground)
             except Exception as error:  # half an hour's other figures must not be lost; it is told

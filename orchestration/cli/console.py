@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -99,17 +99,32 @@ def with_interval(row: Mapping[str, Any]) -> str:
     return f"{figure(row['value'])} [{figure(row['low'])}, {figure(row['high'])}]"
 
 
+class _Clock(ProgressColumn):
+    """Time since the step began; rich's own column stops with the last part, after which a step still has work."""
+
+    def render(self, task: Task) -> Text:
+        return Text(str(timedelta(seconds=int(task.elapsed or 0.0))), style="progress.elapsed")
+
+
 class Bars:
     """A bar for the step under way; a step that begins ends the one before, which leaves a line with its time."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: TaskID | None = None
+        self._steps = 0
+        self._begun = 0
+
+    def expect(self, steps: int) -> None:
+        """From here on titles count, `3/36 ...`; a step that is skipped never begins and never counts."""
+        self._steps, self._begun = steps, 0
 
     def begin(self, title: str) -> None:
         """A step starts."""
         self.finish()
-        self._task = self._progress.add_task(title, total=None, detail="")
+        self._begun += 1
+        place = f"{self._begun}/{self._steps} " if self._steps else ""
+        self._task = self._progress.add_task(place + title, total=None, detail="")
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Within the step: `done` of `total` parts are finished, `what` is being done."""
@@ -120,26 +135,26 @@ class Bars:
             self._progress.update(self._task, completed=done, total=total, detail=detail)
 
     def finish(self) -> None:
-        """The step is over; the terminal keeps one line of it, so that a night of many steps never hides its bar."""
+        """The step is over; one line of it stays, above the bar of a terminal or in a log."""
         if self._task is None:
             return
         (task,) = (each for each in self._progress.tasks if each.id == self._task)
         seconds = task.elapsed or 0.0
         self._progress.remove_task(self._task)
         self._task = None
-        if self._progress.console.is_terminal:
-            self._progress.console.print(Text(f"✓ {task.description}  {seconds:.0f} s", style="dim"))
+        told = Text(f"✓ {task.description}  {seconds:.0f} s", style="dim")
+        self._progress.console.print(told, soft_wrap=True)
 
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """Bars on standard error, so that standard output stays clean; none at all where nobody looks."""
+    """Bars on standard error, so that standard output stays clean; in a log one line of each step when it is over."""
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
-        TimeElapsedColumn(),
+        _Clock(),
         TextColumn("[dim]{task.fields[detail]}"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

@@ -93,16 +93,16 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
         with remembered(), night_lock(here.home), console.bars() as shown, progress.listening(shown):
             bootstrap(here.home, here.site)
             shown.begin("loading definitions")
-            result = _execute(here, chosen, full_search=full_search)
+            result = _execute(here, chosen, shown, full_search=full_search)
         return night_summary(here, {**result, "seconds": round(time.monotonic() - began, 1)})
 
 
-def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, Any]:
+def _execute(here: Plant, only: str | None, shown: console.Bars, *, full_search: bool) -> dict[str, Any]:
     from dagster import DagsterInstance
 
     from orchestration.blocked import tell_blocked
     from orchestration.definitions import defs
-    from orchestration.jobs import NIGHTLY, SEARCH_TAG
+    from orchestration.jobs import NIGHTLY, SEARCH_TAG, step_count
     from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG, close_dead_nights
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
@@ -111,6 +111,7 @@ def _execute(here: Plant, only: str | None, *, full_search: bool) -> dict[str, A
     logging.getLogger("great_expectations.data_context.types.base").addFilter(_is_warning)
     definitions = defs() if callable(defs) else defs
     job = definitions.resolve_job_def(NIGHTLY if only is None else only.replace("/", "__"))
+    shown.expect(step_count(job))
     with DagsterInstance.get() as instance:
         close_dead_nights(instance)
         run = job.execute_in_process(

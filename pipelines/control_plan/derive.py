@@ -12,6 +12,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import DUCKDB_TYPES, EVENT_AT, KNOWN_AT, VARIANT_COLUMN, Feed, FeedColumn
 from pipelines.control_plan.plan import ELECTRODES, Characteristic, ControlPlan
 from pipelines.control_plan.site import Site
+from pipelines.control_plan.units import units_given_for
 
 # Whose values an entity inherits through genealogy, itself included.
 LINEAGE: dict[str, tuple[str, ...]] = {
@@ -40,6 +41,7 @@ class RowRule:
         column: column that the rule is about.
         when: (column, value) that the row must have for the rule to apply, None for every row.
         code: characteristic that it comes from; empty for other columns.
+        units: of a range in a long feed, (unit_code, factor): the value times the factor must lie in it.
     """
 
     kind: RuleKind
@@ -51,6 +53,7 @@ class RowRule:
     allowed: tuple[str, ...] = ()
     when: tuple[str, str] | None = None
     code: str = ""
+    units: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,13 +198,15 @@ def _range_rule(site: Site, feed: Feed, row: Characteristic) -> RowRule:
         high=high,
         when=_condition(feed, row),
         code=row.code,
+        units=tuple(units_given_for(row.unit)) if feed.is_long else (),
     )
 
 
 def _unit_rule(row: Characteristic) -> RowRule:
     when = ("characteristic_code", row.code)
-    reason = f"{row.code} is not given in {row.unit}"
-    return RowRule("allowed", "unit_code", reason, allowed=(row.unit,), when=when, code=row.code)
+    units = tuple(unit for unit, _ in units_given_for(row.unit))
+    reason = f"{row.code} is not given in {' or '.join(units)}"
+    return RowRule("allowed", "unit_code", reason, allowed=units, when=when, code=row.code)
 
 
 def _span(low: float | None, high: float | None, unit: str) -> str:

@@ -114,7 +114,7 @@ class Characteristic(Model):
         feed: feed of feeds.yaml that delivers it.
         machine_class: class of machines it applies to, `*` for all; empty when there is no machine.
         positions: positions per machine, such as `zone:12*side:2`.
-        unit: unit of the values; other units are refused or converted at the edge.
+        unit: unit of the values; a laboratory's in a unit of `units.UNIT_FACTORS` are converted, others set aside.
         nominal: value aimed at; None when there is none.
         usl: upper specification limit in `unit`, None when one-sided.
         physical_max: largest value that instrument and physics allow.

@@ -1,4 +1,4 @@
-"""Unit suffixes of quantity names: `areal_weight_g_m2` is in g/m2, always."""
+"""Units: suffixes of quantity names (`areal_weight_g_m2` is in g/m2, always), and what is converted to the plan's."""
 
 from __future__ import annotations
 
@@ -81,6 +81,28 @@ UNITS_BY_SUFFIX: dict[str, tuple[str, ...]] = {
     "l": ("l",),
 }
 
+# Units that a laboratory may report in beside the plan's own: (given, plan's) -> factor. A factor is all there is, so
+# that no temperature is among them.
+UNIT_FACTORS = {
+    ("mg", "g"): 1e-3,
+    ("kg", "g"): 1e3,
+    ("g", "kg"): 1e-3,
+    ("um", "mm"): 1e-3,
+    ("mm", "um"): 1e3,
+    ("nm", "um"): 1e-3,
+    ("%", "ppm"): 1e4,
+    ("ppm", "%"): 1e-4,
+    ("ppb", "ppm"): 1e-3,
+    ("ppm", "ppb"): 1e3,
+    ("Pa.s", "mPa.s"): 1e3,
+    ("mg/m2", "g/m2"): 1e-3,
+    ("kg/m3", "g/cm3"): 1e-3,
+    ("kPa", "MPa"): 1e-3,
+    ("MPa", "kPa"): 1e3,
+    ("mohm", "uohm"): 1e3,
+    ("uohm", "mohm"): 1e-3,
+}
+
 _LONGEST_FIRST = sorted(UNITS_BY_SUFFIX, key=len, reverse=True)
 
 
@@ -109,3 +131,13 @@ def unit_problem(name: str, unit: str) -> tuple[str, str] | None:
         f"name {name!r} ends in _{suffix}, so the unit is {expected}, found {unit!r}",
         "change one of the two",
     )
+
+
+def units_given_for(unit: str) -> list[tuple[str, float]]:
+    """Units that values may come in whose plan has `unit`, with the factor to it; its own comes first.
+
+    >>> units_given_for("MPa")
+    [('MPa', 1.0), ('kPa', 0.001)]
+    """
+    others = [(given, factor) for (given, own), factor in UNIT_FACTORS.items() if own == unit]
+    return [(unit, 1.0), *others]

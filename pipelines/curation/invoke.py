@@ -16,8 +16,10 @@ from typing import Any
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.curation import instance
+from pipelines.curation.nodes import Nodes
 from pipelines.curation.project import DATABASE_VARIABLE, Project
 from pipelines.lake.home import Home
+from pipelines.lake.progress import Progress, silent
 
 # Nothing is reported to anybody, whatever the machine's own configuration says.
 _QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_NO_PRINT": "1"}
@@ -81,7 +83,7 @@ def _stamp(home: Home, project: Project) -> str:
     return "\n".join([project.hash, version("dbt-core"), str(project.folder), digest])
 
 
-def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -> Any:
+def call(home: Home, project: Project, arguments: list[str], *, manifest: Any, progress: Progress = silent) -> Any:
     """Run one dbt command in this process.
 
     Args:
@@ -89,6 +91,7 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
         project: what `prepare` gave.
         arguments: command and its options.
         manifest: a manifest of its own, None to parse.
+        progress: called with the node at work, nodes done and nodes in all.
 
     Returns:
         dbt's result; failed models and tests are in it and are no exception.
@@ -106,7 +109,7 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any) -
         "--no-version-check", "--log-level", "none", "--log-level-file", "none",
     ]  # fmt: skip
     with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), interruptible():
-        result = dbtRunner(manifest=manifest).invoke([*arguments, *options])
+        result = dbtRunner(manifest=manifest, callbacks=[Nodes(progress)]).invoke([*arguments, *options])
     if result.exception is not None:
         raise CellworksError(
             f"dbt could not run `{arguments[0]}`",

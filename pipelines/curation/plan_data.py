@@ -10,6 +10,7 @@ from pipelines.control_plan.derive import characteristics, column_of, raw_schema
 from pipelines.control_plan.economics import CostRates, Electrode
 from pipelines.control_plan.plan import ELECTRODES, Characteristic
 from pipelines.control_plan.site import Site
+from pipelines.control_plan.units import units_given_for
 
 # What an electrode roll is made by, in the order of the steps; each cell has a cathode and an anode of it.
 ELECTRODE_FEEDS = ("mes__slurry_batch", "mes__mother_roll", "mes__calendering", "mes__daughter_roll")
@@ -23,26 +24,6 @@ CELL_FEEDS = (
     "tester__ageing",
     "tester__grading",
 )
-# Units that a laboratory may report in beside the plan's own: (given, plan's) -> factor.
-UNIT_FACTORS = {
-    ("mg", "g"): 1e-3,
-    ("kg", "g"): 1e3,
-    ("g", "kg"): 1e-3,
-    ("um", "mm"): 1e-3,
-    ("mm", "um"): 1e3,
-    ("nm", "um"): 1e-3,
-    ("%", "ppm"): 1e4,
-    ("ppm", "%"): 1e-4,
-    ("ppb", "ppm"): 1e-3,
-    ("ppm", "ppb"): 1e3,
-    ("Pa.s", "mPa.s"): 1e3,
-    ("mg/m2", "g/m2"): 1e-3,
-    ("kg/m3", "g/cm3"): 1e-3,
-    ("kPa", "MPa"): 1e-3,
-    ("MPa", "kPa"): 1e3,
-    ("mohm", "uohm"): 1e3,
-    ("uohm", "mohm"): 1e-3,
-}
 
 
 def plan_data(site: Site) -> dict[str, Any]:
@@ -91,10 +72,9 @@ def feed_data(site: Site, name: str) -> dict[str, Any]:
 
 
 def _units(row: Characteristic) -> list[dict[str, Any]]:
-    others = [(given, factor) for (given, unit), factor in UNIT_FACTORS.items() if unit == row.unit]
     return [
         {"code": row.code, "given": given, "unit": row.unit, "factor": factor}
-        for given, factor in [(row.unit, 1.0), *others]
+        for given, factor in units_given_for(row.unit)
     ]
 
 

@@ -19,12 +19,15 @@ from pipelines.curation.report import CurateReport, Layer, ModelResult, TestResu
 from pipelines.lake.connection import transaction
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
+from pipelines.lake.progress import Progress, silent
 
 FOLDERS: dict[Layer, tuple[str, ...]] = {"staging": ("staging",), "marts": ("intermediate", "marts")}
 LAYER_DOMAINS: dict[Layer, tuple[str, ...]] = {"staging": DOMAINS, "marts": (*DOMAINS, "kpi")}
 
 
-def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = False) -> CurateReport:
+def curate(
+    home: Home, site: Site, *, layer: Layer, domain: str, full: bool = False, progress: Progress | None = None
+) -> CurateReport:
     """Build what new records touch in one layer of one domain, and test it.
 
     Marts read staging of their own domain and of those before it; so the order is all of staging, then the marts
@@ -36,6 +39,7 @@ def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = Fa
         layer: staging, or marts (with what lies between).
         domain: one of `LAYER_DOMAINS[layer]`.
         full: build all days again, whatever is new.
+        progress: called with the model or test at work, how many are done and how many there are.
 
     Returns:
         What was built and tested; a failed model or test is a report with status `failed`, no exception.
@@ -58,7 +62,7 @@ def curate(home: Home, site: Site, *, layer: Layer, domain: str, full: bool = Fa
             "--vars",
             json.dumps({"last_builds": tables.last_builds(con)}),
         ]
-        result = call(home, project, arguments, manifest=parsed)
+        result = call(home, project, arguments, manifest=parsed, progress=progress or silent)
         with transaction(con):
             built, tests = _results(con, result.result)
             is_passed = bool(result.success)

@@ -17,11 +17,12 @@ from pipelines.ingest.connector import TextRow
 from pipelines.ingest.part import Count, Part
 from pipelines.ingest.report import FeedReport, IngestReport
 from pipelines.ingest.rules import Rules
-from pipelines.ingest.run import Progress, affected_days, ingest, newest_moment, run_safely
+from pipelines.ingest.run import affected_days, ingest, newest_moment, run_safely
 from pipelines.ingest.staging import temporary_name
 from pipelines.ingest.text_rows import append_text, as_json, stage_table
 from pipelines.lake.connection import current_snapshot, reader, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.progress import Progress
 from pipelines.lake.schemas import ensure_schemas
 
 OPEN, REPLAYED = "open", "replayed"

@@ -17,7 +17,7 @@ from pipelines.lake.sql import quote_identifier, quote_literal
 
 POINTS = "cw_control_point"
 _EARLIEST = "2000-01-01"
-_CODE = "characteristic_code"
+_CODE, _UNIT = "characteristic_code", "unit_code"
 _tables = count(1)
 
 
@@ -77,14 +77,18 @@ class Rules:
         table = f"cw_rules_{next(_tables)}"
         con.register("cw_rules_arrow", _listed(rules))
         con.execute(
-            f"CREATE TEMP TABLE {table} AS SELECT code, CAST(low AS {kind}) AS low, CAST(high AS {kind}) AS high, "
-            "allowed, reason FROM cw_rules_arrow"
+            f"CREATE TEMP TABLE {table} AS SELECT code, unit, factor, CAST(low AS {kind}) AS low, "
+            f"CAST(high AS {kind}) AS high, allowed, reason FROM cw_rules_arrow"
         )
         con.unregister("cw_rules_arrow")
         value = f"typed.{quote_identifier(name)}"
-        outside = f"{value} < {table}.low OR {value} > {table}.high"
-        broken = f"NOT list_contains({table}.allowed, {value})" if rules[0].kind == "allowed" else outside
         self._joins += f" LEFT JOIN {table} ON {table}.code = typed.{_CODE}"
+        if rules[0].kind == "allowed":
+            broken = f"NOT list_contains({table}.allowed, {value})"
+        else:  # as staging will show it: a value that is impossible in the plan's unit never gets there
+            self._joins += f" AND {table}.unit = typed.{_UNIT}"
+            converted = f"{value} * {table}.factor"
+            broken = f"{converted} < {table}.low OR {converted} > {table}.high"
         self._violations.append(_Violation(broken, f"{table}.reason"))
 
     def _add_points(self, con: DuckDBPyConnection, site: Site) -> None:
@@ -118,14 +122,17 @@ class Rules:
 
 
 def _listed(rules: Sequence[RowRule]) -> pa.Table:
-    """Rules for one characteristic each as a table; executemany would import pandas for it."""
+    """Rules for one characteristic each as a table, a row per unit; executemany would import pandas for it."""
+    rows = [(rule, unit, factor) for rule in rules for unit, factor in rule.units or ((None, 1.0),)]
     return pa.table(
         {
-            "code": pa.array([rule.when[1] if rule.when else None for rule in rules], pa.string()),
-            "low": pa.array([rule.low for rule in rules], pa.float64()),
-            "high": pa.array([rule.high for rule in rules], pa.float64()),
-            "allowed": pa.array([list(rule.allowed) for rule in rules], pa.list_(pa.string())),
-            "reason": pa.array([rule.reason for rule in rules], pa.string()),
+            "code": pa.array([rule.when[1] if rule.when else None for rule, _, _ in rows], pa.string()),
+            "unit": pa.array([unit for _, unit, _ in rows], pa.string()),
+            "factor": pa.array([factor for _, _, factor in rows], pa.float64()),
+            "low": pa.array([rule.low for rule, _, _ in rows], pa.float64()),
+            "high": pa.array([rule.high for rule, _, _ in rows], pa.float64()),
+            "allowed": pa.array([list(rule.allowed) for rule, _, _ in rows], pa.list_(pa.string())),
+            "reason": pa.array([rule.reason for rule, _, _ in rows], pa.string()),
         }
     )
 

@@ -32,9 +32,8 @@ from pipelines.ingest.sql_database import SqlDatabase
 from pipelines.ingest.staging import first_line
 from pipelines.lake.connection import current_snapshot, is_transient, retrying, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.progress import Progress, silent
 from pipelines.lake.schemas import ensure_schemas
-
-Progress = Callable[[str, int, int], None]
 
 
 class _ChangedError(Exception):
@@ -77,7 +76,7 @@ def ingest(home: Home, site: Site, *, progress: Progress | None = None) -> Inges
     leave: frozenset[str] = frozenset()
     while True:
         try:
-            report = run_safely(home, partial(_attempt, home, site, progress or _silent, leave))
+            report = run_safely(home, partial(_attempt, home, site, progress or silent, leave))
         except _ChangedError as changed:
             leave |= changed.sources
         else:
@@ -106,10 +105,6 @@ def run_safely(home: Home, work: Callable[[], IngestReport]) -> IngestReport:
         mend="free space, then run again: nothing was lost and nothing will come twice",
         where=str(home.lake_dir),
     ) from found
-
-
-def _silent(_label: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def _attempt(home: Home, site: Site, progress: Progress, leave: frozenset[str]) -> IngestReport:

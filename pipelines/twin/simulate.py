@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from pipelines.control_plan.site import Site
 from pipelines.lake.home import Home
+from pipelines.lake.progress import Progress
 from pipelines.twin import state
 from pipelines.twin.day import Plant, deliver
 from pipelines.twin.decisions import Decision, checked
 from pipelines.twin.interventions import Interventions, Taken, taken_in
 from pipelines.twin.world import World
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass

@@ -76,6 +76,18 @@ def test_a_part_that_fails_is_told_and_loses_no_other(tmp_path: Path, monkeypatc
     assert "the night failed" in page(result | {"command": "cellworks bench"})
 
 
+def test_what_is_being_done_says_which_part_of_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def part(ground: Ground) -> list[Row]:
+        ground.tell("at work")
+        return []
+
+    monkeypatch.setattr("orchestration.bench.run.GROUPS", {"a": part, "b": part})
+    told: list[str] = []
+    measure(Home(tmp_path), SMALL, None, told.append)
+    measure(Home(tmp_path), SMALL, "b", told.append)
+    assert told == ["1/2 at work", "2/2 at work", "1/1 at work"]
+
+
 def night(seconds: float, trials: dict[str, dict[str, int]]) -> Night:
     return Night(Ran(seconds, 10**9, ""), dict.fromkeys(STAGES, seconds), trials)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,15 @@ def test_both_libraries_are_tried_and_the_table_says_which_won(ctx, table_file, 
     best = min((row for row in rows if row["state"] == "COMPLETE"), key=lambda row: row["value"])
     assert best["library"] == trained.library
     assert open_client(ctx).get_run(trained.run_id).data.params["library"] == trained.library
+
+
+@pytest.mark.slow
+def test_each_trial_is_told_whether_pruned_or_not(ctx, table_file, cells, solution):
+    told = []
+    listening = replace(ctx, tell=lambda *heard: told.append(heard))
+    trained = train(solution(table_file(cells(800)), "binary", search={"trials": 6, "max_rounds": 40}), listening)
+    assert told == [("trials", done, trained.trials) for done in range(trained.trials + 1)]
+    assert listening == ctx, "who listens makes no other context"
 
 
 def test_hopeless_trials_are_pruned():

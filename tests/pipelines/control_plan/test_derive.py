@@ -74,6 +74,8 @@ def test_rules_of_a_long_feed_bind_value_and_unit_to_the_code(site: Site) -> Non
         assert bound == codes
     peel = next(rule for rule in rules if rule.column == "unit_code" and rule.code == "anode_peel_strength_n_m")
     assert peel.allowed == ("N/m",)
+    solvent = next(rule for rule in rules if rule.kind == "range" and rule.code == "anode_residual_solvent_ppm")
+    assert dict(solvent.units) == {"ppm": 1.0, "%": 1e4, "ppb": 1e-3}
 
 
 def test_nullable_and_open_columns_get_no_rule(site: Site) -> None:

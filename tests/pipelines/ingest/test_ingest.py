@@ -163,12 +163,33 @@ def test_a_line_that_is_not_utf8_does_not_stop_the_others(home: Home, site: Site
     assert _all(home, f"SELECT count(*) FROM raw.{BATCHES} WHERE slurry_batch_id NOT IN ('B1', 'B3')") == [(0,)]
 
 
-def test_a_value_in_another_unit_is_set_aside(home: Home, site: Site) -> None:
-    row = next(row for row in site.plan.rows if row.feed == RESULTS and row.nominal)
+def _results(home: Home, code: str, results: list[tuple[object, str]]) -> None:
+    """A laboratory's file: values of one characteristic in units, a lot each."""
     head = "material_lot_id,material_code,characteristic_code,sample_no,value,unit_code,event_at,known_at\n"
     moments = "2026-09-02 00:00:00,2026-09-02 01:00:00"
-    lines = [f"L{n},lfp,{row.code},1,{row.nominal},{unit},{moments}\n" for n, unit in enumerate((row.unit, "furlong"))]
+    lines = [f"L{n},lfp,{code},1,{value},{unit},{moments}\n" for n, (value, unit) in enumerate(results)]
     _drop(home, RESULTS, "a.csv", head + "".join(lines))
+
+
+def test_a_result_is_taken_in_as_given_if_it_is_possible_in_the_plans_unit(home: Home, site: Site) -> None:
+    row = site.plan.by_code["lfp_d50_um"]
+    assert (row.unit, row.physical_min, row.physical_max) == ("um", 0.1, 20.0)
+    _results(home, row.code, [(1.2, "um"), (0.0012, "mm"), (1200, "nm"), (1.2, "mm"), (1200, "um"), (1.2, "nm")])
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (3, 3)
+    assert _all(home, f"SELECT value, unit_code FROM raw.{RESULTS} ORDER BY 1") == [
+        (0.0012, "mm"),
+        (1.2, "um"),
+        (1200.0, "nm"),
+    ]
+    assert _all(home, "SELECT position, reason FROM ops.quarantine ORDER BY 1") == [
+        (position, "lfp_d50_um is outside its physical range 0.1 to 20 um") for position in (5, 6, 7)
+    ]
+
+
+def test_a_value_in_a_unit_that_is_not_converted_is_set_aside(home: Home, site: Site) -> None:
+    row = next(row for row in site.plan.rows if row.feed == RESULTS and row.nominal)
+    _results(home, row.code, [(row.nominal, row.unit), (row.nominal, "furlong")])
     report = ingest(home, site)
     assert (report.rows_in, report.rows_quarantined) == (1, 1)
     [(position, why)] = _all(home, "SELECT position, reason FROM ops.quarantine")
