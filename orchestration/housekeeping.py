@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
 from orchestration.jobs import ALARM, MAINTENANCE, PLANT_DAY
 from orchestration.plant import plant
@@ -43,7 +44,7 @@ class FailedRuns(dg.Config):
     """Runs that failed since the sensor last looked: what is told of them, the same once, and the ids of all."""
 
     runs: list[FailedRun]
-    ids: list[str]
+    ids: list[str] = Field(default_factory=list)
 
 
 @dg.op

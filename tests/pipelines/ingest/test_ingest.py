@@ -125,7 +125,7 @@ def test_one_clock_that_runs_ahead_does_not_move_the_plants(home: Home, site: Si
     _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")]))
     ingest(home, site)
     ahead = datetime.now(UTC) + timedelta(days=site.clock_lead_d)
-    for name, hours, set_aside in (("late.csv", -1, 0), ("ahead.csv", 1, 1)):
+    for name, hours, set_aside in (("ahead.csv", 1, 1), ("late.csv", -1, 0)):
         moment = f"{ahead + timedelta(hours=hours):%Y-%m-%d %H:%M:%S}"
         row = _csv([(name, "L1", "10")], known=moment).replace("2026-09-02 00:00:00", moment)
         _drop(home, BATCHES, name, row)
