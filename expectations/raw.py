@@ -32,11 +32,17 @@ from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
 
 CONTINUOUS_H = 48.0
 _QUARANTINE, _OFFSETS = "ops.quarantine", "ops.ingest_offset"
-# The first day and the newest may have come in part.
+# The first day and the newest may have come in part. A day between them that was lost has no row: it is counted by the
+# calendar, and says nothing of what is usual.
 _DAYS = f"""
-    SELECT *, median(row_count) OVER () AS usual_count,
+    WITH counted AS (SELECT production_day, count(*) AS found_count FROM {ROWS} GROUP BY ALL),
+    calendar AS (
+        SELECT unnest(generate_series(min(production_day), max(production_day), INTERVAL 1 DAY))::DATE AS production_day
+        FROM counted
+    )
+    SELECT production_day, coalesce(found_count, 0) AS row_count, median(found_count) OVER () AS usual_count,
         production_day IN (min(production_day) OVER (), max(production_day) OVER ()) AS is_edge
-    FROM (SELECT production_day, count(*) AS row_count FROM {ROWS} GROUP BY ALL)
+    FROM calendar LEFT JOIN counted USING (production_day)
 """
 
 

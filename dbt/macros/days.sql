@@ -101,18 +101,18 @@
     union select production_day from {{ days_since('stg_mes__stacking') }}
 {%- endmacro %}
 
-{#- Labels of machine hours: a new hour says that nothing failed in the 24 h before; a work order says what did. -#}
+{#-
+    Labels of machine hours: a new hour says that nothing failed in the 24 h before; a work order says what did, and all
+    hours from its opening on may have waited for it to be closed.
+-#}
 {% macro machine_hour_label_days() -%}
     select distinct production_day from {{ ref('stg_historian__machine_hour') }}
     where production_day in (
         select unnest([production_day - 2, production_day - 1, production_day])::date
         from {{ days_since('stg_historian__machine_hour') }}
-        union
-        select unnest(generate_series(
-            {{ production_day('opened_at') }}::timestamp - interval 2 day,
-            coalesce(closed_at, opened_at) + interval 1 day,
-            interval 1 day
-        ))::date
+    )
+    or production_day >= (
+        select min(least(production_day, {{ production_day('opened_at') }})) - 2
         from {{ ref('stg_cmms__work_order') }}
         where production_day in {{ days_since('stg_cmms__work_order') }}
     )

@@ -61,11 +61,14 @@ def column_types(con: DuckDBPyConnection, delivery: Delivery) -> dict[str, str]:
 
 
 def _typed_sql(rules: Rules, found: dict[str, str], deliveries: list[Delivery]) -> tuple[str, bool]:
-    """Query of the typed columns, `_source`, `_position` and `_misfit`, and whether all are there in the raw types."""
+    """Query of the typed columns, `_source`, `_position`, `_misfit`, `_text`, and whether all come in the raw types."""
     present = {name: kind for name, kind in found.items() if name in rules.schema}
     columns, misfit = casts(rules.schema, present, {name: quote_identifier(name) for name in present})
+    # As delivered: cast, a value of another type is NULL, and a replay would take the row in as not measured.
+    fields = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in present)
     query = (
-        f"SELECT {columns}, {source_sql(rules.feed)} AS _source, file_row_number + 1 AS _position, {misfit} AS _misfit "
+        f"SELECT {columns}, {source_sql(rules.feed)} AS _source, file_row_number + 1 AS _position, {misfit} AS _misfit"
+        f", CAST(to_json(struct_pack({fields})) AS VARCHAR) AS _text "
         f"FROM read_parquet({files_sql(deliveries)}, filename = true, file_row_number = true)"
     )
     return query, present == rules.schema
@@ -116,11 +119,9 @@ def _plan_insert(
         part.good_sql = f"SELECT {columns_sql(rules.schema, 'typed')}, typed._source, {day} AS production_day {good}"
         part.days |= days_of(con, day, good)
     if has_bad:
-        fields = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in rules.schema)
         part.bad_sql = (
             "SELECT _source AS source, _position AS position, "
-            f"coalesce(_misfit, {rules.reason}) AS reason, "
-            f"CAST(to_json(struct_pack({fields})) AS VARCHAR) AS raw_text, 'json' AS raw_format, "
+            f"coalesce(_misfit, {rules.reason}) AS reason, _text AS raw_text, 'json' AS raw_format, "
             f"CAST(NULL AS VARCHAR) AS raw_header {judged} WHERE {bad}"
         )
 

@@ -127,6 +127,13 @@ CASES = [
         "every day has at least 50% of the rows of a usual day",
         "raw",
     ),
+    Case(
+        "most days are lost",
+        "SELECT DATE '2026-09-01' + (i // 24)::INTEGER AS production_day FROM range(48) AS r(i)",
+        "SELECT DATE '2026-09-01' + (i // 24)::INTEGER AS production_day FROM range(240) AS r(i) "
+        "WHERE i // 24 IN (0, 4, 9)",
+        generated=("raw", "ems__meter_interval", "every day has at least 50% of the rows of a usual day"),
+    ),
     drawn(
         "ems__weather",
         f"SELECT {CLOCK} - INTERVAL 5 HOUR AS known_at",

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 
 from pipelines.control_plan.derive import raw_schema
 from pipelines.control_plan.site import Site, load_site
+from pipelines.ingest.quarantine import listing, replay
 from pipelines.ingest.run import ingest
 from pipelines.lake.clock import plant_now
 from pipelines.lake.connection import reader
@@ -24,6 +25,7 @@ DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
 LOTS = "erp__material_lot"
 BATCHES = "mes__batch_material"
 RESULTS = "lims__material_result"
+HOURS = "historian__machine_hour"
 TELEMETRY = "historian__telemetry"
 WEATHER = "ems__weather"
 
@@ -195,6 +197,25 @@ def test_a_value_in_a_unit_that_is_not_converted_is_set_aside(home: Home, site: 
     [(position, why)] = _all(home, "SELECT position, reason FROM ops.quarantine")
     assert position == 3
     assert f"not given in {row.unit}" in str(why)
+
+
+def test_a_value_of_a_parquet_file_that_is_no_number_is_kept_as_it_came(home: Home, site: Site) -> None:
+    """Cast it is NULL: a replay of that would take the row in as not measured."""
+    when = pa.array([datetime(2026, 9, 2)] * 3, pa.timestamp("us"))  # noqa: DTZ001
+    values = {"vibration_mm_s": ["1.2", "<0.1", None], "bearing_temp_c": [50.0, 51.5, 52.0]}
+    table = pa.table({"machine_id": list(site.machines_by_id)[:3], **values, "event_at": when, "known_at": when})
+    (home.drop_dir / HOURS).mkdir()
+    pq.write_table(table, home.drop_dir / HOURS / "h.parquet")
+    report = ingest(home, site)
+    assert (report.rows_in, report.rows_quarantined) == (2, 1)
+    [record] = listing(home)
+    assert (record.position, record.reason) == (2, "vibration_mm_s is not of type DOUBLE")
+    told = json.loads(record.raw_text or "")
+    assert (told["vibration_mm_s"], told["bearing_temp_c"]) == ("<0.1", 51.5)
+    assert replay(home, site).rows_in == 0
+    assert [(each.quarantine_id, each.raw_text) for each in listing(home)] == [(record.quarantine_id, record.raw_text)]
+    measured = _all(home, f"SELECT vibration_mm_s FROM raw.{HOURS} ORDER BY 1 NULLS LAST")
+    assert measured == [(1.2,), (None,)]
 
 
 def test_a_lot_that_nobody_knows_and_a_key_that_comes_twice_are_kept_for_the_checks(home: Home, site: Site) -> None:

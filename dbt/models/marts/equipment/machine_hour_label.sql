@@ -3,7 +3,8 @@
 {%- set days = rebuild_days('machine_hour_label_days') %}
 
 {{ rebuild_note(days) }}
--- A machine that stands still after a breakdown is not about to fail: such hours carry no label.
+-- A machine that stands still after a breakdown is not about to fail: such hours carry no label. It stands until its
+-- work order is closed; while the order is open, until now.
 with breakdown as (
     select machine_id, work_order_id, failure_mode_code, opened_at, closed_at, known_at
     from {{ ref('stg_cmms__work_order') }}
@@ -41,7 +42,7 @@ standing as (
     inner join breakdown
         on hours.machine_id = breakdown.machine_id
         and hours.hour_at >= breakdown.opened_at
-        and hours.hour_at < breakdown.closed_at
+        and hours.hour_at < coalesce(breakdown.closed_at, timestamp 'infinity')
 )
 
 select
