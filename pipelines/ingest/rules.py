@@ -77,7 +77,7 @@ class Rules:
         table = f"cw_rules_{next(_tables)}"
         con.register("cw_rules_arrow", _listed(rules))
         con.execute(
-            f"CREATE TEMP TABLE {table} AS SELECT code, unit, factor, CAST(low AS {kind}) AS low, "
+            f"CREATE TEMP TABLE {table} AS SELECT code, units, factors, CAST(low AS {kind}) AS low, "
             f"CAST(high AS {kind}) AS high, allowed, reason FROM cw_rules_arrow"
         )
         con.unregister("cw_rules_arrow")
@@ -86,8 +86,7 @@ class Rules:
         if rules[0].kind == "allowed":
             broken = f"NOT list_contains({table}.allowed, {value})"
         else:  # as staging will show it: a value that is impossible in the plan's unit never gets there
-            self._joins += f" AND {table}.unit = typed.{_UNIT}"
-            converted = f"{value} * {table}.factor"
+            converted = f"{value} * {table}.factors[list_position({table}.units, typed.{_UNIT})]"
             broken = f"{converted} < {table}.low OR {converted} > {table}.high"
         self._violations.append(_Violation(broken, f"{table}.reason"))
 
@@ -122,17 +121,16 @@ class Rules:
 
 
 def _listed(rules: Sequence[RowRule]) -> pa.Table:
-    """Rules for one characteristic each as a table, a row per unit; executemany would import pandas for it."""
-    rows = [(rule, unit, factor) for rule in rules for unit, factor in rule.units or ((None, 1.0),)]
+    """Rules for one characteristic each as a table; executemany would import pandas for it."""
     return pa.table(
         {
-            "code": pa.array([rule.when[1] if rule.when else None for rule, _, _ in rows], pa.string()),
-            "unit": pa.array([unit for _, unit, _ in rows], pa.string()),
-            "factor": pa.array([factor for _, _, factor in rows], pa.float64()),
-            "low": pa.array([rule.low for rule, _, _ in rows], pa.float64()),
-            "high": pa.array([rule.high for rule, _, _ in rows], pa.float64()),
-            "allowed": pa.array([list(rule.allowed) for rule, _, _ in rows], pa.list_(pa.string())),
-            "reason": pa.array([rule.reason for rule, _, _ in rows], pa.string()),
+            "code": pa.array([rule.when[1] if rule.when else None for rule in rules], pa.string()),
+            "units": pa.array([[unit for unit, _ in rule.units] for rule in rules], pa.list_(pa.string())),
+            "factors": pa.array([[factor for _, factor in rule.units] for rule in rules], pa.list_(pa.float64())),
+            "low": pa.array([rule.low for rule in rules], pa.float64()),
+            "high": pa.array([rule.high for rule in rules], pa.float64()),
+            "allowed": pa.array([list(rule.allowed) for rule in rules], pa.list_(pa.string())),
+            "reason": pa.array([rule.reason for rule in rules], pa.string()),
         }
     )
 
