@@ -17,6 +17,7 @@ from orchestration.jobs import NIGHTLY, step_count
 from tests.orchestration.conftest import Workshop
 
 ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 # A step of two, then one that was not foreseen; each goes on when it was seen.
 _SCRIPT = """
 from orchestration.cli.console import bars
@@ -60,7 +61,6 @@ def _started(stderr: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
 
 
-@pytest.mark.slow
 def test_a_terminal_shows_which_step_of_how_many_and_how_far_it_is() -> None:
     terminal, stderr = pty.openpty()
     process = _started(stderr)
@@ -74,7 +74,6 @@ def test_a_terminal_shows_which_step_of_how_many_and_how_far_it_is() -> None:
     os.close(terminal)
 
 
-@pytest.mark.slow
 def test_a_log_gets_one_line_of_each_finished_step_and_standard_output_none() -> None:
     process = _started(subprocess.PIPE)
     out, err = process.communicate(b"\n\n", timeout=60)
@@ -86,7 +85,6 @@ def test_a_log_gets_one_line_of_each_finished_step_and_standard_output_none() ->
     ]
 
 
-@pytest.mark.slow
 def test_a_night_begins_as_many_steps_as_its_job_counts(workshop: Workshop) -> None:
     heard = Listener()
     with progress.listening(heard):
