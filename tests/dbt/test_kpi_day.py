@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 
 from pipelines.control_plan.site import load_site
+from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT
 from pipelines.curation.report import CurateReport
-from pipelines.lake.connection import reader
+from pipelines.curation.run import curate
+from pipelines.lake.connection import reader, writer
 from pipelines.lake.home import Home
+from tests.expectations.plants import copied
 
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 pytestmark = pytest.mark.slow
@@ -187,3 +191,23 @@ def test_conversion_cost_is_the_sum_of_its_activities_over_the_premium_energy(re
             energy_kwh = of_day(records.meters, day)["energy_kwh"].sum()
             assert row["energy_kwh_per_kwh"] == pytest.approx(energy_kwh / premium_kwh, rel=1e-6)
     assert (records.mart["scrap_material_cost_usd"] > 0).any()
+
+
+def test_a_day_without_a_meter_record_has_no_cost_instead_of_a_low_one(
+    home: Home, records: Records, tmp_path: Path
+) -> None:
+    day = complete_days(records)[0]
+    lost = copied(home, tmp_path / "home")
+    with writer(lost, why="lose the meters of a day") as con:
+        con.execute("DELETE FROM lake.staging.stg_ems__meter_interval WHERE production_day = ?", [day.date()])
+    for domain in ("energy", "kpi"):
+        assert curate(lost, SITE, layer="marts", domain=domain, full=True).is_passed
+    with reader(lost) as con:
+        mart = con.execute("SELECT * FROM marts.kpi_day").df().set_index("production_day")
+    instance.close(lost)
+    unknown = ["energy_kwh", "energy_cost_usd", "demand_cost_usd", "total_cost_usd", "energy_kwh_per_kwh"]
+    unknown += ["conversion_cost_usd_per_kwh", "conversion_cost_without_scrap_usd_per_kwh"]
+    known = ["oee", "premium_ratio", "throughput_kwh_per_day", "fixed_cost_usd", "scrap_material_cost_usd"]
+    assert mart.loc[day, unknown].isna().all()
+    assert mart.loc[day, known].notna().all()
+    assert mart.drop(index=day)["total_cost_usd"].notna().all()

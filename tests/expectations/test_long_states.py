@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from expectations.report import Layer
 from expectations.run import run_suites
 from pipelines.control_plan.site import Site
+from pipelines.curation.report import Layer
 from pipelines.curation.run import curate
 from pipelines.ingest.run import ingest
 from pipelines.lake.home import Home

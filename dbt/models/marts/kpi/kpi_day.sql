@@ -116,12 +116,14 @@ costed as (
         least(bottleneck.performance, 1.0) as performance,
         bottleneck.performance as performance_uncapped,
         line_quality.quality,
-        coalesce(energy.energy_kwh, 0) as energy_kwh,
+        -- Without a meter's record nobody knows what the day drew, and what follows from it stays empty: as 0 it would
+        -- make the day look cheap.
+        energy.energy_kwh,
         {{ cost.daily_usd }}::double as fixed_cost_usd,
         cohort.cells_stacked * {{ cost.consumables_usd_per_cell }}::double as consumables_cost_usd,
         coalesce(work_order.work_order_cost_usd, 0)::double as work_order_cost_usd,
-        coalesce(energy.energy_cost_usd, 0)::double as energy_cost_usd,
-        coalesce(demand.peak_kw * {{ cost.demand_usd_per_kw_month }} * 12 / 365, 0)::double as demand_cost_usd,
+        energy.energy_cost_usd,
+        (demand.peak_kw * {{ cost.demand_usd_per_kw_month }} * 12 / 365)::double as demand_cost_usd,
         cohort.cell_scrap_cost_usd + coalesce(electrode_scrap.scrap_cost_usd, 0) as scrap_material_cost_usd
     from cohort
     left join bottleneck on cohort.production_day = bottleneck.production_day
