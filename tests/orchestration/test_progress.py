@@ -88,7 +88,7 @@ def test_a_log_gets_one_line_of_each_finished_step_and_standard_output_none() ->
 def test_a_night_begins_as_many_steps_as_its_job_counts(workshop: Workshop) -> None:
     heard = Listener()
     with progress.listening(heard):
-        assert workshop.run(NIGHTLY).success
+        workshop.run(NIGHTLY)  # the plant's own solutions have no tables here and fail, each after it began
     assert len(heard.begun) == step_count(workshop.definitions.resolve_job_def(NIGHTLY))
     assert {"learning mine/one", "learning mine/two"} < set(heard.begun)
     assert ("trials", 2, 2) in heard.advanced
