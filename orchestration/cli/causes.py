@@ -9,6 +9,7 @@ from typing import Any
 from orchestration.cli import console
 from orchestration.cli.reasons import spoken, unit_of, units_of
 from orchestration.plant import plant
+from pipelines.actions.propose import REST_TARGET
 
 _MANY = 100_000
 _EXAMPLES = 3
@@ -35,7 +36,8 @@ def show_causes(*, as_json: bool) -> None:
         if head != shown:
             console.heading(head)
         shown = head
-        console.line(f"{each['count']:>4}  {_in_words(each)}: {', '.join(each['targets'])}")
+        examples = "" if each["cause"] == REST_TARGET else f": {', '.join(each['targets'])}"
+        console.line(f"{each['count']:>4}  {_in_words(each)}{examples}")
 
 
 def by_cause(actions: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -46,7 +48,8 @@ def by_cause(actions: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> 
         units: See `units_of`.
 
     Returns:
-        solution, kind, proposed_at, cause (a feature, empty where the reason names none), unit, count, low and high of
+        solution, kind, proposed_at, cause (a feature; empty where the reason names none, `*` for all beyond the limits
+        that one action speaks of), unit, count, low and high of
         its value (None for a category or a missing one), values (of a category) and the first targets; one per cause,
         the most frequent of a solution first.
     """
@@ -55,7 +58,7 @@ def by_cause(actions: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> 
     for each in actions:
         key = each["solution"], each["kind"]
         if newest.setdefault(key, each["proposed_at"]) == each["proposed_at"]:
-            cause, value = _leading(each["reason"])
+            cause, value = (REST_TARGET, None) if each["target_id"] == REST_TARGET else _leading(each["reason"])
             groups.setdefault((*key, cause), []).append((each, value))
     causes = [_told(key, members, units) for key, members in groups.items()]
     return sorted(causes, key=lambda cause: (cause["solution"], cause["kind"], -cause["count"], cause["cause"]))
@@ -93,6 +96,8 @@ def _told(
 
 
 def _in_words(cause: Mapping[str, Any]) -> str:
+    if cause["cause"] == REST_TARGET:
+        return "more beyond the site's limits, told as one action"
     if not cause["cause"]:
         return "of no single cause"
     if cause["values"]:

@@ -30,6 +30,15 @@ def run_all() -> Callable[[Home], list[CurateReport]]:
     return build
 
 
+@pytest.fixture(scope="module")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A plant that has delivered nothing, one for each file; the plant that the others share stays as it is."""
+    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+    bootstrap(home, SITE)
+    yield home
+    instance.close(home)
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """Ten days: the cells of the first one are graded by then."""

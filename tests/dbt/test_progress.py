@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextvars import ContextVar
 
 import pytest
 
 from pipelines.control_plan.site import load_site
-from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT
 from pipelines.curation.run import curate
 from pipelines.lake.home import Home
-from pipelines.lake.schemas import bootstrap
 
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 pytestmark = pytest.mark.slow
 LISTENER = ContextVar("LISTENER", default="nobody")
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """An empty plant; the one that the others share stays as it is."""
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
-    bootstrap(home, SITE)
-    yield home
-    instance.close(home)
-
-
-def test_a_curation_tells_each_model_and_ends_with_all_of_them_done(home: Home) -> None:
+def test_a_curation_tells_each_model_and_ends_with_all_of_them_done(empty_home: Home) -> None:
     told: list[tuple[str, int, int]] = []
     listeners = set()
 
@@ -37,7 +25,7 @@ def test_a_curation_tells_each_model_and_ends_with_all_of_them_done(home: Home) 
         listeners.add(LISTENER.get())
 
     token = LISTENER.set("whoever called")
-    report = curate(home, SITE, layer="staging", domain="test", full=True, progress=progress)
+    report = curate(empty_home, SITE, layer="staging", domain="test", full=True, progress=progress)
     LISTENER.reset(token)
     assert {model.name for model in report.models} <= {what for what, _, _ in told}
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
@@ -46,10 +34,10 @@ def test_a_curation_tells_each_model_and_ends_with_all_of_them_done(home: Home) 
     assert listeners == {"whoever called"}, "the threads of dbt must know who listens"
 
 
-def test_a_listener_that_fails_is_logged_and_fails_no_model(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_that_fails_is_logged_and_fails_no_model(empty_home: Home, caplog: pytest.LogCaptureFixture) -> None:
     def progress(_what: str, _done: int, _total: int) -> None:
         raise RuntimeError("the terminal went away")
 
-    report = curate(home, SITE, layer="staging", domain="test", full=True, progress=progress)
+    report = curate(empty_home, SITE, layer="staging", domain="test", full=True, progress=progress)
     assert report.is_passed
     assert "the terminal went away" in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -13,27 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.control_plan.site import load_site
-from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT
 from pipelines.curation.run import curate
 from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
-from pipelines.lake.schemas import bootstrap
 
 SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 POINTS = SITE.plan.control_points().column("control_point_no").to_pylist()[:3]
 START = datetime(2026, 9, 10, 8, 0)  # noqa: DTZ001 - the lake holds UTC without a zone
 DAYS = count()
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
-    bootstrap(home, SITE)
-    yield home
-    instance.close(home)
 
 
 # A record: which point, which minute, how late it is known.
@@ -50,19 +39,21 @@ KNOWN_CASES = [
 # A night costs seconds and a day of it nothing: each example is many days, and each day is staged by itself.
 @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(days=st.lists(RECORDS, min_size=12, max_size=12))
-def test_each_key_is_staged_once_with_its_newest_record(home: Home, days: list[list[tuple[int, int, int]]]) -> None:
+def test_each_key_is_staged_once_with_its_newest_record(
+    empty_home: Home, days: list[list[tuple[int, int, int]]]
+) -> None:
     begun = {START + timedelta(days=next(DAYS)): records for records in (*KNOWN_CASES, *days)}
     for start, records in begun.items():
-        _deliver(home, start, records)
-    ingest(home, SITE)
-    report = curate(home, SITE, layer="staging", domain="equipment")
+        _deliver(empty_home, start, records)
+    ingest(empty_home, SITE)
+    report = curate(empty_home, SITE, layer="staging", domain="equipment")
     assert [each.message for each in (*report.models, *report.tests) if each.message] == []
     for start, records in begun.items():
         newest: dict[tuple[int, datetime], float] = {}
         for point, minute, late in records:
             key = (POINTS[point], start + timedelta(minutes=minute))
             newest[key] = max(newest.get(key, 0.0), float(late))
-        assert _staged(home, start) == [(*key, newest[key]) for key in sorted(newest)], records
+        assert _staged(empty_home, start) == [(*key, newest[key]) for key in sorted(newest)], records
 
 
 def _deliver(home: Home, start: datetime, records: list[tuple[int, int, int]]) -> None:

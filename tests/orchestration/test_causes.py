@@ -23,7 +23,7 @@ def reason(*parts: tuple[str, float | str | None, float]) -> str:
     return json.dumps([{"feature": name, "value": value, "contribution": moved} for name, value, moved in parts])
 
 
-def proposed(at: datetime, rows: dict[str, str], solution: str = "yield_root_cause") -> None:
+def proposed(at: datetime, rows: dict[str, str], solution: str = "yield_root_cause", beyond: int = 0) -> None:
     """Route targets for these reasons, through the guard rails."""
     table = pa.table(
         {"target_id": list(rows), "priority": [0.9 - 0.01 * n for n in range(len(rows))], "reason": list(rows.values())}
@@ -31,7 +31,7 @@ def proposed(at: datetime, rows: dict[str, str], solution: str = "yield_root_cau
     here = plant()
     with writer(here.home, why="test") as con:
         report = propose(con, here.site, Origin(solution, "route", at, "1"), table)
-    assert report.proposed == len(rows)
+    assert (report.proposed, report.grouped) == (len(rows) - beyond, beyond)
 
 
 @pytest.fixture
@@ -63,6 +63,16 @@ def test_the_newest_night_is_counted_by_what_speaks_most_for_its_actions(told: C
     ]
     assert causes[1]["targets"] == ["C1", "C2", "C3"]
     assert causes[2]["values"] == ["S1", "S2"]
+
+
+def test_what_is_beyond_the_limits_is_counted_as_that(here: Callable[..., Any]) -> None:
+    assert here("init").returncode == 0
+    limit = plant().site.actions["route"].max_per_hour
+    rows = {f"C{n}": reason(("weld_resistance_uohm", 30.0, 1.5)) for n in range(limit + 50)}
+    proposed(NIGHT, rows, beyond=51)
+    told = here("actions", "causes").stdout
+    assert f"{limit - 1}  weld resistance 30 uohm: C0, C1, C2" in told
+    assert "51  more beyond the site's limits, told as one action" in told
 
 
 def test_a_person_reads_causes_with_their_units(told: Callable[..., Any]) -> None:
