@@ -38,6 +38,7 @@ class Delivery:
         rows: opens the rows of a database afresh, None for files.
         cursor_value: where the next read begins, None for files.
         columns: column names found in a CSV or Parquet file, in its order.
+        types: types of these columns, in the words of the format; empty for CSV.
         problem: why it can't be read at all, empty when it can.
         note: what is odd but did not keep it out.
     """
@@ -52,6 +53,7 @@ class Delivery:
     rows: Callable[[], Iterator[TextRow]] | None = None
     cursor_value: str | None = None
     columns: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     problem: str = ""
     note: str = ""
 

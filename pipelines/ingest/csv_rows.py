@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery
 from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
 from pipelines.ingest.part import Part, Rejected, UnreadableError
@@ -37,12 +36,11 @@ class _BadLine:
     reason: str
 
 
-def stage_csv(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: list[Delivery]) -> Part:
+def stage_csv(con: DuckDBPyConnection, rules: Rules, deliveries: list[Delivery]) -> Part:
     """Read CSV files of one header into a temporary table and judge each row.
 
     Args:
         con: a connection outside a transaction.
-        site: the site.
         rules: rules of the feed.
         deliveries: files with the same columns in the same order.
 
@@ -60,13 +58,13 @@ def stage_csv(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: lis
         raise UnreadableError(deliveries[0], f"the file can't be read: {first_line(error)}") from error
     part.tables += [staged, errors, scans]
     rows = _with_source(staged, deliveries)
-    judge(con, site, rules, part, rows)
+    judge(con, rules, part, rows)
     refused = _refused(con, rules.feed, errors, scans)
     for source, lines in refused.items():
         part.count(source).bad += len(lines)
     for delivery in deliveries:
         if part.count(delivery.source).bad:
-            part.rejected += _find_again(con, rows, delivery, refused.get(delivery.source, {}))
+            part.rejected += _find_again(con, rules, rows, delivery, refused.get(delivery.source, {}))
     return part
 
 
@@ -77,17 +75,16 @@ def _staged_sql(rules: Rules, deliveries: list[Delivery], staged: str, errors: s
         quote_identifier(name) if name in header else f"CAST(NULL AS {kind}) AS {quote_identifier(name)}"
         for name, kind in rules.schema.items()
     )
-    is_one = len(deliveries) == 1
-    source = "" if is_one else f", {source_sql(rules.feed)} AS _source"
+    source = "" if len(deliveries) == 1 else f", {source_sql(deliveries)} AS _source"
     return f"""
         CREATE TEMP TABLE {staged} AS
         WITH typed AS (
             SELECT {columns}{source} FROM read_csv({files_sql(deliveries)},
                 columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
-                nullstr = '', filename = {not is_one}, store_rejects = true, rejects_table = '{errors}',
-                rejects_scan = '{scans}', rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
+                nullstr = '', store_rejects = true, rejects_table = '{errors}', rejects_scan = '{scans}',
+                rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
         )
-        SELECT typed.*, CASE WHEN {rules.is_bad} THEN {rules.reason} END AS _reason FROM typed{rules.joins}
+        SELECT typed.*, {rules.is_bad} AS _is_bad FROM typed{rules.joins}
         """
 
 
@@ -103,6 +100,8 @@ def _with_source(staged: str, deliveries: list[Delivery]) -> str:
 def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dict[str, dict[int, _BadLine]]:
     """Lines that were no rows of these columns, by source and record number."""
     found: dict[str, dict[int, _BadLine]] = {}
+    if not con.execute(f"FROM {errors} LIMIT 1").fetchall():
+        return found
     for source, record, text, reason in con.execute(
         f"SELECT {quote_literal(feed + '/')} || parse_filename(s.file_path), e.line, "
         f"any_value(left(e.csv_line, {_MAX_TEXT})), string_agg(e.error_message, '; ' ORDER BY e.column_idx) "
@@ -113,7 +112,9 @@ def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dic
     return found
 
 
-def _find_again(con: DuckDBPyConnection, rows: str, delivery: Delivery, refused: dict[int, _BadLine]) -> list[Rejected]:
+def _find_again(
+    con: DuckDBPyConnection, rules: Rules, rows: str, delivery: Delivery, refused: dict[int, _BadLine]
+) -> list[Rejected]:
     """The bad rows of one file with line number and raw text.
 
     DuckDB keeps the order of a file's rows, so the n-th row of the table is the n-th record that was not refused.
@@ -121,8 +122,8 @@ def _find_again(con: DuckDBPyConnection, rows: str, delivery: Delivery, refused:
     bad = {
         int(ordinal): str(reason)
         for ordinal, reason in con.execute(
-            f"SELECT ordinal, _reason FROM (SELECT row_number() OVER (ORDER BY _row) AS ordinal, _reason "
-            f"FROM {rows} WHERE _source = ?) WHERE _reason IS NOT NULL",
+            f"SELECT _ordinal, {rules.reason} FROM (SELECT *, row_number() OVER (ORDER BY _row) AS _ordinal "
+            f"FROM {rows} WHERE _source = ?) AS typed{rules.joins} WHERE _is_bad",
             [delivery.source],
         ).fetchall()
     }
@@ -184,8 +185,8 @@ def _approximate(
     source = delivery.source
     found = [Rejected(source, each.record, each.reason, each.text, "csv", header) for each in refused.values()]
     values = con.execute(
-        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _reason, _row) FROM {rows} "
-        "WHERE _source = ? AND _reason IS NOT NULL ORDER BY _row) AS t",
+        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _is_bad, _row) FROM {rows} "
+        "WHERE _source = ? AND _is_bad ORDER BY _row) AS t",
         [source],
     ).fetchall()
     texts = (str(text) for (text,) in values)

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.control_plan.derive import feed_rules, raw_schema
 from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery, Format, Pending
-from pipelines.ingest.header import FileProblemError, csv_header, parquet_columns
+from pipelines.ingest.header import FileProblemError, csv_header, parquet_schema
 
 _FORMATS: dict[str, Format] = {
     ".csv": "csv",
@@ -133,7 +133,9 @@ class DropFolder:
         if _GLOB & set(path.name):
             raise FileProblemError("the file's name holds one of * ? [ ] { }; rename it")
         if delivery.format == "parquet":
-            return self._with_columns(delivery, parquet_columns(path))
+            schema = parquet_schema(path)
+            typed = replace(delivery, types=tuple(kind for _, kind in schema))
+            return self._with_columns(typed, tuple(name for name, _ in schema))
         _check_lines(path)
         return delivery if delivery.format == "jsonl" else self._with_columns(delivery, csv_header(path, open_bytes))
 

@@ -46,8 +46,8 @@ def csv_header(path: Path, open_bytes: Callable[[Path], IO[bytes]]) -> tuple[str
         raise FileProblemError(f"the header can't be read: {error}") from error
 
 
-def parquet_columns(path: Path) -> tuple[str, ...]:
-    """Column names of a Parquet file, from its footer.
+def parquet_schema(path: Path) -> tuple[tuple[str, str], ...]:
+    """Names and types (Arrow's words) of the columns of a Parquet file, from its footer.
 
     Raises:
         FileProblemError: the footer is broken or missing (a truncated file).
@@ -56,6 +56,6 @@ def parquet_columns(path: Path) -> tuple[str, ...]:
     import pyarrow.parquet as pq
 
     try:
-        return tuple(pq.read_schema(path).names)
+        return tuple((field.name, str(field.type)) for field in pq.read_schema(path))
     except (pa.ArrowException, OSError) as error:
         raise FileProblemError(f"the Parquet file is broken: {str(error).splitlines()[0]}") from error

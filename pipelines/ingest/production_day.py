@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pipelines.control_plan.site import Site
 from pipelines.lake.sql import quote_identifier
@@ -10,12 +11,52 @@ from pipelines.lake.sql import quote_identifier
 _STEP = timedelta(days=7)
 
 
+@dataclass(frozen=True)
+class ProductionDay:
+    """The local production day of times in a span: the local date of (time - start of the day).
+
+    A zone's offset is constant between its few changes, so the expression compares with those instead of asking for
+    the zone row by row (measured: fourteen times faster).
+
+    Attributes:
+        offset_s: what to add to the times before the first change.
+        changes: moments (UTC) from which on another offset holds, the oldest first.
+    """
+
+    offset_s: int
+    changes: tuple[tuple[datetime, int], ...]
+
+    @classmethod
+    def between(cls, site: Site, low: datetime, high: datetime) -> ProductionDay:
+        """The production day of a site's times (UTC) from low to high."""
+        low, high = low.replace(microsecond=0), high.replace(microsecond=0) + timedelta(seconds=1)
+        moments = _changes(site, low, high)
+        return cls(_offset_s(site, low), tuple((moment, _offset_s(site, moment)) for moment in moments))
+
+    def sql(self, column: str) -> str:
+        """Expression of type DATE for a UTC timestamp column.
+
+        The newest change comes first: where most rows are recent, years of changes cost no more than one.
+        """
+        name = quote_identifier(column)
+        arms = "".join(
+            f"WHEN {name} >= TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S}' THEN {_shifted(name, offset_s)} "
+            for moment, offset_s in reversed(self.changes)
+        )
+        first = _shifted(name, self.offset_s)
+        return f"CASE {arms}ELSE {first} END" if arms else first
+
+
+def _shifted(name: str, offset_s: int) -> str:
+    return f"CAST({name} + INTERVAL ({offset_s}) SECOND AS DATE)"
+
+
 def _offset_s(site: Site, moment: datetime) -> int:
     return int(site.day_shift(moment).total_seconds())
 
 
-def _changes(site: Site, low: datetime, high: datetime) -> list[tuple[datetime, int]]:
-    """Moments (UTC) between low and high at which the offset changes, with the offset before."""
+def _changes(site: Site, low: datetime, high: datetime) -> list[datetime]:
+    """Moments (UTC) between low and high at which the offset changes, the oldest first."""
     changes = []
     at = low
     while at < high:
@@ -25,43 +66,6 @@ def _changes(site: Site, low: datetime, high: datetime) -> list[tuple[datetime, 
             while right - left > timedelta(seconds=1):
                 middle = (left + (right - left) / 2).replace(microsecond=0)
                 left, right = (middle, right) if _offset_s(site, middle) == _offset_s(site, at) else (left, middle)
-            changes.append((right, _offset_s(site, at)))
+            changes.append(right)
         at = after
     return changes
-
-
-def production_day_sql(site: Site, low: datetime, high: datetime, column: str = "event_at") -> str:
-    """Expression of the local production day of a UTC timestamp column: local date of (time - start of the day).
-
-    A zone's offset is constant between its few changes, so the expression compares with those instead of
-    asking for the zone row by row (measured: fourteen times faster).
-
-    Args:
-        site: time zone and start of the day.
-        low: smallest value of the column (UTC).
-        high: largest value of the column (UTC).
-        column: name of the column.
-
-    Returns:
-        SQL of type DATE; right for values in [low, high].
-    """
-    low, high = low.replace(microsecond=0), high.replace(microsecond=0) + timedelta(seconds=1)
-    name = quote_identifier(column)
-    arms = "".join(
-        f"WHEN {name} < TIMESTAMP '{at:%Y-%m-%d %H:%M:%S}' THEN {_shifted(name, offset)} "
-        for at, offset in _changes(site, low, high)
-    )
-    last = _shifted(name, _offset_s(site, high))
-    return f"CASE {arms}ELSE {last} END" if arms else last
-
-
-def _shifted(name: str, offset_s: int) -> str:
-    return f"CAST({name} + INTERVAL ({offset_s}) SECOND AS DATE)"
-
-
-def single_day(site: Site, low: datetime, high: datetime) -> date | None:
-    """The production day of all moments (UTC) from low to high when they have but one, else None."""
-    if _changes(site, low.replace(microsecond=0), high.replace(microsecond=0) + timedelta(seconds=1)):
-        return None
-    first, last = ((each + timedelta(seconds=_offset_s(site, each))).date() for each in (low, high))
-    return first if first == last else None

@@ -17,7 +17,7 @@ from pipelines.ingest.connector import TextRow
 from pipelines.ingest.part import Count, Part
 from pipelines.ingest.report import FeedReport, IngestReport
 from pipelines.ingest.rules import Rules
-from pipelines.ingest.run import affected_days, ingest, newest_moment, run_safely
+from pipelines.ingest.run import affected_days, clock_of, ingest, run_safely
 from pipelines.ingest.staging import temporary_name
 from pipelines.ingest.text_rows import append_text, as_json, stage_table
 from pipelines.lake.connection import current_snapshot, reader, transaction, writer
@@ -147,8 +147,8 @@ def _replay(home: Home, site: Site, ids: Sequence[int] | None) -> IngestReport:
         for row in rows:
             if row.raw_format != "file":
                 by_feed.setdefault(row.feed, []).append(row)
-        newest = newest_moment(con, site)
-        staged = {feed: _stage(con, site, Rules(con, site, feed, newest), each) for feed, each in by_feed.items()}
+        clock = clock_of(con, site)
+        staged = {feed: _stage(con, Rules(con, site, feed, clock), each) for feed, each in by_feed.items()}
         with transaction(con):
             for feed, (part, texts) in staged.items():
                 _write(con, home, site, part, texts, report)
@@ -171,14 +171,14 @@ def _refuse_unknown(ids: Sequence[int] | None, found: Sequence[QuarantineRow]) -
         )
 
 
-def _stage(con: DuckDBPyConnection, site: Site, rules: Rules, rows: Sequence[QuarantineRow]) -> tuple[Part, str]:
+def _stage(con: DuckDBPyConnection, rules: Rules, rows: Sequence[QuarantineRow]) -> tuple[Part, str]:
     """The rows judged anew; the second result is their table of texts, `_position` holding the quarantine_id."""
     text = temporary_name("text")
     con.execute(f"CREATE TEMP TABLE {text} (_source VARCHAR, _position BIGINT, _text VARCHAR, _problem VARCHAR)")
     for source in dict.fromkeys(row.source for row in rows):
         append_text(con, text, source, _texts([row for row in rows if row.source == source]))
     part = Part(rules.feed, [])
-    stage_table(con, site, rules, part, text)
+    stage_table(con, rules, part, text)
     return part, part.tables[-1]
 
 
@@ -196,15 +196,15 @@ def _texts(rows: Iterable[QuarantineRow]) -> Iterator[TextRow]:
 
 def _write(con: DuckDBPyConnection, home: Home, site: Site, part: Part, staged: str, report: IngestReport) -> None:
     batch_id = report.batch_id or 0
-    part.bad_sql = ""  # what still does not fit stays where it is
+    unfit, part.bad_sql = part.bad_sql, ""  # what still does not fit stays where it is
     write_part(con, home, part, raw_schema(site, part.feed), batch_id)
     con.execute(
         f"UPDATE lake.ops.quarantine SET status = '{REPLAYED}' WHERE quarantine_id IN "
-        f"(SELECT _position FROM {staged} WHERE _reason IS NULL)"
+        f"(SELECT _position FROM {staged} WHERE NOT _is_bad)"
     )
     con.execute(
-        f"UPDATE lake.ops.quarantine AS q SET reason = s._reason FROM {staged} AS s "
-        "WHERE q.quarantine_id = s._position AND s._reason IS NOT NULL AND s._reason <> q.reason"
+        f"UPDATE lake.ops.quarantine AS q SET reason = s.reason FROM ({unfit}) AS s "
+        "WHERE q.quarantine_id = s.position AND s.reason <> q.reason"
     )
     newest = [count.newest for count in part.counts.values() if count.newest is not None]
     good = sum(count.good for count in part.counts.values())

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery
 from pipelines.ingest.csv_rows import stage_csv
-from pipelines.ingest.parquet_rows import column_types, stage_parquet
+from pipelines.ingest.parquet_rows import stage_parquet
 from pipelines.ingest.part import Part, UnreadableError
 from pipelines.ingest.rules import Rules
 from pipelines.ingest.staging import is_about_the_machine
@@ -21,18 +20,17 @@ _GROUP_BYTES = 512 << 20
 _GROUP_FILES = 400
 # A file of this size is read alone.
 _LONG_BYTES = 8 << 20
-_Stage = Callable[[DuckDBPyConnection, Site, Rules, list[Delivery]], Part]
+_Stage = Callable[[DuckDBPyConnection, Rules, list[Delivery]], Part]
 _STAGES: dict[str, _Stage] = {"csv": stage_csv, "parquet": stage_parquet, "jsonl": stage_text, "rows": stage_text}
 
 
 def read_parts(
-    con: DuckDBPyConnection, site: Site, deliveries: Sequence[Delivery], rules_of: Callable[[str], Rules]
+    con: DuckDBPyConnection, deliveries: Sequence[Delivery], rules_of: Callable[[str], Rules]
 ) -> Iterator[Part]:
     """Read and judge deliveries, feed by feed.
 
     Args:
         con: a connection outside a transaction.
-        site: the site.
         deliveries: readable as far as their headers say.
         rules_of: rules by feed.
 
@@ -42,28 +40,28 @@ def read_parts(
     Raises:
         duckdb.Error: the machine failed (disk, memory), not a file.
     """
-    for group in _groups(con, deliveries):
-        yield from _read_group(con, site, rules_of(group[0].feed), group)
+    for group in _groups(deliveries):
+        yield from _read_group(con, rules_of(group[0].feed), group)
 
 
-def _read_group(con: DuckDBPyConnection, site: Site, rules: Rules, group: list[Delivery]) -> Iterator[Part]:
+def _read_group(con: DuckDBPyConnection, rules: Rules, group: list[Delivery]) -> Iterator[Part]:
     stage = _STAGES[group[0].format]
     try:
-        yield stage(con, site, rules, group)
+        yield stage(con, rules, group)
     except UnreadableError as problem:
         yield Part(rules.feed, [], unreadable=[(problem.delivery, problem.reason)])
     except duckdb.Error as error:
         if len(group) == 1 or is_about_the_machine(error):
             raise
         for delivery in group:
-            yield from _read_group(con, site, rules, [delivery])
+            yield from _read_group(con, rules, [delivery])
 
 
-def _groups(con: DuckDBPyConnection, deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     """Deliveries that one statement can read: same feed, format and columns, not too much at once."""
     alike: dict[tuple[object, ...], list[Delivery]] = {}
     for delivery in deliveries:
-        alike.setdefault((delivery.feed, delivery.format, _shape(con, delivery)), []).append(delivery)
+        alike.setdefault((delivery.feed, delivery.format, delivery.columns, delivery.types), []).append(delivery)
     for members in alike.values():
         group: list[Delivery] = []
         size = 0
@@ -79,15 +77,3 @@ def _groups(con: DuckDBPyConnection, deliveries: Sequence[Delivery]) -> Iterator
             size += delivery.size_bytes
         if group:
             yield group
-
-
-def _shape(con: DuckDBPyConnection, delivery: Delivery) -> object:
-    """What must be alike in files that are read together."""
-    if delivery.format != "parquet":
-        return delivery.columns
-    try:
-        return tuple(sorted(column_types(con, delivery).items()))
-    except duckdb.Error as error:
-        if is_about_the_machine(error):  # Ctrl-C above all: caught here, the night would go on
-            raise
-        return delivery.source  # broken beyond its footer: alone, so that it harms no other

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from pipelines.ingest.connector import Connector, Pending
 from pipelines.ingest.drop_folder import DropFolder
 from pipelines.ingest.reading import read_parts
 from pipelines.ingest.report import FeedReport, IngestReport
-from pipelines.ingest.rules import Rules
+from pipelines.ingest.rules import Clock, Rules
 from pipelines.ingest.sql_database import SqlDatabase
 from pipelines.ingest.staging import first_line
 from pipelines.lake.connection import current_snapshot, is_transient, retrying, transaction, writer
@@ -117,49 +118,63 @@ def _attempt(home: Home, site: Site, progress: Progress, leave: frozenset[str]) 
             pending.notes += found.notes
         if not pending.deliveries:
             return IngestReport(notes=pending.notes)
-        batch = _read(con, site, pending, progress)
         batch_id = next_batch_id(con)
-        with transaction(con):
-            for done, part in enumerate(batch.parts):
-                progress(f"writing {part.feed}", done, len(batch.parts))
-                write_part(con, home, part, raw_schema(site, part.feed), batch_id)
-            write_days(con, batch_id, batch.parts)
-            write_refused(con, batch, batch_id)
-            write_offsets(con, offsets_of(batch), batch_id)
-            _check_unchanged(batch)
-        progress("written", len(batch.parts), len(batch.parts))
+        with _planned_plainly(con):
+            batch = _read(con, site, pending, progress)
+            _write(con, home, site, batch, batch_id, progress)
         return _report(con, batch, batch_id, pending.notes)
+
+
+@contextmanager
+def _planned_plainly(con: DuckDBPyConnection) -> Iterator[None]:
+    """Within the block DuckDB reads files without the short cuts that would change what is found."""
+    con.execute("SET preserve_insertion_order = true")  # a row's place in its file is found by its order
+    # A delivery shorter than the table of rules would be the one that is looked up, and come out in another order.
+    # The statistics of a Parquet file leave NaN out (pyarrow writes them so): trusting them, a range is always kept.
+    con.execute("SET disabled_optimizers = 'build_side_probe_side,statistics_propagation'")
+    try:
+        yield
+    finally:
+        con.execute("RESET disabled_optimizers")
+
+
+def _write(con: DuckDBPyConnection, home: Home, site: Site, batch: Batch, batch_id: int, progress: Progress) -> None:
+    with transaction(con):
+        for done, part in enumerate(batch.parts):
+            progress(f"writing {part.feed}", done, len(batch.parts))
+            write_part(con, home, part, raw_schema(site, part.feed), batch_id)
+        write_days(con, batch_id, batch.parts)
+        write_refused(con, batch, batch_id)
+        write_offsets(con, offsets_of(batch), batch_id)
+        _check_unchanged(batch)
+    progress("written", len(batch.parts), len(batch.parts))
 
 
 def _read(con: DuckDBPyConnection, site: Site, pending: Pending, progress: Progress) -> Batch:
     batch = Batch(pending.deliveries, refused=[(each, each.problem) for each in pending.deliveries if each.problem])
     readable = [each for each in pending.deliveries if not each.problem]
-    newest = newest_moment(con, site)
+    clock = clock_of(con, site)
     rules: dict[str, Rules] = {}
 
     def rules_of(feed: str) -> Rules:
         if feed not in rules:
-            rules[feed] = Rules(con, site, feed, newest)
+            rules[feed] = Rules(con, site, feed, clock)
         return rules[feed]
 
     done = 0
-    con.execute("SET preserve_insertion_order = true")  # a row's place in its file is found by its order
-    # A delivery shorter than the table of rules would be the one that is looked up, and come out in another order.
-    con.execute("SET disabled_optimizers = 'build_side_probe_side'")
-    for part in read_parts(con, site, readable, rules_of):
+    for part in read_parts(con, readable, rules_of):
         done += len(part.deliveries) + len(part.unreadable)
         progress(f"reading {part.feed}", done, len(readable))
         batch.parts.append(part)
-    con.execute("RESET disabled_optimizers")
     return batch
 
 
-def newest_moment(con: DuckDBPyConnection, site: Site) -> datetime:
-    """The latest moment that any clock has shown: wall, plant or the site's start."""
+def clock_of(con: DuckDBPyConnection, site: Site) -> Clock:
+    """What is believed after the latest moment that any clock has shown: wall, plant or the site's start."""
     row = con.execute("SELECT max(max_known_at) FROM lake.ops.ingest_offset").fetchone()
     plant = [row[0]] if row is not None and row[0] is not None else []
     moments: list[datetime] = [utc_now(), datetime.combine(site.start_day, time()), *plant]
-    return max(moments)
+    return Clock.of(site, max(moments))
 
 
 def _check_unchanged(batch: Batch) -> None:

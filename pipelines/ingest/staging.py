@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from itertools import count
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery
 from pipelines.ingest.part import Part
-from pipelines.ingest.production_day import production_day_sql
 from pipelines.ingest.rules import Rules
 from pipelines.lake.sql import columns_sql, quote_literal
 
@@ -36,9 +33,15 @@ def is_about_the_machine(error: duckdb.Error) -> bool:
     return isinstance(error, duckdb.OutOfMemoryException | duckdb.InterruptException) or any(s in text for s in signs)
 
 
-def source_sql(feed: str) -> str:
-    """Expression of the source of a row read with `filename = true`."""
-    return f"{quote_literal(feed + '/')} || parse_filename(filename)"
+def source_sql(deliveries: Sequence[Delivery]) -> str:
+    """Expression of the source of a row read from the files of `files_sql`.
+
+    By the file's number: to build a text out of the path row by row takes as long as to parse a short row.
+    """
+    if len(deliveries) == 1:
+        return quote_literal(deliveries[0].source)
+    sources = ", ".join(quote_literal(each.source) for each in deliveries)
+    return f"list_extract([{sources}], CAST(file_index AS BIGINT) + 1)"
 
 
 def files_sql(deliveries: Sequence[Delivery]) -> str:
@@ -46,39 +49,21 @@ def files_sql(deliveries: Sequence[Delivery]) -> str:
     return f"[{', '.join(quote_literal(each.file) for each in deliveries)}]"
 
 
-def judge(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, staged: str) -> None:
+def judge(con: DuckDBPyConnection, rules: Rules, part: Part, staged: str) -> None:
     """Count a staged table by source and say which of its rows go where.
 
     Args:
         con: the connection that holds the table.
-        site: the site.
         rules: rules of the feed.
         part: gets counts, `good_sql` and `days`.
-        staged: relation with the feed's typed columns, `_source` and `_reason` (NULL for a good row).
+        staged: relation with the feed's typed columns, `_source` and `_is_bad`.
     """
-    low, high = None, None
-    for source, good, bad, newest, first, last in con.execute(
-        "SELECT _source, count(*) FILTER (_reason IS NULL), count(_reason), max(known_at) FILTER (_reason IS NULL), "
-        "min(event_at) FILTER (_reason IS NULL), max(event_at) FILTER (_reason IS NULL) "
-        f"FROM {staged} GROUP BY _source"
+    for source, day, good, bad, newest in con.execute(
+        f"SELECT _source, CASE WHEN NOT _is_bad THEN {rules.day()} END AS day, count(*) FILTER (NOT _is_bad), "
+        f"count(*) FILTER (_is_bad), max(known_at) FILTER (NOT _is_bad) FROM {staged} GROUP BY ALL"
     ).fetchall():
         part.count(str(source)).add(int(good), int(bad), newest)
-        if first is not None:
-            low, high = min(low or first, first), max(high or last, last)
-    if low is not None and high is not None:
-        day = production_day_sql(site, low, high)
-        part.good_sql = (
-            f"SELECT {columns_sql(rules.schema)}, _source, {day} AS production_day FROM {staged} WHERE _reason IS NULL"
-        )
-        part.days |= days_of(con, day, f"FROM {staged} WHERE _reason IS NULL")
-
-
-def days_of(con: DuckDBPyConnection, day: str, rows: str) -> set[date]:
-    """Production days of rows.
-
-    Args:
-        con: the connection that sees the rows.
-        day: SQL of a row's production day.
-        rows: FROM clause of the rows.
-    """
-    return {found for (found,) in con.execute(f"SELECT DISTINCT {day} {rows}").fetchall()}
+        part.days |= {day} if day is not None else set()
+    if part.days:
+        columns = f"{columns_sql(rules.schema)}, _source, {rules.day()} AS production_day"
+        part.good_sql = f"SELECT {columns} FROM {staged} WHERE NOT _is_bad"

@@ -9,7 +9,6 @@ from itertools import islice
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery, TextRow
 from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
 from pipelines.ingest.part import Part
@@ -36,12 +35,11 @@ def json_lines(delivery: Delivery) -> Iterator[TextRow]:
                 yield TextRow(position, replaced, "the line is not UTF-8")
 
 
-def stage_text(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: list[Delivery]) -> Part:
+def stage_text(con: DuckDBPyConnection, rules: Rules, deliveries: list[Delivery]) -> Part:
     """Read deliveries of text records into a temporary table and judge each row.
 
     Args:
         con: a connection outside a transaction.
-        site: the site.
         rules: rules of the feed.
         deliveries: files of JSON lines, or rows of a database.
     """
@@ -52,7 +50,7 @@ def stage_text(con: DuckDBPyConnection, site: Site, rules: Rules, deliveries: li
     for delivery in deliveries:
         rows = delivery.rows() if delivery.rows is not None else json_lines(delivery)
         append_text(con, text, delivery.source, rows)
-    stage_table(con, site, rules, part, text)
+    stage_table(con, rules, part, text)
     return part
 
 
@@ -72,12 +70,11 @@ def append_text(con: DuckDBPyConnection, table: str, source: str, rows: Iterable
         con.unregister("cw_text_chunk")
 
 
-def stage_table(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, text: str) -> None:
+def stage_table(con: DuckDBPyConnection, rules: Rules, part: Part, text: str) -> None:
     """Turn a table of text records into typed, judged rows; fills the part.
 
     Args:
         con: the connection that holds the table.
-        site: the site.
         rules: rules of the feed.
         part: gets counts, `good_sql` and `bad_sql`.
         text: table with _source, _position, _text and _problem (NULL when there is none).
@@ -103,15 +100,14 @@ def stage_table(con: DuckDBPyConnection, site: Site, rules: Rules, part: Part, t
                 WHEN NOT _is_object THEN 'not a JSON object' ELSE {misfit} END AS _misfit
             FROM parsed
         )
-        SELECT typed.* EXCLUDE (_misfit),
-            CASE WHEN _misfit IS NOT NULL THEN _misfit WHEN {rules.is_bad} THEN {rules.reason} END AS _reason
-        FROM typed{rules.joins}
+        SELECT typed.*, (_misfit IS NOT NULL OR {rules.is_bad}) AS _is_bad FROM typed{rules.joins}
         """
     )
-    judge(con, site, rules, part, staged)
+    judge(con, rules, part, staged)
     part.bad_sql = (
-        "SELECT _source AS source, _position AS position, _reason AS reason, _text AS raw_text, "
-        f"'json' AS raw_format, CAST(NULL AS VARCHAR) AS raw_header FROM {staged} WHERE _reason IS NOT NULL"
+        f"SELECT _source AS source, _position AS position, coalesce(_misfit, {rules.reason}) AS reason, "
+        "_text AS raw_text, 'json' AS raw_format, CAST(NULL AS VARCHAR) AS raw_header "
+        f"FROM {staged} AS typed{rules.joins} WHERE _is_bad"
     )
 
 

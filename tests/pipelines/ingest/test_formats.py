@@ -1,0 +1,135 @@
+"""What becomes of a record does not depend on the format it comes in, nor on the company it comes in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.control_plan.site import load_site
+from pipelines.ingest.run import ingest
+from pipelines.lake.connection import reader
+from pipelines.lake.home import Home
+
+SITE = load_site(Path(__file__).parents[3] / "infra" / "sites" / "demo")
+TELEMETRY = "historian__telemetry"
+MACHINES = list(SITE.machines_by_id)[:3]
+BEGUN = datetime.fromisoformat("2026-09-01T16:00:00")
+TIMES = {"event_at": pa.timestamp("us"), "known_at": pa.timestamp("us")}
+HOURS = pa.schema({"machine_id": pa.string(), **TIMES, "vibration_mm_s": pa.float64(), "bearing_temp_c": pa.float64()})
+POINTS = pa.schema({"control_point_no": pa.int32(), "value": pa.float32(), **TIMES})
+# Around the clocks' limits and the change of the production day; far from them; a clock that was reset; none.
+moments = st.one_of(
+    st.integers(0, 72 * 60).map(lambda minutes: BEGUN + timedelta(minutes=minutes)),
+    st.sampled_from([datetime.fromisoformat("1970-01-01T00:00:00"), datetime.fromisoformat("2031-05-05T05:05:05")]),
+    st.none(),
+)
+readings = st.one_of(st.floats(0.0, 200.0), st.sampled_from([math.nan, math.inf, -math.inf, -1.0, 1e9]), st.none())
+records = st.fixed_dictionaries(
+    {
+        "machine_id": st.sampled_from([*MACHINES, None]),
+        "event_at": moments,
+        "known_at": moments,
+        "vibration_mm_s": readings,
+        "bearing_temp_c": readings,
+    }
+)
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _deliver(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """The rows in each format, and in Parquet each alone as well."""
+    folder.mkdir(parents=True)
+    texts = [{name: _text(value) for name, value in row.items()} for row in rows]
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, HOURS.names)
+    writer.writeheader()
+    writer.writerows(texts)
+    (folder / "all.csv").write_text(lines.getvalue(), encoding="utf-8")
+    (folder / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(rows, HOURS), folder / "all.parquet")
+    for number, row in enumerate(rows):
+        pq.write_table(pa.Table.from_pylist([row], HOURS), folder / f"alone{number}.parquet")
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.lists(records, min_size=1, max_size=5))
+def test_a_record_fares_alike_in_every_format_and_company(rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder)).ensure()
+        _deliver(home.drop_dir / "historian__machine_hour", rows)
+        ingest(home, SITE)
+        with reader(home) as con:
+            kept: dict[str, list[Any]] = {}
+            for source, *row in con.execute(
+                "SELECT split_part(split_part(_source, '/', 2), '.', 2), split_part(_source, '/', 2) LIKE 'alone%', "
+                "machine_id, event_at, known_at, vibration_mm_s, bearing_temp_c, production_day "
+                "FROM raw.historian__machine_hour"
+            ).fetchall():
+                kept.setdefault("alone" if row[0] else source, []).append(tuple(row[1:]))
+            refused: dict[str, list[Any]] = {}
+            for name, reason in con.execute("SELECT split_part(source, '/', 2), reason FROM ops.quarantine").fetchall():
+                refused.setdefault("alone" if name.startswith("alone") else name.split(".")[1], []).append(reason)
+    ways = ("csv", "jsonl", "parquet", "alone")
+    assert len({tuple(sorted(kept.get(way, []), key=str)) for way in ways}) == 1, kept
+    assert len({tuple(sorted(refused.get(way, []))) for way in ways}) == 1, refused
+    assert all(len(kept.get(way, [])) + len(refused.get(way, [])) == len(rows) for way in ways)
+
+
+POINT = next(each for each in SITE.plan.control_points().to_pylist() if each["physical_min"] is not None)
+GOOD = {
+    "control_point_no": POINT["control_point_no"],
+    "value": POINT["physical_min"],
+    "event_at": BEGUN,
+    "known_at": BEGUN,
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"control_point_no": None}, "control_point_no is missing"),
+        ({"control_point_no": 999_999}, "unknown control_point_no"),
+        ({"value": math.nan}, "NaN or infinite"),
+        ({"value": math.inf}, "NaN or infinite"),
+        ({"value": -math.inf}, "NaN or infinite"),
+        ({"value": POINT["physical_min"] - 1.0}, "outside the physical range"),
+        ({"value": POINT["physical_max"] + 1.0}, "outside the physical range"),
+        ({"event_at": None}, "event_at is missing"),
+        ({"event_at": datetime.fromisoformat("1970-01-01T00:00:00")}, "a clock that was reset"),
+        ({"event_at": BEGUN + timedelta(hours=1)}, "a clock in the future"),
+        ({"known_at": datetime.fromisoformat("2036-01-01T00:00:00")}, "a clock in the future"),
+    ],
+)
+def test_one_bad_reading_among_many_is_found(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
+    """A faultless file joins the lake whole, so each kind of fault must show on the file."""
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / TELEMETRY
+    folder.mkdir()
+    rows = [
+        GOOD | {"event_at": BEGUN + timedelta(seconds=n), "known_at": BEGUN + timedelta(seconds=n)} for n in range(9)
+    ]
+    rows[4] = rows[4] | wrong
+    pq.write_table(pa.Table.from_pylist(rows, POINTS), folder / "t.parquet")
+    report = ingest(home, SITE)
+    assert (report.rows_in, report.rows_quarantined) == (8, 1)
+    with reader(home) as con:
+        [(position, why)] = con.execute("SELECT position, reason FROM ops.quarantine").fetchall()
+    assert position == 5
+    assert reason in why
