@@ -108,7 +108,7 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any, p
         "--log-path", str(home.dbt_dir / "logs"),
         "--no-version-check", "--log-level", "none", "--log-level-file", "none",
     ]  # fmt: skip
-    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), interruptible():
+    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), _without_summaries(), interruptible():
         result = dbtRunner(manifest=manifest, callbacks=[Nodes(progress)]).invoke([*arguments, *options])
     if result.exception is not None:
         raise CellworksError(
@@ -152,6 +152,23 @@ def interruptible() -> Iterator[None]:
     finally:
         done.set()
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _without_summaries() -> Iterator[None]:
+    """Within the block dbt writes no summary of its graph.
+
+    It is for those who develop dbt, nothing reads it, no flag turns it off (the version is pinned), and to make it each
+    call turns every node of the project into a dictionary twice: 0.4 s, eleven times a night.
+    """
+    from dbt.compilation import Linker
+
+    before = Linker.get_graph_summary
+    Linker.get_graph_summary = lambda _linker, _manifest: {}
+    try:
+        yield
+    finally:
+        Linker.get_graph_summary = before
 
 
 @contextmanager
