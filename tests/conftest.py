@@ -1,11 +1,19 @@
 """What every test process needs before it imports anything of ours, and how two of them share the suite."""
 
+import fcntl
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from orchestration.environment import prepare_process
+from orchestration.environment import default_site, prepare_process
 
 prepare_process()
+
+from pipelines.control_plan.site import load_site  # noqa: E402 - after the switches
+from pipelines.lake.home import Home  # noqa: E402
 
 # Folders whose files share a plant that takes a minute to build. They are the longest, so they begin first.
 SHARING = ("tests/end_to_end/", "tests/expectations/", "tests/dbt/")
@@ -26,3 +34,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByPlant:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest first, which takes `--no-loadscope-reorder`."""
     items.sort(key=lambda item: not item.nodeid.startswith(SHARING))
+
+
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Gives an instance's folder what dbt saves of the demo site's project; to parse takes a quarter of a minute.
+
+    It is parsed once for all processes of the suite, by the first that needs it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if own.name.startswith("popen-") else own) / "parsed"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "done").exists():
+            from pipelines.curation.run import parse
+
+            parse(Home(shared), load_site(default_site()))
+            (shared / "done").touch()
+
+    def give(home: Path) -> Path:
+        target = Home(home).dbt_dir / "target"
+        target.mkdir(parents=True)
+        for name in ("manifest.json", "partial_parse.msgpack", "project_hash"):
+            shutil.copyfile(Home(shared).dbt_dir / "target" / name, target / name)
+        return home
+
+    return give

@@ -78,9 +78,13 @@ def _stamp_file(home: Home) -> Path:
 
 
 def _stamp(home: Home, project: Project) -> str:
-    """Project, dbt's version, place and the content of what was saved: all that must be the same to use it."""
+    """Project, dbt's version and the content of what was saved: all that must be the same to use it.
+
+    Not the place: the paths in it serve dbt's own comparison of files, which is not made; so an instance that was
+    copied or restored need not be parsed anew.
+    """
     digest = hashlib.sha256(_saved_file(home).read_bytes()).hexdigest()
-    return "\n".join([project.hash, version("dbt-core"), str(project.folder), digest])
+    return "\n".join([project.hash, version("dbt-core"), digest])
 
 
 def call(home: Home, project: Project, arguments: list[str], *, manifest: Any, progress: Progress = silent) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,18 +32,18 @@ def run_all() -> Callable[[Home], list[CurateReport]]:
 
 
 @pytest.fixture(scope="module")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def empty_home(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]) -> Iterator[Home]:
     """A plant that has delivered nothing, one for each file; the plant that the others share stays as it is."""
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+    home = Home(parsed(tmp_path_factory.mktemp("plant"))).ensure()
     bootstrap(home, SITE)
     yield home
     instance.close(home)
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def home(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]) -> Iterator[Home]:
     """Ten days: the cells of the first one are graded by then."""
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+    home = Home(parsed(tmp_path_factory.mktemp("plant"))).ensure()
     bootstrap(home, SITE)
     simulate(SITE, home, days=10, seed=11, scale=0.06, telemetry_days=0)
     ingest(home, SITE)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def home(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]) -> Iterator[Home]:
     """Ten days of one machine, and a CMMS that has nothing to tell of it."""
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+    home = Home(parsed(tmp_path_factory.mktemp("plant"))).ensure()
     bootstrap(home, SITE)
     hours = pa.array([START + timedelta(hours=hour) for hour in range(240)], pa.timestamp("us"))
     table = pa.table({"machine_id": [MACHINE] * 240, "event_at": hours, "known_at": hours})

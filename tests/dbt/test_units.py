@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,8 +33,8 @@ pytestmark = pytest.mark.soak
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    home = Home(tmp_path_factory.mktemp("plant")).ensure()
+def home(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]) -> Iterator[Home]:
+    home = Home(parsed(tmp_path_factory.mktemp("plant"))).ensure()
     bootstrap(home, SITE)
     lines = [f"L1,{code.split('_')[0]},{code},1,{value},{unit},{MOMENTS}" for code, value, unit in GIVEN]
     (home.drop_dir / FEED).mkdir(parents=True)

@@ -140,8 +140,11 @@ def _lives_on(pages: Pages, solution: str, deliver: Callable[[], None]) -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
-def test_a_file_that_grew_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(tmp_path: Path) -> None:
+def test_a_file_that_grew_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(
+    tmp_path: Path, parsed: Callable[[Path], Path]
+) -> None:
     plant = SmallPlant(tmp_path)
+    parsed(plant.home.root)
     write_solution(tmp_path, "one", own_rows(400))
     trained = plant.run("nightly", "--only", "mine/one")
     assert trained.code == 0, trained.err

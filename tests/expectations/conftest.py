@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ def site() -> Site:
 
 
 @pytest.fixture(scope="session")
-def empty_home(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
-    home = Home(tmp_path_factory.mktemp("empty")).ensure()
+def empty_home(tmp_path_factory: pytest.TempPathFactory, site: Site, parsed: Callable[[Path], Path]) -> Home:
+    home = Home(parsed(tmp_path_factory.mktemp("empty"))).ensure()
     bootstrap(home, site)
     with writer(home, why="something to refer to") as con:
         publish(con, "test", "run")
@@ -31,6 +32,6 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
 
 
 @pytest.fixture(scope="session")
-def small_plant(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
+def small_plant(tmp_path_factory: pytest.TempPathFactory, site: Site, parsed: Callable[[Path], Path]) -> Home:
     """A plant of a twentieth after its first night, three more days lying in its drop folder; copy it to change it."""
-    return build(Home(tmp_path_factory.mktemp("plant")), site)
+    return build(Home(parsed(tmp_path_factory.mktemp("plant"))), site)

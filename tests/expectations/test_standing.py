@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -24,9 +25,9 @@ UNIT = ("staging.stg_historian__telemetry", "values are given in the plan's unit
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Home:
+def stopped(tmp_path_factory: pytest.TempPathFactory, site: Site, parsed: Callable[[Path], Path]) -> Home:
     """A plant whose cathode calender is stopped on its first day; what its machines deliver of it."""
-    home = Home(tmp_path_factory.mktemp("stopped"))
+    home = Home(parsed(tmp_path_factory.mktemp("stopped")))
     bootstrap(home.ensure(), site)
     stop = Schedule(kind="schedule", day=date(2026, 9, 1), machine_id="calender_c1", is_running=False)
     simulate(site, home, days=1, seed=5, scale=0.2, telemetry_days=1, decisions=[stop])

@@ -60,8 +60,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 @pytest.fixture
-def cellworks(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cellworks(tmp_path: Path, parsed: Callable[[Path], Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command line as a process."""
+    parsed(tmp_path / "home")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
