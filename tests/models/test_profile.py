@@ -171,6 +171,7 @@ def test_600_columns_by_1500_rows(task, ctx: ModelContext, table_file):
     assert verdict.gate("beats_baseline").passed, verdict.sentence
 
 
+@pytest.mark.soak
 def test_10_columns_by_1000000_rows(ctx: ModelContext, table_file):
     rng = np.random.default_rng(0)
     n = 1_000_000
