@@ -58,6 +58,7 @@ def is_better(row: dict[str, Any], task: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_table_with_time_and_group_is_judged_on_its_latest_groups(cellworks: Run, tmp_path: Path) -> None:
     columns = table("regression", 900, 6)
     begin = np.datetime64("2026-01-01", "us")

@@ -68,7 +68,7 @@ def _deliver(folder: Path, rows: list[dict[str, Any]]) -> None:
         pq.write_table(pa.Table.from_pylist([row], HOURS), folder / f"alone{number}.parquet")
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.lists(records, min_size=1, max_size=5))
 def test_a_record_fares_alike_in_every_format_and_company(rows: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
