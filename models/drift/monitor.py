@@ -106,11 +106,6 @@ class MonitorReport:
         """Whether the predictions drifted."""
         return any(each.is_drifted for each in self.drift if each.kind == "score")
 
-    @property
-    def needs_retraining(self) -> bool:
-        """Whether the retraining sensor should act."""
-        return bool(self.skill_lost) or self.score_drifted or bool(self.drifted_inputs)
-
 
 def _measure(kind: str, name: str, reference: dict[str, Any], values: Array) -> Drift:
     noise = reference.get("noise", {"psi": 0.0, "ks": 0.0})

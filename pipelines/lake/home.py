@@ -97,11 +97,6 @@ class Home:
         """Great Expectations context and Data Docs."""
         return self.root / "gx"
 
-    @property
-    def reports_dir(self) -> Path:
-        """Pages and figures written for people."""
-        return self.root / "reports"
-
     def ensure(self) -> Home:
         """Create the folders; harmless when they are there. Returns itself."""
         folders = (
@@ -115,7 +110,6 @@ class Home:
             self.dagster_dir,
             self.dbt_dir,
             self.gx_dir,
-            self.reports_dir,
         )
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
