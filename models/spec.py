@@ -114,7 +114,9 @@ class Gates(Part):
     min_holdout_groups: int = Field(default=5, ge=2, description="fewer lots: the verdict is 'insufficient'")
     min_holdout_positives: int = Field(default=10, ge=1, description="classification: of each class")
     min_skill: float = Field(default=0.0, description="regression: 1 - RMSE / RMSE of the lot mean, at least")
-    not_worse_margin: float = Field(default=0.02, ge=0.0, description="share of the champion's loss")
+    not_worse_margin: float = Field(
+        default=0.02, ge=0.0, description="share of the champion's loss; of a saving, its size"
+    )
     slice_tolerance: float = Field(default=0.10, ge=0.0, description="share of the reference's loss in the slice")
     min_slice_rows: int = Field(default=200, ge=10, description="smaller slices are not judged")
     max_calibration_error: float = Field(default=0.03, gt=0.0, description="of probabilities, beyond chance")

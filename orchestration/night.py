@@ -14,7 +14,7 @@ from models.spec import PredictiveSpec
 from orchestration import progress
 from orchestration.acting import act
 from orchestration.interruption import interruption_in
-from orchestration.night_store import last_night, store_night
+from orchestration.night_store import CHAMPION_COLUMNS, last_night, store_night
 from orchestration.plant import Plant
 from orchestration.solving import (
     CHECKS,
@@ -162,6 +162,8 @@ def _learn(night: Night) -> None:
     verdict = judge(spec, ctx, result)
     promotion = promote(spec, ctx, verdict)
     night.row["last_trained"] = _moment(ctx)
+    if verdict.champion is None:
+        _rests(night)
     primary = result.metrics[result.primary]
     figures = {
         "metric_name": result.primary,
@@ -175,7 +177,7 @@ def _learn(night: Night) -> None:
         _reigns(night, promotion.version)
     elif night.row.get("champion_version") is None:
         night.row |= figures
-        night.outcome.skipped = verdict.sentence
+        night.outcome.skipped = promotion.sentence
     night.outcome.results[MODEL] = {
         "version": result.version,
         "library": result.library,
@@ -208,6 +210,12 @@ def _reigns(night: Night, version: str) -> None:
 
     if night.row.get("champion_version") != version:
         night.row |= {"champion_version": version, **version_figures(night.spec, night.ctx, version)}
+
+
+def _rests(night: Night) -> None:
+    """No champion acts any more: the row names none, nor its figures."""
+    if night.row.get("champion_version") is not None:
+        night.row |= dict.fromkeys(CHAMPION_COLUMNS)
 
 
 def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
@@ -249,7 +257,9 @@ def _score(night: Night) -> None:
     night.outcome.checks.append(
         CheckOutcome(PREDICTIONS, "champion_is_cleared", report.alarm is None, report.alarm or "")
     )
-    if report.version is not None:
+    if report.version is None:
+        _rests(night)
+    else:
         _reigns(night, report.version)
     if report.rows:
         night.row["last_scored"] = report.predicted_at

@@ -32,7 +32,7 @@ NIGHT_COLUMNS = {
     "checks_failed": "BIGINT NOT NULL",
 }
 
-_CARRIED = (
+CHAMPION_COLUMNS = (
     "champion_version",
     "metric_name",
     "metric_value",
@@ -40,11 +40,8 @@ _CARRIED = (
     "metric_high",
     "baseline_name",
     "baseline_value",
-    "last_trained",
-    "last_scored",
-    "rows_scored",
-    "actions",
 )
+_CARRIED = (*CHAMPION_COLUMNS, "last_trained", "last_scored", "rows_scored", "actions")
 
 
 def nights(home: Home) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from models.drift.live import LiveDay, live_skill
 from models.drift.reference import MIN_ROWS, ks, psi
 from models.features.frame import load_frame
 from models.registry.client import open_client
-from models.registry.versions import Version, champion
+from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer
 from models.scoring.table import has_table, relation
 from models.spec import PredictiveSpec
@@ -189,7 +189,7 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
     client = open_client(ctx)
     reigning = champion(ctx.home, spec.name, client=client)
     if reigning is None:
-        return MonitorReport(spec.name, None, skipped="there is no champion yet")
+        return MonitorReport(spec.name, None, skipped=without_champion(client, spec.name))
     version = reigning.version
     if version is None:
         return MonitorReport(spec.name, None, skipped="there is no champion that may act")

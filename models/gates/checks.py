@@ -94,7 +94,7 @@ def claims_better(gain: PairedMean, gates: Gates) -> bool:
 
 def champion_gate(gain: PairedMean, gates: Gates, champion: str) -> tuple[Gate, bool]:
     """Not worse than the champion by more than the margin, at one-sided 95 %; and whether it is better."""
-    floor = -gates.not_worse_margin * gain.reference
+    floor = -gates.not_worse_margin * abs(gain.reference)
     low = gain.lower_bound(0.05)
     is_better = claims_better(gain, gates)
     figures = {"gain": gain.mean, "low": low, "margin": floor, "champion_loss": gain.reference, "is_better": is_better}

@@ -176,9 +176,7 @@ def _full(
             spec, ground, evaluation.outputs, answer(spec, ground, other, rows), str(number)
         )
     else:
-        why = (
-            f"champion {number} cannot be scored any more ({unscorable})" if unscorable else "there is no champion yet"
-        )
+        why = f"champion {number} cannot be scored any more ({unscorable})" if unscorable else "there is no champion"
         against = Gate("not_worse", True, f"{why}: the baselines decide")
         reference = row_loss(spec, evaluation.outputs.y, evaluation.baselines[evaluation.best_baseline])
     gates = [enough, *_gates(spec, ground, evaluation, version.tags, (against, reference))]

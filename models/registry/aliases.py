@@ -20,6 +20,7 @@ from models.registry.versions import (
     champion,
     clearance,
     get_version,
+    is_stopped,
     registered_name,
 )
 from models.spec import PredictiveSpec
@@ -37,6 +38,9 @@ class Promotion:
     alias: str
     moved: bool
     sentence: str
+
+
+_STOPPED = "the champion was taken away by hand; `cellworks rollback` or the alias brings one back"
 
 
 def _moment(at: datetime | None) -> str:
@@ -144,6 +148,8 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     _require_clearance(client, ctx.home, name, number)
     if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
         return Promotion(name, number, CHALLENGER, False, f"version {number} not promoted, because {moved}")
+    if is_stopped(client, name):
+        return Promotion(name, number, CHALLENGER, False, f"version {number} not promoted, because {_STOPPED}")
     now = aliases(client, name)
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
     if CHAMPION not in now or nights == 0:
@@ -195,7 +201,8 @@ def shadow_due(spec: PredictiveSpec, ctx: ModelContext) -> str | None:
 def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
     """Out of the shadow: champion when the new verdict on later rows passed, else out.
 
-    It stays there when the verdict can't tell, or is on another champion than the one in force.
+    It stays there when the verdict can't tell, is on another champion than the one in force, or a person took the
+    champion away.
     """
     client = open_client(ctx)
     name, number, actor = spec.name, verdict.version, who or ctx.actor
@@ -204,6 +211,8 @@ def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: 
     with writer_lock(ctx.home, f"end of the shadow of {name}"):
         if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
             return Promotion(name, number, SHADOW, False, f"stays in the shadow: {moved}")
+        if is_stopped(client, name):
+            return Promotion(name, number, SHADOW, False, f"stays in the shadow: {_STOPPED}")
         if verdict.passed:
             _require_clearance(client, ctx.home, name, number)
             return _crown(client, ctx, name, number, actor, f"after its nights in the shadow: {verdict.sentence}")

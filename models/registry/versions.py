@@ -198,6 +198,18 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
     return Champion(last, f"{alarm}; version {last.number} goes on")
 
 
+def is_stopped(client: Any, name: str) -> bool:
+    """Whether a person took the champion away: a version was champion once, and the alias names none."""
+    return CHAMPION not in aliases(client, name) and any(
+        "champion_since" in version.tags for version in all_versions(client, name)
+    )
+
+
+def without_champion(client: Any, name: str) -> str:
+    """Why a model whose alias `champion` names no version has none, as one sentence."""
+    return "the champion was taken away by hand" if is_stopped(client, name) else "there is no champion yet"
+
+
 def _last_cleared(client: Any, home: Home, name: str) -> Version | None:
     """The newest former champion that is cleared."""
     former = [version for version in all_versions(client, name) if "champion_since" in version.tags]

@@ -15,7 +15,7 @@ from models.context import ModelContext
 from models.features.frame import EmptyTableError, Frame, load_frame
 from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
-from models.registry.versions import Version, champion
+from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer
 from models.scoring.table import ensure_table, relation, scored_keys
 from models.spec import PredictiveSpec
@@ -167,7 +167,7 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
     client = open_client(ctx)
     reigning = champion(ctx.home, spec.name, client=client)
     if reigning is None:
-        return ScoreReport(spec.name, None, skipped="there is no champion yet")
+        return ScoreReport(spec.name, None, skipped=without_champion(client, spec.name))
     if reigning.alarm:
         raise_alarm(ctx.home, spec.solution, reigning.alarm)
     if reigning.version is None:

@@ -209,6 +209,14 @@ def test_not_worse_holds_the_margin(seed, margin):
     assert not better
 
 
+def test_the_margin_of_a_champion_that_saves_money_is_a_share_of_the_saving():
+    saving = -np.random.default_rng(0).gamma(2, 1, 400)
+    groups = np.repeat(np.arange(20), 20)
+    same, better = champion_gate(paired_mean(saving, saving, groups), Gates(), "1")
+    assert (same.passed, better) == (True, False)
+    assert not champion_gate(paired_mean(saving * 0.8, saving, groups), Gates(), "1")[0].passed
+
+
 def test_one_slice_that_falls_behind_is_named(solution):
     spec = solution("cells.csv", "regression")
     rng = np.random.default_rng(0)

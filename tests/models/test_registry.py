@@ -142,6 +142,23 @@ def test_a_rollback_between_verdict_and_promotion_keeps_the_champion(two, ctx, m
     assert (now["champion"], now["previous"]) == ("3", "1"), "what the rollback left is what there is to go back to"
 
 
+def test_a_champion_taken_away_by_hand_stays_away_until_a_person_brings_one_back(two, ctx, later):
+    client = open_client(ctx)
+    client.delete_registered_model_alias(two.name, "champion")
+    assert score(two, replace(ctx, as_of=later)).skipped == "the champion was taken away by hand"
+    assert monitor(two, ctx).skipped == "the champion was taken away by hand"
+    verdict = judge(two, ctx, "3")
+    assert verdict.passed
+    for end, alias in ((promote, "challenger"), (graduate, "shadow")):
+        kept = end(two, ctx, verdict)
+        assert (kept.alias, kept.moved) == (alias, False)
+        assert "the champion was taken away by hand" in kept.sentence
+    assert aliases(client, two.name) == {"previous": "1"}
+    client.set_registered_model_alias(two.name, "champion", "2")
+    assert champion(ctx.home, "cells").version.number == "2"
+    assert promote(two, ctx, judge(two, ctx, "3")).alias == "champion"
+
+
 def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
     client = open_client(ctx)
     client.set_registered_model_alias(two.name, "champion", "3")

@@ -134,6 +134,21 @@ def test_the_figures_shown_are_those_of_the_version_that_reigns(here: Plant) -> 
     assert shown["2"]["metric_value"] < first["metric_value"]
 
 
+def test_a_champion_taken_away_by_hand_is_shown_no_more(here: Plant) -> None:
+    _night(here, MODEL, PREDICTIONS)
+    ctx = ModelContext(here.home, here.site, published_snapshot(here.home, "test"), NOW)
+    open_client(ctx).delete_registered_model_alias("mine.failing", "champion")
+    _night(here, PREDICTIONS)
+    stopped = last_night(here.home, "mine/failing")
+    assert (stopped["champion_version"], stopped["metric_value"]) == (None, None)
+    outcome = _night(here, MODEL, PREDICTIONS)
+    assert outcome.results[MODEL]["alias"] == "challenger"
+    assert "the champion was taken away by hand" in outcome.skipped
+    stopped = last_night(here.home, "mine/failing")
+    assert stopped["champion_version"] is None
+    assert stopped["metric_value"] == outcome.results[MODEL]["metric_value"], "the best version's, promoted or not"
+
+
 def test_actions_lost_to_a_kill_are_proposed_by_the_next_night_and_once(here: Plant) -> None:
     _night(here, MODEL)
     ctx = ModelContext(here.home, here.site, published_snapshot(here.home, "test"), NOW)
