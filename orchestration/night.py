@@ -142,18 +142,12 @@ def _now() -> datetime:
 def _learn(night: Night) -> None:
     from models.gates.judge import judge
     from models.labels.labels import LabelsToComeError
-    from models.registry.aliases import graduate, promote, recover, shadow_due
+    from models.registry.aliases import promote, recover
     from models.train import train
 
     spec, ctx = night.spec, night.ctx
     recover(ctx.home, uri=ctx.tracking_uri)
-    due = shadow_due(spec, ctx)
-    graduation = ""
-    if due is not None:
-        graduated = graduate(spec, ctx, judge(spec, ctx, due))
-        graduation = graduated.sentence
-        if graduated.alias == "champion" and graduated.moved:
-            _reigns(night, graduated.version)
+    graduation = _end_shadow(night)
     try:
         result = train(spec, ctx)
     except LabelsToComeError as error:
@@ -193,6 +187,32 @@ def _learn(night: Night) -> None:
         "seconds": result.seconds.get("total", 0.0),
     }
     _tell_gates(night.outcome, verdict)
+
+
+def _end_shadow(night: Night) -> str:
+    """Judge the version whose nights in the shadow are over, and tell what became of it; empty when there is none.
+
+    One that can't be judged any more, as when a column that it needs is gone, leaves the shadow: tonight's training
+    and scoring must not wait for it.
+    """
+    from models.gates.judge import judge
+    from models.labels.labels import LabelsToComeError
+    from models.registry.aliases import graduate, leave_shadow, shadow_due
+
+    spec, ctx = night.spec, night.ctx
+    due = shadow_due(spec, ctx)
+    if due is None:
+        return ""
+    try:
+        verdict = judge(spec, ctx, due)
+    except LabelsToComeError as error:
+        return f"stays in the shadow: {error.what}"
+    except CellworksError as error:
+        return leave_shadow(spec, ctx, due, f"version {due} can't be judged: {error.what}").sentence
+    graduated = graduate(spec, ctx, verdict)
+    if graduated.alias == "champion" and graduated.moved:
+        _reigns(night, graduated.version)
+    return graduated.sentence
 
 
 def _wait(night: Night, why: str) -> None:

@@ -51,9 +51,14 @@ def shares_of(reference: dict[str, Any], values: Array) -> Array:
     return np.asarray(counts / max(len(present), 1))
 
 
+def _missing(values: Array) -> float:
+    """Share of missing values; nothing at all is all missing."""
+    return 1.0 - float(np.isfinite(values).mean()) if len(values) else 1.0
+
+
 def psi(reference: dict[str, Any], values: Array) -> float:
     """Population stability index over deciles or categories, missing values as a bin of their own."""
-    missing = 1.0 - float(np.isfinite(values).mean()) if len(values) else 1.0
+    missing = _missing(values)
     expected = np.append(np.asarray(reference["shares"]) * (1 - reference["missing"]), reference["missing"])
     found = np.append(shares_of(reference, values) * (1 - missing), missing)
     # Half a row in each empty bin keeps the logarithm finite.
@@ -63,12 +68,23 @@ def psi(reference: dict[str, Any], values: Array) -> float:
 
 
 def ks(reference: dict[str, Any], values: Array) -> float:
-    """Largest distance between the two distribution functions, in [0, 1]; over categories the total variation."""
+    """Distance of the present values or of the shares of missing ones, whichever is larger, in [0, 1].
+
+    The distance of present values is the largest between the two distribution functions; over categories the total
+    variation.
+    """
+    return max(_ks_present(reference, values), abs(_missing(values) - float(reference["missing"])))
+
+
+def _ks_present(reference: dict[str, Any], values: Array) -> float:
+    """Distance over the present values alone; 0 where one side has none."""
+    if not np.isfinite(values).any():
+        return 0.0
     if reference["kind"] == "category":
         return float(np.abs(shares_of(reference, values) - np.asarray(reference["shares"])).sum() / 2)
     present = np.sort(values[np.isfinite(values)])
     points = np.asarray(reference["quantiles"])
-    if len(present) == 0 or len(points) == 0:
+    if len(points) == 0:
         return 0.0
     both = np.concatenate([points, present])
     expected = np.searchsorted(points, both, side="right") / len(points)

@@ -221,6 +221,27 @@ def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: 
     return Promotion(name, number, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
 
 
+def leave_shadow(spec: PredictiveSpec, ctx: ModelContext, number: str, why: str) -> Promotion:
+    """Take a version that can't be judged out of the shadow, so that the next challenger finds a place there.
+
+    Args:
+        spec: the solution.
+        ctx: registry and actor.
+        number: the version.
+        why: the reason, for the audit and the sentence.
+
+    Returns:
+        What became of it; nothing is moved when another version is in the shadow by now.
+    """
+    client = open_client(ctx)
+    with writer_lock(ctx.home, f"end of the shadow of {spec.name}"):
+        now = aliases(client, spec.name)
+        is_there = now.get(SHADOW) == number
+        if is_there:
+            _carry_out(client, ctx.home, _new_move("shadow", spec.name, now, {SHADOW: None}, ctx.actor, why))
+    return Promotion(spec.name, number, CHALLENGER, is_there, f"taken out of the shadow: {why}")
+
+
 def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = None) -> Promotion:
     """Move champion back to previous.
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from models.drift.monitor import KS_LIMIT, PSI_LIMIT, Drift
 from models.drift.reference import category_reference, ks, make_reference, number_reference, psi
 
 
@@ -31,13 +32,26 @@ def test_nothing_moved_and_something_moved():
     assert ks(names, np.zeros(2000)) == pytest.approx(2 / 3, abs=0.03)
 
 
+@pytest.mark.parametrize("kind", ["number", "category"])
+@pytest.mark.parametrize(("silent", "is_drifted"), [(0.0, False), (0.1, False), (0.6, True), (1.0, True)])
+def test_an_input_that_goes_silent_is_drift(kind, silent, is_drifted):
+    rng = np.random.default_rng(0)
+    draw = rng.normal if kind == "number" else lambda size: rng.integers(0, 3, size).astype(float)
+    training, now = draw(size=5000), draw(size=2000)
+    reference = number_reference(training) if kind == "number" else category_reference(training, 3)
+    now[: int(silent * len(now))] = np.nan
+    drift = Drift("input", "a_mm", psi(reference, now), ks(reference, now), PSI_LIMIT, KS_LIMIT, len(now))
+    assert drift.is_drifted is is_drifted
+
+
 def test_few_values_and_none_at_all():
     flags = number_reference(np.repeat([0.0, 1.0], [900, 100]))
     assert psi(flags, np.repeat([0.0, 1.0], [450, 50])) < 0.01
     assert ks(flags, np.repeat([0.0, 1.0], [450, 50])) < 0.02
     assert psi(flags, np.repeat([0.0, 1.0], [250, 250])) > 0.5
     empty = number_reference(np.full(50, np.nan))
-    assert ks(empty, np.ones(10)) == 0
+    assert ks(empty, np.full(10, np.nan)) == 0
+    assert ks(empty, np.ones(10)) == 1, "a gauge that was silent speaks"
     assert psi(empty, np.full(100, np.nan)) == pytest.approx(0, abs=1e-9)
 
 

@@ -14,9 +14,9 @@ import pytest
 from models.context import ModelContext
 from models.registry.audit import Move, open_moves, write_phase
 from models.registry.client import open_client
-from models.registry.versions import sign_override
+from models.registry.versions import aliases, sign_override
 from models.scoring.score import score
-from models.spec import PredictiveSpec
+from models.spec import FeatureSelection, PredictiveSpec
 from orchestration.night import solve
 from orchestration.night_store import last_night
 from orchestration.plant import Plant, plant
@@ -147,6 +147,22 @@ def test_a_champion_taken_away_by_hand_is_shown_no_more(here: Plant) -> None:
     stopped = last_night(here.home, "mine/failing")
     assert stopped["champion_version"] is None
     assert stopped["metric_value"] == outcome.results[MODEL]["metric_value"], "the best version's, promoted or not"
+
+
+def test_a_version_in_the_shadow_whose_column_is_gone_stops_no_night(here: Plant) -> None:
+    for _ in range(2):
+        _night(here, MODEL)
+    ctx = ModelContext(here.home, here.site, published_snapshot(here.home, "test"), NOW)
+    client = open_client(ctx)
+    client.set_registered_model_alias("mine.failing", "champion", "1")
+    client.set_registered_model_alias("mine.failing", "shadow", "2")
+    _deliver(here, NOW, _hours().drop_columns(["z_c"]))
+    spec = _spec().model_copy(update={"features": FeatureSelection(select=["x_c"])})
+    outcome = solve(spec, here, parts=(MODEL,), domain="test", full_search=False, actor="test")
+    assert outcome.failure == "", outcome.trace or outcome.failure
+    assert outcome.results[MODEL]["version"] == "3"
+    assert outcome.results[MODEL]["graduation"].startswith("taken out of the shadow: version 2 can't be judged: ")
+    assert "shadow" not in aliases(client, "mine.failing")
 
 
 def test_actions_lost_to_a_kill_are_proposed_by_the_next_night_and_once(here: Plant) -> None:
