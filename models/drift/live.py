@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from pipelines.control_plan.site import Site
 
 _MIN_ROWS = 20
+# An interval resampled over fewer groups is far too narrow, or none at all.
+_MIN_GROUPS = 5
 
 
 @dataclass(frozen=True)
 class LiveDay:
-    """A metric of one day (None: all days together) with its 95 % interval.
+    """A metric of one day (None: all days together) with its 95 % interval, None where too few groups give one.
 
     The day is the site's production day of when the solution acted; the UTC date without a site.
     """
@@ -37,8 +39,8 @@ class LiveDay:
     production_day: date | None
     metric: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     rows: int
 
     @property
@@ -124,7 +126,9 @@ def _figures(
     for name, metric in _metrics(spec, classes, y, part).items():
         figure = metric_interval(metric, groups, spec.search.seed)
         if np.isfinite(figure.value):
-            out.append(LiveDay(day, name, figure.value, figure.low, figure.high, len(y)))
+            is_known = figure.groups >= _MIN_GROUPS and np.isfinite([figure.low, figure.high]).all()
+            low, high = (figure.low, figure.high) if is_known else (None, None)
+            out.append(LiveDay(day, name, figure.value, low, high, len(y)))
     return out
 
 

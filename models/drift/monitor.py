@@ -82,7 +82,8 @@ class MonitorReport:
         version: The champion's number; None without one.
         days: Live figures per day and metric, newest last.
         drift: Every watched input and the score.
-        skill_lost: The newest days' live skill is below the hold-out's interval; None while no label has arrived.
+        skill_lost: The newest days' live skill is below the hold-out's interval; None while no label has arrived, or
+            too few groups have.
         sentence: In words.
         skipped: Why nothing was watched; empty otherwise.
     """
@@ -157,6 +158,8 @@ def _lost(days: list[LiveDay], tags: dict[str, float]) -> tuple[bool | None, str
     if not whole:
         return None, "no label has arrived yet for what was predicted"
     day = whole[0]
+    if day.low is None or day.high is None:
+        return None, f"live {day.metric} {day.value:.4g} cannot tell yet: its labels are of too few groups"
     edge = tags[day.metric]
     higher = day.higher_is_better
     is_lost = day.high < edge if higher else day.low > edge

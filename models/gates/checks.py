@@ -16,6 +16,8 @@ from models.spec import Gates, PredictiveSpec
 
 FALSE_CLAIMS = 0.05
 _STRONG = 0.9
+# However many rows they have, one or two lots or failures say nothing of the next one, nor does an interval over them.
+_EVENT_GROUPS = 3
 
 
 def judging_loss(spec: PredictiveSpec, classes: list[str], outputs: Outputs) -> Array:
@@ -39,11 +41,15 @@ def holdout_gate(spec: PredictiveSpec, y: Array, groups: Array, has_group: bool)
         short.append(f"{n_groups} groups of {gates.min_holdout_groups}")
     if spec.is_classification:
         counts = np.bincount(y.astype(int), minlength=2)
-        figures["smallest_class"] = fewest = (
-            int(np.sort(counts)[-2]) if spec.task == "multiclass" else int(counts.min())
-        )
+        # Both classes of a binary target; of more classes the two most frequent.
+        judged = np.argsort(counts)[-2:]
+        figures["smallest_class"] = fewest = int(counts[judged].min())
+        events = min(len(np.unique(groups[y == each])) for each in judged)
+        figures["event_groups"] = events if has_group else None
         if fewest < gates.min_holdout_positives:
             short.append(f"{fewest} positives of {gates.min_holdout_positives}")
+        elif has_group and events < _EVENT_GROUPS:
+            short.append(f"positives in {events} groups of {_EVENT_GROUPS}")
     sentence = "the hold-out is too small: " + ", ".join(short) if short else f"the hold-out has {len(y)} rows"
     return Gate("holdout", not short, sentence, figures)
 

@@ -334,6 +334,19 @@ def test_the_holdout_needs_events_of_each_class(solution):
     assert gate.sentence == "the hold-out is too small: 9 positives of 10"
 
 
+@pytest.mark.parametrize(("task", "others"), [("binary", 0), ("multiclass", 2)])
+def test_the_events_of_the_holdout_lie_in_several_groups(solution, task, others):
+    spec = solution("cells.csv", task)
+    groups = np.arange(500) // 10
+    alone, spread = np.zeros(500), np.zeros(500)
+    alone[:10] = spread[:30:3] = 1
+    alone[450 : 450 + others] = spread[450 : 450 + others] = 2
+    gate = holdout_gate(spec, alone, groups, has_group=True)
+    assert (gate.passed, gate.sentence) == (False, "the hold-out is too small: positives in 1 groups of 3")
+    assert holdout_gate(spec, spread, groups, has_group=True).passed
+    assert holdout_gate(spec, alone, np.arange(500), has_group=False).passed
+
+
 @pytest.mark.slow
 def test_shadow_comes_before_champion_where_the_site_says_so(reigning, ctx):
     demo = load_site(Path("infra/sites/demo").resolve())

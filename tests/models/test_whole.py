@@ -93,7 +93,10 @@ def test_live_skill_counts_only_predictions_made_before_the_label(ctx, table_fil
     monitor(spec, later)
     with reader(ctx.home) as con:
         written = con.execute("SELECT count(*), count(DISTINCT production_day) FROM lake.ops.live_skill").fetchone()
+        bounds = con.execute("SELECT count(value), count(low), count(high) FROM lake.ops.live_skill").fetchone()
     assert written == (2 * len(days), len(days)), "a repeated look replaces its rows"
+    assert bounds == (2 * len(days), 0, 0), "a day is of one or two lots, which give no interval"
+    assert all(day.low < day.value < day.high for day in seen.days if day.production_day is None)
 
 
 def test_live_days_are_the_production_days_of_the_site(ctx, table_file, cells, solution, later):
