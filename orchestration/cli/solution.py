@@ -20,6 +20,8 @@ from orchestration.plant import Plant, plant
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import SUFFIXES, file_suffix, resolve_file
 
+_LEARNT_FROM = ("raw", "staging", "marts")
+"""Schemas whose tables belong to a domain that is checked and published."""
 _NAME = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)")
 
 
@@ -145,6 +147,13 @@ def _source(table: str) -> str:
             expected=f"a file that ends in {', '.join(SUFFIXES)}, or a table of the lake such as marts.machine_hour",
             found=table,
             mend="save it as CSV or Parquet",
+        )
+    if table.split(".", 1)[0] not in _LEARNT_FROM:
+        raise CellworksError(
+            f"no model over the table {table} could be promoted: nothing checks and publishes it",
+            expected=f"a table file, or a table of the lake in {', '.join(_LEARNT_FROM)}, such as marts.machine_hour",
+            found=table,
+            mend="write the rows to a CSV or Parquet file and name that",
         )
     return table
 

@@ -134,6 +134,16 @@ def test_a_table_that_is_not_there_is_refused(table: str, here: Callable[..., An
     assert "expected" in made.stderr
 
 
+@pytest.mark.parametrize("table", ["solutions.failing", "ops.published", "intermediate.cell", "trial"])
+def test_a_table_whose_models_could_never_be_promoted_is_refused(
+    table: str, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = here("solution", "new", "mine/model", "--table", table, "--target", "y", "--entity", "id")
+    assert made.returncode == 2
+    assert "could be promoted" in made.stderr
+    assert not (tmp_path / "home" / "solutions").exists()
+
+
 def test_a_taken_or_impossible_name_is_refused(here: Callable[..., Any], tmp_path: Path) -> None:
     path = _write(tmp_path, {name: _columns()[name] for name in ("id", "x", "y")})
     options = ["--table", str(path), "--target", "y", "--entity", "id"]
