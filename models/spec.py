@@ -66,7 +66,10 @@ class Split(Part):
     """How the hold-out and the inner folds are cut: time-forward by group where there is time and group."""
 
     time: str | None = Field(default=None, description="column: the moment the solution acts for this entity")
-    group: str | None = Field(default=None, description="column: lot, batch, failure event; never cut in two")
+    group: str | None = Field(
+        default=None,
+        description="column: lot, batch, failure event; cut in two only where groups last over the whole period",
+    )
     holdout_ratio: float = Field(
         default=0.2, gt=0.0, lt=0.6, description="share of the rows kept for judging, the latest"
     )
@@ -112,7 +115,9 @@ class Gates(Part):
 
     min_holdout_rows: int = Field(default=30, ge=1, description="fewer rows: the verdict is 'insufficient'")
     min_holdout_groups: int = Field(default=5, ge=2, description="fewer lots: the verdict is 'insufficient'")
-    min_holdout_positives: int = Field(default=10, ge=1, description="classification: of each class")
+    min_holdout_positives: int = Field(
+        default=10, ge=1, description="classification: of each class; multiclass: of the second most frequent one"
+    )
     min_skill: float = Field(default=0.0, description="regression: 1 - RMSE / RMSE of the lot mean, at least")
     not_worse_margin: float = Field(
         default=0.02, ge=0.0, description="share of the champion's loss; of a saving, its size"

@@ -22,7 +22,7 @@ from models.registry.published import hold_snapshot, is_published, let_go
 from models.registry.versions import Version, aliases, all_versions, get_version
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.files import file_suffix
+from pipelines.lake.files import OWN_COPY, file_suffix
 
 
 @dataclass
@@ -136,7 +136,9 @@ def _input_tags(spec: PredictiveSpec, ctx: ModelContext) -> dict[str, str]:
     """Whether what is learnt from was published and passed its expectations; the gates read it again later."""
     if file_suffix(spec.table) is not None:
         return {"inputs": "file", "inputs_passed": str(ctx.inputs_passed).lower()}
-    state = "published" if is_published(ctx, spec.domain) else "unpublished"
+    state = "unpublished"
+    if is_published(ctx, spec.domain):
+        state = "own_table" if spec.table.startswith(OWN_COPY) else "published"
     return {"inputs": state, "inputs_passed": str(ctx.inputs_passed).lower()}
 
 

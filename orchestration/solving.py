@@ -60,7 +60,7 @@ CHECKS: dict[Part, dict[str, str]] = {
         "slices": "No line, supplier, shift or product falls behind by more than the tolerance.",
         "calibration": "Probabilities or intervals are calibrated.",
         "speed": "Scores within its time limit.",
-        "inputs": "What it was trained on passed its expectations.",
+        "inputs": "What it was trained on passed its checks.",
     },
     PREDICTIONS: {
         "champion_is_cleared": "The version that scored has a passing verdict or a signed override.",

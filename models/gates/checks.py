@@ -172,10 +172,12 @@ def inputs_gate(tags: dict[str, str]) -> Gate:
         return Gate("inputs", False, "it was trained on data whose expectations failed", figures)
     if origin == "file":
         return Gate("inputs", True, "trained on a file: types and keys were checked while reading", figures)
-    if origin != "published":
+    if origin not in ("published", "own_table"):
         return Gate("inputs", False, "it was trained on a snapshot that was never published", figures)
     if passed != "true":
         return Gate("inputs", False, "nobody checked the expectations of what it was trained on", figures)
+    if origin == "own_table":
+        return Gate("inputs", True, "trained on a person's own table: columns and keys were checked", figures)
     return Gate("inputs", True, "its inputs were published and passed their expectations", figures)
 
 

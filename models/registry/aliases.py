@@ -279,6 +279,5 @@ def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, w
     _require_clearance(client, home, name, now[PREVIOUS])
     after: dict[str, str | None] = {CHAMPION: now[PREVIOUS], PREVIOUS: now.get(CHAMPION)}
     _carry_out(client, home, _new_move("rollback", name, now, after, who, why))
-    return Promotion(
-        name, now[PREVIOUS], CHAMPION, True, f"rolled back from version {now.get(CHAMPION)} by {who}: {why}"
-    )
+    left = f" from version {now[CHAMPION]}" if CHAMPION in now else ""
+    return Promotion(name, now[PREVIOUS], CHAMPION, True, f"rolled back{left} by {who}: {why}")

@@ -1,8 +1,9 @@
-"""Hold-out and inner folds. Time goes forward, a group is never cut in two, and nothing is left to chance.
+"""Hold-out and inner folds. Time goes forward, groups stay whole where they can, nothing is left to chance.
 
 With time: the hold-out is the latest groups; the development rows are those finished (label known) before the
-first of them, rows of earlier groups that finished later are left out, and so is a row whose time is missing. Without
-time: a hash of the group or key decides, by class, so that a row stays on its side from one night to the next.
+first of them, rows of earlier groups that finished later are left out, and so is a row whose time is missing. Where
+groups last over the whole period, the cut goes by time alone, with a note for the model card. Without time: a hash of
+the group or key decides, by class, so that a row stays on its side from one night to the next.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Site(Model):
         future_tolerance_s: how far event_at may lie after known_at (clocks that disagree).
         clock_lead_d: how far known_at may lie ahead of the wall clock and of all that came before; what is further
             ahead is set aside, since the newest known_at is the plant's clock.
-        shadow_nights: nights that a challenger runs in shadow before promotion.
+        shadow_nights: nights that a challenger waits in the shadow, unscored, before it is judged again.
         schedules: cron expressions in the site's time zone, by name.
         sensor_interval_s: how often sensors look for new data, moved aliases, drift and failed runs.
         plan: the control plan. feeds: by name. hash: sha256 over all files read.

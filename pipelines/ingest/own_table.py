@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader, retrying, transaction, writer
-from pipelines.lake.files import file_digest, file_relation
+from pipelines.lake.files import OWN_COPY, file_digest, file_relation
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier, quote_relation
 
@@ -50,7 +50,7 @@ def take_in(home: Home, name: str, file: Path) -> OwnTable:
     Raises:
         CellworksError: the file cannot be read as a table, or another writer holds the lake.
     """
-    relation, digest = f"raw.own__{name}", file_digest(file)
+    relation, digest = f"{OWN_COPY}{name}", file_digest(file)
     with reader(home) as con:
         held = held_rows(con, relation, digest)
     if held is not None:

@@ -16,6 +16,8 @@ _READERS = {
     ".jsonl": "read_json({}, format = 'newline_delimited')",
 }
 SUFFIXES = tuple(_READERS)
+OWN_COPY = "raw.own__"
+"""Begins the name of the lake's copy of a person's own file."""
 
 
 def file_suffix(table: str) -> str | None:

@@ -306,6 +306,8 @@ def test_decisions_that_cost_more_than_doing_nothing_are_refused(solution, costs
         ({"inputs": "published", "inputs_passed": "true"}, True),
         ({"inputs": "published", "inputs_passed": "none"}, False),
         ({"inputs": "published", "inputs_passed": "false"}, False),
+        ({"inputs": "own_table", "inputs_passed": "true"}, True),
+        ({"inputs": "own_table", "inputs_passed": "none"}, False),
         ({"inputs": "unpublished", "inputs_passed": "true"}, False),
         ({"inputs": "file", "inputs_passed": "none"}, True),
         ({"inputs": "file", "inputs_passed": "false"}, False),

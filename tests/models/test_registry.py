@@ -153,9 +153,12 @@ def test_a_champion_taken_away_by_hand_stays_away_until_a_person_brings_one_back
         kept = end(two, ctx, verdict)
         assert (kept.alias, kept.moved) == (alias, False)
         assert "the champion was taken away by hand" in kept.sentence
-    assert aliases(client, two.name) == {"previous": "1"}
+    assert not {"champion", "shadow"} & set(aliases(client, two.name))
     client.set_registered_model_alias(two.name, "champion", "2")
     assert champion(ctx.home, "cells").version.number == "2"
+    client.delete_registered_model_alias(two.name, "champion")
+    back = rollback(ctx.home, "cells", "Ana", "the line runs again")
+    assert (back.version, back.sentence) == ("1", "rolled back by Ana: the line runs again")
     assert promote(two, ctx, judge(two, ctx, "3")).alias == "champion"
 
 

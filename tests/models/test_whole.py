@@ -85,6 +85,10 @@ def test_live_skill_counts_only_predictions_made_before_the_label(ctx, table_fil
     assert [each.kind for each in watched.drift].count("score") == 1
     assert (watched.drifted_inputs, watched.score_drifted) == ([], False)
 
+    few = monitor(spec, replace(ctx, as_of=later.replace(month=2, day=3)))
+    assert few.skill_lost is None, "the labels of a day are of one or two lots"
+    assert "too few groups" in few.sentence
+
     later = replace(ctx, as_of=later)
     seen = monitor(spec, later)
     assert seen.skill_lost is False, seen.sentence
