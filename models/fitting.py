@@ -104,11 +104,12 @@ def _run_search(
     folds = [Fold(x[train], y[train], x[valid], y[valid]) for train, valid in pairs]
     learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])
     first: list[dict[str, Any]] = []
-    trials = spec.search.trials
+    trials, draw = spec.search.trials, 0
     if history is not None:
+        draw = len(rows)  # other rows than last night's
         first = warm_starts(history.trials, history.best_by_library, history.library)
         trials = spec.search.refit_trials
-    found = search(learners, problem, folds, spec.search, trials=trials, first=first, tell=tell)
+    found = search(learners, problem, folds, spec.search, trials=trials, first=first, draw=draw, tell=tell)
     if not first:
         notes += _doubt_of_signs(spec, problem, found, folds[-1])
     return found, folds, [valid for _, valid in pairs], notes

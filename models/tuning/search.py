@@ -174,6 +174,7 @@ def search(
     *,
     trials: int,
     first: Sequence[dict[str, Any]] = (),
+    draw: int = 0,
     tell: Progress = silent,
 ) -> Found:
     """Run the study.
@@ -185,6 +186,8 @@ def search(
         budget: rounds, early stopping and seed.
         trials: how many trials.
         first: study parameters tried before any other (the best known ones in a refit).
+        draw: which of the seed's sequences the sampler draws from; a refit of few trials would else try the same
+            point every night.
         tell: called after each trial with trials done and trials in all.
 
     Returns:
@@ -194,7 +197,7 @@ def search(
     by_name = {each.library: each for each in estimators}
     objective = _Objective(by_name, problem, folds, budget)
     study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=budget.seed, n_startup_trials=max(4, min(10, trials // 2))),
+        sampler=optuna.samplers.TPESampler(seed=budget.seed + draw, n_startup_trials=max(4, min(10, trials // 2))),
         pruner=optuna.pruners.PercentilePruner(_KEEP_PERCENTILE, n_startup_trials=4, n_warmup_steps=_WARM_UP),
     )
     _enqueue(study, estimators, first)

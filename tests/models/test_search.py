@@ -103,6 +103,17 @@ def test_a_slow_learner_is_not_hopeless():
     assert found.trials[-1].state == "COMPLETE"
 
 
+def test_a_refit_on_other_rows_tries_another_point_and_the_same_rows_the_same():
+    problem, folds = Problem("binary", 2), [_fold(noise=1.0)]
+    learners, budget = candidates(["lightgbm"], problem, 600, 4), Search(max_rounds=10, early_stopping_rounds=5)
+    known = search(learners, problem, folds, budget, trials=2).study_params
+
+    def last(draw: int) -> dict[str, float | int]:
+        return search(learners, problem, folds, budget, trials=2, first=[known], draw=draw).trials[-1].params
+
+    assert last(600) == last(600) != last(601)
+
+
 @pytest.mark.parametrize("library", NATIVE)
 def test_a_fit_stops_early_and_keeps_its_best_round(library):
     fold, learner = _fold(noise=2.0), estimator(library)
