@@ -26,11 +26,15 @@ def run_twin(
 
 
 def next_days(first_days: int, scale: float) -> dict[str, Any]:
-    """The demo's days: a month at first, then one at a time of the plant that there is."""
+    """The demo's days: a month at first, the rest of it where that was interrupted, then one at a time."""
     from pipelines.twin import state
 
-    if state.peek(plant().home) is None:
+    home = plant().home
+    known = state.peek(home)
+    if known is None:
         return simulated(first_days, None, None, 7, scale)
+    if known.next_day < first_days and not home.catalogue.is_file():  # no night has begun on what there is
+        return simulated(first_days - known.next_day, None, None, 7, None)
     return simulated(1, None, None, 1, None)
 
 

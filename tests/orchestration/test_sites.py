@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from orchestration.cli.simulate import next_days
+
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 SMALL = ("--days", "2", "--scale", "0.02", "--telemetry-days", "0", "--json")
 Here = Callable[..., Any]
@@ -75,6 +77,16 @@ def test_a_plant_that_goes_on_keeps_its_seed_scenario_and_size(here: Here, tmp_p
         "first_day": "2026-09-03",
         "days": 1,
     }
+
+
+@pytest.mark.slow
+def test_a_month_that_was_interrupted_is_brought_to_its_end_and_then_one_day_at_a_time(here: Here) -> None:
+    assert here("simulate", *SMALL).returncode == 0
+    told = next_days(5, 0.02)
+    assert (str(told["first_day"]), told["days"], told["scale"]) == ("2026-09-03", 3, 0.02)
+    assert here("init").returncode == 0  # a night begins with the lake
+    told = next_days(9, 0.02)
+    assert (str(told["first_day"]), told["days"]) == ("2026-09-06", 1)
 
 
 @pytest.mark.slow
