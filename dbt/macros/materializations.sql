@@ -30,8 +30,8 @@
 {#-
     series_by_day: a by_day table for millions of rows a day.
 
-    Each day is inserted on its own. Only where a key occurs twice within the day is anything compared and sorted;
-    a clean day is copied as it is. A day that was delivered sorted shows that by each key being above the one before
+    Each day is inserted on its own. Only where a key occurs twice within the day is anything compared; a day that was
+    not delivered sorted is sorted, a clean one copied as it is. A day that was delivered sorted shows that by each key being above the one before
     it, which takes a fifth of the time of counting every key.
 -#}
 {% materialization series_by_day, adapter='duckdb' %}
@@ -68,8 +68,10 @@
     {%- set doubled -%}
         select {{ keys }} from {{ of_day }} group by all having count(*) > 1
     {%- endset -%}
-    {%- if is_empty(out_of_order(keys, of_day)) or is_empty(doubled) -%}
+    {%- set is_sorted = is_empty(out_of_order(keys, of_day)) -%}
+    {%- if is_sorted or is_empty(doubled) -%}
         insert into {{ target }} by name select * from ({{ sql }}) where production_day = date '{{ day }}'
+        {%- if not is_sorted %} order by {{ keys }}{% endif -%}
     {%- else -%}
         insert into {{ target }} by name
         with doubled as ({{ doubled }}), rows_of_day as (select * from ({{ sql }}) where production_day = date '{{ day }}')
