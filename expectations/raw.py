@@ -59,7 +59,7 @@ def raw_suite(site: Site, feed: Feed, settings: Settings) -> TableSuite:
         *_freshness(site, silence),
     ]
     profiles = [_set_aside(feed)]
-    checks.append(_mostly_fit(settings.quarantine))
+    checks += [_mostly_fit(settings.quarantine), _no_file_lost()]
     if feed.shape != "series":  # a series has no content beside its one value, and too many rows to group each by key
         profiles.append(_disputes(site, feed))
         checks.append(_undisputed(feed))
@@ -194,7 +194,7 @@ def _set_aside(feed: Feed) -> Profile:
         SELECT aside.*, open_count / (record_count + taken_count)::DOUBLE AS open_share
         FROM (
             SELECT feed, batch_id, count_if(status = 'open') AS open_count, count(*) AS record_count,
-                mode(reason) AS usual_reason
+                count_if(status = 'open' AND raw_format = 'file') AS file_count, mode(reason) AS usual_reason
             FROM {lake(_QUARANTINE)} WHERE {own} AND batch_id = {newest} GROUP BY ALL
         ) AS aside,
         (SELECT coalesce(sum(rows_in), 0) AS taken_count FROM {lake(_OFFSETS)} WHERE {own} AND batch_id = {newest})
@@ -206,6 +206,16 @@ def _mostly_fit(limits: QuarantineSettings) -> Check:
     return rows_satisfy(
         f"open_count < {limits.least_count} OR open_share <= {number(limits.most_share)}",
         title=f"at most {limits.most_share:.0%} of the rows of the newest batch are in quarantine",
+        needs=[_QUARANTINE, _OFFSETS],
+        on="set_aside",
+    )
+
+
+def _no_file_lost() -> Check:
+    """A file that could not be read may hold a whole day, which no share of rows tells."""
+    return rows_satisfy(
+        "file_count = 0",
+        title="no file of the newest batch is in quarantine",
         needs=[_QUARANTINE, _OFFSETS],
         on="set_aside",
     )

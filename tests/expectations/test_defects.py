@@ -100,6 +100,10 @@ def _grade(code: str) -> Callable[[Home], None]:
     return bring
 
 
+def _export_with_semicolons(home: Home) -> None:
+    (home.drop_dir / "mes__batch_material" / "export.csv").write_text("slurry_batch_id;mass_kg\nB1;2\n")
+
+
 DELIVERED = [
     Delivered(
         "wrong unit: vacuum in mTorr",
@@ -159,6 +163,11 @@ DELIVERED = [
         "rows of a day collapse",
         of_file("ems__meter_interval", 0, lambda table: table.slice(0, table.num_rows // 5)),
         {("raw.ems__meter_interval", "every day has at least 50% of the rows of a usual day")},
+    ),
+    Delivered(
+        "file with another separator",
+        _export_with_semicolons,
+        {("raw.mes__batch_material", "no file of the newest batch is in quarantine")},
     ),
 ]  # fmt: skip
 
