@@ -29,7 +29,7 @@ GIVEN = {
     ("carbon_viscosity_mpa_s", "6", "Pa.s"): (6000.0, "mPa.s"),
     ("lfp_press_density_g_cm3", "2.52", "g/cm3"): (2.52, "g/cm3"),
 }
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
