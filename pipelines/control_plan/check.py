@@ -151,7 +151,14 @@ def _site_money(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
 
 
 def _site_sources(site: Site) -> Iterator[tuple[list[int | str], str, str]]:
+    folders, names = 0, set[str]()
     for s, source in enumerate(site.sources):
+        folders += source.kind == "drop_folder"
+        if source.kind == "drop_folder" and folders > 1:  # two files of one name would pass for one that changed
+            yield ["sources", s, "kind"], "there is a drop folder already", "let all files arrive in one folder"
+        if source.name in names:
+            yield ["sources", s, "name"], f"the source {source.name!r} is there twice", "give each its own name"
+        names.add(source.name)
         for t, table in enumerate(source.tables):
             if table.feed not in site.feeds:
                 yield ["sources", s, "tables", t, "feed"], f"unknown feed {table.feed!r}", "see feeds.yaml"

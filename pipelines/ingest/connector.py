@@ -33,7 +33,7 @@ class Delivery:
 
     Attributes:
         source: where it comes from, `feed/file` in the drop folder or `database.table`.
-        fingerprint: hash of the content, or the stretch; (source, fingerprint) is taken in once.
+        fingerprint: hash of the content, or the stretch; the last one of a source is not taken in twice.
         path: file to read, None for `rows`.
         rows: opens the rows of a database afresh, None for files.
         cursor_value: where the next read begins, None for files.
@@ -67,6 +67,11 @@ class Delivery:
         if self.path is None:
             raise ValueError(f"{self.source} is not a file")
         return self.path
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a file that gzip packed, by its name."""
+        return self.path is not None and self.path.name.lower().endswith(".gz")
 
     def is_unchanged(self) -> bool:
         """Whether the file is still the one that was fingerprinted; True for what is no file."""

@@ -13,7 +13,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.ingest.connector import Delivery
 from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
 from pipelines.ingest.part import Part, Rejected, UnreadableError
-from pipelines.ingest.rules import Rules
+from pipelines.ingest.rules import WHOLE, Rules, casts
 from pipelines.ingest.staging import (
     files_sql,
     first_line,
@@ -23,8 +23,6 @@ from pipelines.ingest.staging import (
     temporary_name,
 )
 from pipelines.lake.sql import quote_identifier, quote_literal
-
-_MAX_TEXT = 4000
 
 
 @dataclass(frozen=True)
@@ -69,22 +67,22 @@ def stage_csv(con: DuckDBPyConnection, rules: Rules, deliveries: list[Delivery])
 
 
 def _staged_sql(rules: Rules, deliveries: list[Delivery], staged: str, errors: str, scans: str) -> str:
-    header = deliveries[0].columns
-    types = ", ".join(f"{quote_literal(name)}: {quote_literal(rules.schema.get(name, 'VARCHAR'))}" for name in header)
-    columns = ", ".join(
-        quote_identifier(name) if name in header else f"CAST(NULL AS {kind}) AS {quote_identifier(name)}"
-        for name, kind in rules.schema.items()
-    )
+    # Whole numbers are read as DOUBLE, which holds each of them: the reader would round a fraction without a word.
+    kinds = {name: rules.schema.get(name, "VARCHAR") for name in deliveries[0].columns}
+    kinds = {name: "DOUBLE" if kind == WHOLE else kind for name, kind in kinds.items()}
+    types = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in kinds.items())
+    columns, misfit = casts(rules.schema, kinds, {name: quote_identifier(name) for name in kinds})
     source = "" if len(deliveries) == 1 else f", {source_sql(deliveries)} AS _source"
+    packed = "gzip" if deliveries[0].is_packed else "none"  # DuckDB would go by the ending, in small letters only
     return f"""
         CREATE TEMP TABLE {staged} AS
         WITH typed AS (
-            SELECT {columns}{source} FROM read_csv({files_sql(deliveries)},
+            SELECT {columns}, {misfit} AS _misfit{source} FROM read_csv({files_sql(deliveries)},
                 columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
-                nullstr = '', store_rejects = true, rejects_table = '{errors}', rejects_scan = '{scans}',
-                rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
+                nullstr = '', compression = '{packed}', store_rejects = true, rejects_table = '{errors}',
+                rejects_scan = '{scans}', rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
         )
-        SELECT typed.*, {rules.is_bad} AS _is_bad FROM typed{rules.joins}
+        SELECT typed.*, (_misfit IS NOT NULL OR {rules.is_bad}) AS _is_bad FROM typed{rules.joins}
         """
 
 
@@ -104,7 +102,7 @@ def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dic
         return found
     for source, record, text, reason in con.execute(
         f"SELECT {quote_literal(feed + '/')} || parse_filename(s.file_path), e.line, "
-        f"any_value(left(e.csv_line, {_MAX_TEXT})), string_agg(e.error_message, '; ' ORDER BY e.column_idx) "
+        f"any_value(e.csv_line), string_agg(e.error_message, '; ' ORDER BY e.column_idx) "
         f"FROM {errors} AS e JOIN {scans} AS s USING (scan_id, file_id) GROUP BY s.file_path, e.line"
     ).fetchall():
         line = _BadLine(int(record), str(text or "").strip("\r\n"), str(reason))
@@ -122,8 +120,9 @@ def _find_again(
     bad = {
         int(ordinal): str(reason)
         for ordinal, reason in con.execute(
-            f"SELECT _ordinal, {rules.reason} FROM (SELECT *, row_number() OVER (ORDER BY _row) AS _ordinal "
-            f"FROM {rows} WHERE _source = ?) AS typed{rules.joins} WHERE _is_bad",
+            f"SELECT _ordinal, coalesce(_misfit, {rules.reason}) "
+            f"FROM (SELECT *, row_number() OVER (ORDER BY _row) AS _ordinal FROM {rows} WHERE _source = ?) AS typed"
+            f"{rules.joins} WHERE _is_bad",
             [delivery.source],
         ).fetchall()
     }
@@ -168,7 +167,7 @@ def _records(delivery: Delivery) -> Iterator[tuple[int, str, bool]]:
     reader = csv.reader(lines())
     before = 0
     for fields in reader:
-        yield before + 1, "".join(taken).rstrip("\r\n")[:_MAX_TEXT], not fields
+        yield before + 1, "".join(taken).rstrip("\r\n"), not fields
         before = reader.line_num
         taken.clear()
 
@@ -185,7 +184,7 @@ def _approximate(
     source = delivery.source
     found = [Rejected(source, each.record, each.reason, each.text, "csv", header) for each in refused.values()]
     values = con.execute(
-        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _is_bad, _row) FROM {rows} "
+        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _misfit, _is_bad, _row) FROM {rows} "
         "WHERE _source = ? AND _is_bad ORDER BY _row) AS t",
         [source],
     ).fetchall()

@@ -28,11 +28,13 @@ PART = ".part"
 MAX_LINE_BYTES = 1 << 20
 _CHUNK = 1 << 20
 _GLOB = frozenset("*?[]{}")
+# DuckDB gives these to the rows of files; a column of that name would be taken for them.
+_RESERVED = frozenset({"file_index", "file_row_number"})
 
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked when it ends in `.gz`."""
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
 
 def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:
@@ -47,10 +49,15 @@ def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:
         if not own.is_dir():
             continue
         for path in sorted(own.iterdir()):
-            form = next((f for ending, f in _FORMATS.items() if path.name.endswith(ending)), None)
+            form = format_of(path)
             # A link could lead out of the drop folder.
             if form is not None and path.is_file() and not path.is_symlink():
                 yield feed.name, path, form
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that a file's name ends in, whatever its case; None for another."""
+    return next((form for ending, form in _FORMATS.items() if path.name.lower().endswith(ending)), None)
 
 
 class DropFolder:
@@ -67,6 +74,7 @@ class DropFolder:
         self._folder = folder
         self._leave = leave
         self._expected: dict[str, tuple[dict[str, str], frozenset[str]]] = {}
+        self._found = Pending()
 
     def pending(self, con: DuckDBPyConnection) -> Pending:
         """Files that are new, or hold something new under an old name.
@@ -81,7 +89,7 @@ class DropFolder:
                 "QUALIFY row_number() OVER (PARTITION BY source ORDER BY batch_id DESC, ingested_at DESC) = 1"
             ).fetchall()
         }
-        found = Pending(notes=self._strangers())
+        found = self._found = Pending(notes=self._strangers())
         for feed, path, form in files_of(self._site, self._folder):
             source = f"{feed}/{path.name}"
             if source in self._leave:
@@ -93,15 +101,22 @@ class DropFolder:
         return found
 
     def _strangers(self) -> list[str]:
-        """Folders that no feed is named after: most likely a typing mistake."""
+        """What lies in the folder and will not be read: most likely a mistake of whoever delivers."""
         if not self._folder.is_dir():
             return []
-        names = sorted(each.name for each in self._folder.iterdir() if each.is_dir())
-        return [
-            f"{name}/: there is no such feed; its files are left alone"
-            for name in names
-            if name not in self._site.feeds
-        ]
+        found = []
+        for folder in sorted(each for each in self._folder.iterdir() if each.is_dir()):
+            if folder.name not in self._site.feeds:
+                found.append(f"{folder.name}/: there is no such feed; its files are left alone")
+                continue
+            for path in sorted(folder.iterdir()):
+                if path.name.endswith(PART) or path.name.startswith("."):
+                    continue
+                if format_of(path) is None:
+                    found.append(f"{folder.name}/{path.name}: left alone; a delivery ends in {', '.join(_FORMATS)}")
+                elif path.is_symlink() or not path.is_file():
+                    found.append(f"{folder.name}/{path.name}: left alone; it is a link or a folder, not a file")
+        return found
 
     def _delivery(self, feed: str, path: Path, form: Format, last: tuple[int, int, str] | None) -> Delivery | None:
         """The file as a delivery; None when its last delivery held the same."""
@@ -113,6 +128,9 @@ class DropFolder:
                 fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return None  # taken away since the folder was listed
+        except PermissionError:
+            self._found.notes.append(f"{feed}/{path.name}: no right to read it; give it, and the next run takes it in")
+            return None
         if last is not None and last[2] == fingerprint:
             return None
         delivery = Delivery(feed, f"{feed}/{path.name}", form, fingerprint, stat.st_size, stat.st_mtime_ns, path)
@@ -147,6 +165,8 @@ class DropFolder:
             raise FileProblemError(f"columns {', '.join(lost[:5])} are missing{hint}")
         if len(set(found)) != len(found):
             raise FileProblemError("a column appears twice in the header")
+        if reserved := [name for name in found if name.lower() in _RESERVED]:
+            raise FileProblemError(f"the column {reserved[0]} bears a name that the reader needs; rename it")
         notes = []
         if absent := [name for name in expected if name not in found]:
             notes.append(f"without {', '.join(absent[:5])}: taken as not measured")

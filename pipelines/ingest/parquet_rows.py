@@ -23,6 +23,7 @@ from pipelines.lake.home import Home
 from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
 
 ADOPT_ROWS = 200_000
+_EMPTY = "''"
 _MAX_NAME_BYTES = 200
 
 
@@ -66,11 +67,17 @@ def _typed_sql(rules: Rules, found: dict[str, str], deliveries: list[Delivery]) 
     fields = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in present)
     query = (
         f"SELECT {columns}, file_index AS _file, {source_sql(deliveries)} AS _source, "
-        f"file_row_number + 1 AS _position, {misfit} AS _misfit"
+        f"file_row_number + 1 AS _position, {misfit} AS _misfit, {_is_rewritten(rules, present)} AS _is_rewritten"
         f", CAST(to_json(struct_pack({fields})) AS VARCHAR) AS _text "
         f"FROM read_parquet({files_sql(deliveries)}, file_row_number = true)"
     )
     return query, present == rules.schema
+
+
+def _is_rewritten(rules: Rules, present: dict[str, str]) -> str:
+    """Whether the lake must hold a row otherwise than its file does: an empty text is a missing value."""
+    texts = [quote_identifier(name) for name, kind in present.items() if kind == rules.schema[name] == "VARCHAR"]
+    return f"coalesce({' OR '.join(f'{text} = {_EMPTY}' for text in texts) or 'false'}, false)"
 
 
 def _judge(con: DuckDBPyConnection, rules: Rules, part: Part, typed: str, *, is_adoptable: bool) -> list[Delivery]:
@@ -100,7 +107,8 @@ def _examine(con: DuckDBPyConnection, rules: Rules, typed: str) -> list[tuple[An
         f"""
         SELECT _file, row_count, is_faultless, {said}, counts
         FROM (
-            SELECT _file, count(*) AS row_count, count(_misfit) = 0 AND {rules.is_faultless} AS is_faultless,
+            SELECT _file, count(*) AS row_count,
+                count(_misfit) = 0 AND NOT bool_or(_is_rewritten) AND {rules.is_faultless} AS is_faultless,
                 max(known_at) AS newest, min(event_at) AS first_at, max(event_at) AS last_at, [{every}] AS counts
             FROM ({typed}) AS typed{rules.joins} GROUP BY _file
         ) ORDER BY _file

@@ -61,7 +61,8 @@ def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     """Deliveries that one statement can read: same feed, format and columns, not too much at once."""
     alike: dict[tuple[object, ...], list[Delivery]] = {}
     for delivery in deliveries:
-        alike.setdefault((delivery.feed, delivery.format, delivery.columns, delivery.types), []).append(delivery)
+        kind = (delivery.feed, delivery.format, delivery.is_packed, delivery.columns, delivery.types)
+        alike.setdefault(kind, []).append(delivery)
     for members in alike.values():
         group: list[Delivery] = []
         size = 0

@@ -17,6 +17,7 @@ from pipelines.ingest.production_day import ProductionDay
 from pipelines.lake.sql import quote_identifier, quote_literal
 
 POINTS = "cw_control_point"
+WHOLE = "INTEGER"
 _EARLIEST = datetime.fromisoformat("2000-01-01")
 _CODE, _UNIT = "characteristic_code", "unit_code"
 _tables = count(1)
@@ -194,6 +195,9 @@ def _beyond(column: str, sign: str, end: str, reason: str) -> _Violation:
 def casts(schema: Mapping[str, str], found: Mapping[str, str], sources: Mapping[str, str]) -> tuple[str, str]:
     """Projection into the raw types, and the reason why a value could not be cast.
 
+    An empty text is a missing value. DuckDB rounds a fraction that is cast to an integer, which would make another key
+    or count of it, so a fraction is a misfit.
+
     Args:
         schema: raw columns and their types.
         found: type of each column as delivered; a column that is not there becomes NULL.
@@ -209,14 +213,20 @@ def casts(schema: Mapping[str, str], found: Mapping[str, str], sources: Mapping[
         if name not in found:
             columns.append(f"CAST(NULL AS {kind}) AS {quoted}")
         elif found[name] == kind:
-            columns.append(f"{sources[name]} AS {quoted}")
+            columns.append(f"{empty_as_null(sources[name], kind)} AS {quoted}")
         else:
-            cast = f"TRY_CAST({sources[name]} AS {kind})"
+            source, cast = sources[name], f"TRY_CAST({sources[name]} AS {kind})"
             columns.append(f"{cast} AS {quoted}")
+            lost = f"{cast} IS NULL" + (f" OR TRY_CAST({source} AS DOUBLE) <> {cast}" if kind == WHOLE else "")
             text = quote_literal(f"{name} is not of type {kind}")
-            misfits.append(f"CASE WHEN {sources[name]} IS NOT NULL AND {cast} IS NULL THEN {text} END")
+            misfits.append(f"CASE WHEN {source} IS NOT NULL AND ({lost}) THEN {text} END")
     reason = f"nullif(concat_ws('; ', {', '.join(misfits)}), '')" if misfits else "CAST(NULL AS VARCHAR)"
     return ", ".join(columns), reason
+
+
+def empty_as_null(source: str, kind: str) -> str:
+    """A column as it came, an empty text as a missing value."""
+    return f"nullif({source}, '')" if kind == "VARCHAR" else source
 
 
 def _broken(rule: RowRule, kind: str) -> str:

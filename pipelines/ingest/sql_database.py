@@ -50,7 +50,18 @@ class SqlDatabase:
             return Pending()  # the plant's system has not delivered anything yet
         with self._reading() as engine:
             found = [self._table(con, engine, entry) for entry in self._source.tables]
-        return Pending([each for each in found if each is not None])
+            notes = [note for entry in self._source.tables if (note := self._without_cursor(engine, entry))]
+        return Pending([each for each in found if each is not None], notes)
+
+    def _without_cursor(self, engine: Engine, entry: SourceTable) -> str:
+        """A remark on rows that no read will reach; empty when there are none."""
+        cursor: ColumnClause[Any] = column(entry.cursor_column)
+        query = select(func.count()).select_from(table(entry.table, cursor)).where(cursor.is_(None))
+        with engine.connect() as connection:
+            rows = connection.execute(query).scalar()
+        if not rows:
+            return ""
+        return f"{self._source.name}.{entry.table}: {rows} rows without {entry.cursor_column} can't be read; fill it in"
 
     @contextmanager
     def _reading(self) -> Iterator[Engine]:

@@ -200,6 +200,13 @@ SPOILED = {
         "sources.1.tables.1.feed",
         "unknown feed",
     ),
+    "second drop folder": (
+        "site.yaml",
+        "  - name: erp\n    kind: sql\n",
+        '  - {name: second, kind: drop_folder, folder: "${home}/other"}\n  - name: erp\n    kind: sql\n',
+        "sources.1.kind",
+        "a drop folder already",
+    ),
     "feed type": (
         "feeds.yaml",
         "knife_id: {type: text}",

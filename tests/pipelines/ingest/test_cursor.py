@@ -127,3 +127,14 @@ def test_a_cursor_of_another_kind_than_last_time_is_refused(home: Home, tmp_path
     with pytest.raises(CellworksError, match="another kind than when the table was read last"):
         ingest(home, site)
     assert _lots(home) == ["L1"]
+
+
+def test_rows_without_a_cursor_value_are_told(home: Home, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/erp.sqlite"
+    site = _site(tmp_path / "site", url)
+    _create(url, site, "INTEGER")
+    _insert(url, site, "NULL", "SELECT 'L1' AS lot UNION ALL SELECT 'L2'")
+    _insert(url, site, "1", "SELECT 'L3' AS lot")
+    report = ingest(home, site)
+    assert report.rows_in == 1
+    assert any("2 rows without changed" in note for note in report.notes)

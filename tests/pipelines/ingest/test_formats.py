@@ -38,7 +38,7 @@ moments = st.one_of(
 readings = st.one_of(st.floats(0.0, 200.0), st.sampled_from([math.nan, math.inf, -math.inf, -1.0, 1e9]), st.none())
 records = st.fixed_dictionaries(
     {
-        "machine_id": st.sampled_from([*MACHINES, None]),
+        "machine_id": st.sampled_from([*MACHINES, "", None]),
         "event_at": moments,
         "known_at": moments,
         "vibration_mm_s": readings,
@@ -90,6 +90,45 @@ def test_a_record_fares_alike_in_every_format_and_company(rows: list[dict[str, A
     assert len({tuple(sorted(kept.get(way, []), key=str)) for way in ways}) == 1, kept
     assert len({tuple(sorted(refused.get(way, []))) for way in ways}) == 1, refused
     assert all(len(kept.get(way, [])) + len(refused.get(way, [])) == len(rows) for way in ways)
+
+
+RESULTS = {
+    "csv": "material_lot_id,material_code,characteristic_code,sample_no,value,unit_code,event_at,known_at\n"
+    "L1,lfp,lfp_d50_um,{},1.2,um,2026-09-02 00:00:00,2026-09-02 01:00:00\n",
+    "jsonl": '{{"material_lot_id": "L1", "material_code": "lfp", "characteristic_code": "lfp_d50_um", "sample_no": {}, '
+    '"value": 1.2, "unit_code": "um", "event_at": "2026-09-02 00:00:00", "known_at": "2026-09-02 01:00:00"}}\n',
+}
+
+
+@pytest.mark.parametrize("form", RESULTS)
+@pytest.mark.parametrize(("given_no", "is_whole"), [("2", True), ("2.0", True), ("1.5", False), ("0.6", False)])
+def test_a_fraction_is_no_sample_number(tmp_path: Path, form: str, given_no: str, *, is_whole: bool) -> None:
+    """Rounded, it would be the key of another sample."""
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / "lims__material_result"
+    folder.mkdir()
+    (folder / f"a.{form}").write_text(RESULTS[form].format(given_no), encoding="utf-8")
+    report = ingest(home, SITE)
+    assert (report.rows_in, report.rows_quarantined) == ((1, 0) if is_whole else (0, 1))
+    with reader(home) as con:
+        reasons = con.execute("SELECT reason FROM ops.quarantine").fetchall()
+    assert reasons == ([] if is_whole else [("sample_no is not of type INTEGER",)])
+
+
+@pytest.mark.parametrize("name", ["file_index", "File_Row_Number"])
+def test_a_column_named_as_the_readers_own_sets_its_file_aside(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / "historian__machine_hour"
+    folder.mkdir()
+    good = {"machine_id": MACHINES[0], "event_at": BEGUN, "known_at": BEGUN, "vibration_mm_s": 1.0}
+    pq.write_table(pa.Table.from_pylist([good | {name: 7}]), folder / "odd.parquet")
+    pq.write_table(pa.Table.from_pylist([good]), folder / "good.parquet")
+    report = ingest(home, SITE)
+    assert (report.rows_in, report.files_quarantined) == (1, 1)
+    with reader(home) as con:
+        [(source, reason)] = con.execute("SELECT source, reason FROM ops.quarantine").fetchall()
+    assert source == "historian__machine_hour/odd.parquet"
+    assert name in reason
 
 
 POINT = next(each for each in SITE.plan.control_points().to_pylist() if each["physical_min"] is not None)

@@ -260,6 +260,17 @@ def test_a_file_still_being_written_is_left_alone(home: Home, site: Site) -> Non
     assert ingest(home, site).batch_id is None
 
 
+def test_an_ending_in_capitals_is_read_and_what_is_left_alone_is_told(home: Home, site: Site) -> None:
+    _drop(home, BATCHES, "A.CSV", _csv([("B1", "L1", "10")]))
+    _drop(home, BATCHES, "b.CSV.GZ", gzip.compress(_csv([("B2", "L1", "11")]).encode()))
+    _drop(home, BATCHES, "c.txt", _csv([("B3", "L1", "12")]))
+    _drop(home, BATCHES, "d.csv.part", _csv([("B4", "L1", "13")]))
+    (home.drop_dir / BATCHES / "e.csv").symlink_to(home.drop_dir / BATCHES / "A.CSV")
+    report = ingest(home, site)
+    assert report.rows_in == 2
+    assert [note.split(":")[0] for note in report.notes] == [f"{BATCHES}/c.txt", f"{BATCHES}/e.csv"]
+
+
 @pytest.mark.slow
 def test_a_database_is_read_behind_its_cursor(home: Home, site: Site) -> None:
     columns = list(raw_schema(site, LOTS))
