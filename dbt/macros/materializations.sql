@@ -31,8 +31,8 @@
     series_by_day: a by_day table for millions of rows a day.
 
     Each day is inserted on its own. Only where a key occurs twice within the day is anything compared; a day that was
-    not delivered sorted is sorted, a clean one copied as it is. A day that was delivered sorted shows that by each key being above the one before
-    it, which takes a fifth of the time of counting every key.
+    not delivered sorted is sorted, a clean one copied as it is. A day that was delivered sorted shows that by each key
+    being above the one before it, which takes a fifth of the time of counting every key.
 -#}
 {% materialization series_by_day, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}

@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 from duckdb import DuckDBPyConnection
 
+from pipelines.ingest.header import is_packed
+
 Format = Literal["csv", "parquet", "jsonl", "rows"]
 
 
@@ -70,8 +72,8 @@ class Delivery:
 
     @property
     def is_packed(self) -> bool:
-        """Whether it is a file that gzip packed, by its name."""
-        return self.path is not None and self.path.name.lower().endswith(".gz")
+        """Whether it is a file that gzip packed."""
+        return self.path is not None and is_packed(self.path)
 
     def is_unchanged(self) -> bool:
         """Whether the file is still the one that was fingerprinted; True for what is no file."""

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.control_plan.derive import feed_rules, raw_schema
 from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery, Format, Pending
-from pipelines.ingest.header import FileProblemError, csv_header, parquet_schema
+from pipelines.ingest.header import FileProblemError, csv_header, is_packed, parquet_schema
 
 _FORMATS: dict[str, Format] = {
     ".csv": "csv",
@@ -34,7 +34,7 @@ _RESERVED = frozenset({"file_index", "file_row_number"})
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked when it ends in `.gz`."""
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if is_packed(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:
@@ -195,5 +195,5 @@ def _check_lines(path: Path) -> None:
                 if longest > MAX_LINE_BYTES:
                     raise FileProblemError(f"a line is longer than {MAX_LINE_BYTES >> 20} MiB")
     except (OSError, EOFError, zlib.error) as error:
-        what = "gzip file" if path.name.endswith(".gz") else "file"
+        what = "gzip file" if is_packed(path) else "file"
         raise FileProblemError(f"the {what} is broken: {error}") from error

@@ -16,6 +16,11 @@ class FileProblemError(Exception):
     """A file that can't be read at all; the text says why and goes into quarantine."""
 
 
+def is_packed(path: Path) -> bool:
+    """Whether gzip packed the file, by its name."""
+    return path.name.lower().endswith(".gz")
+
+
 def csv_header(path: Path, open_bytes: Callable[[Path], IO[bytes]]) -> tuple[str, ...]:
     """Column names of a CSV file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time
 from functools import partial
 from pathlib import Path
@@ -135,7 +135,9 @@ def _planned_plainly(con: DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     finally:
-        con.execute("RESET disabled_optimizers")
+        # A DuckDB that has failed for good takes no more statements; the first error is the one to show.
+        with suppress(duckdb.Error):
+            con.execute("RESET disabled_optimizers")
 
 
 def _write(con: DuckDBPyConnection, home: Home, site: Site, batch: Batch, batch_id: int, progress: Progress) -> None:
