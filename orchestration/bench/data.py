@@ -24,41 +24,62 @@ MEGABYTE = 1e6
 
 def ingestion(ground: Ground) -> list[Row]:
     """Rows per second of Parquet and of CSV files into a new lake, ours and DuckDB's in turn."""
+    drop = ground.delivered.drop_dir
+    note = (
+        "the same files into a new DuckLake, libraries imported before; "
+        "ours also opens the lake, judges, counts and notes each row's source"
+    )
     rows = []
-    for name, endings in (("ingestion_parquet", (".parquet",)), ("ingestion_csv", _CSV)):
+    for name, folder, endings in (
+        ("ingestion_parquet", drop, (".parquet",)),
+        ("ingestion_csv", drop, _CSV),
+        ("ingestion_csv_long", _long_csv(ground), _CSV),
+    ):
         ours, alone = [], []
         for _ in range(ground.size.repeats):
             ground.tell(f"{name}: taking the files in")
-            told = _ours(ground, endings).told
+            told = _ours(ground, folder, endings).told
             ours.append((told["rows"] + told["quarantined"]) / told["seconds"])
             ground.tell(f"{name}: DuckDB copies the files")
-            told = _alone(ground, endings).told
+            told = _alone(ground, folder, endings).told
             alone.append(told["rows"] / told["seconds"])
-        note = (
-            "the same files into a new DuckLake, libraries imported before; "
-            "ours also opens the lake, judges, counts and notes each row's source"
-        )
-        rows.append(Row(name, samples(ours), "rows/s", samples(alone), Target("ratio", ">=", 0.5), note))
+        files = [file for file in folder.glob("*/*") if homes.ending(file) in endings]
+        said = f"{len(files)} files of {sum(file.stat().st_size for file in files) / MEGABYTE:,.0f} MB; {note}"
+        rows.append(Row(name, samples(ours), "rows/s", samples(alone), Target("ratio", ">=", 0.5), said))
     return rows
 
 
-def _ours(ground: Ground, endings: Sequence[str]) -> Ran:
-    """Take in the files of some endings; the lake and the plant's database are there before."""
+def _long_csv(ground: Ground) -> Path:
+    """A drop folder with the first two files of telemetry as CSV: what a historian exports."""
+    import duckdb
+
+    drop = ground.folder / "long_csv"
+    target = drop / LARGE_TABLES[0]
+    if not target.is_dir():
+        ground.tell("writing two days of telemetry as CSV")
+        target.mkdir(parents=True)
+        for file in sorted((ground.delivered.drop_dir / LARGE_TABLES[0]).glob("*.parquet"))[:2]:
+            duckdb.read_parquet(str(file)).write_csv(str(target / f"{file.stem}.csv"))
+    return drop
+
+
+def _ours(ground: Ground, drop: Path, endings: Sequence[str]) -> Ran:
+    """Take in a drop folder's files of some endings; the lake and the plant's database are there before."""
     home = homes.fresh(ground.folder / "ingesting")
     homes.take_database(home, ground.delivered.erp_file)
     work("ingest", ground.logs, home)
-    homes.deliver(home, ground.delivered.drop_dir, endings)
+    homes.deliver(home, drop, endings)
     ran = work("ingest", ground.logs, home)
     shutil.rmtree(home.root)
     return ran
 
 
-def _alone(ground: Ground, sources: Sequence[str]) -> Ran:
+def _alone(ground: Ground, drop: Path, sources: Sequence[str]) -> Ran:
     types = ground.folder / "schemas.json"
     if not types.is_file():
         types.write_text(json.dumps(work("schemas", ground.logs, ground.delivered).told), encoding="utf-8")
     lake = ground.folder / "copied"
-    ran = bare("bare_ingestion.py", ground.logs, ground.delivered.drop_dir, types, lake, *limits(), *sources)
+    ran = bare("bare_ingestion.py", ground.logs, drop, types, lake, *limits(), *sources)
     shutil.rmtree(lake)
     return ran
 
@@ -67,7 +88,7 @@ def _alone(ground: Ground, sources: Sequence[str]) -> Ran:
 def bare_ingestion(ground: Ground) -> Ran:
     """DuckDB copies everything that was delivered, the plant's database too."""
     ground.tell("DuckDB copies everything that was delivered")
-    return _alone(ground, (*_ALL, str(ground.delivered.erp_file)))
+    return _alone(ground, ground.delivered.drop_dir, (*_ALL, str(ground.delivered.erp_file)))
 
 
 def curation(ground: Ground) -> list[Row]:

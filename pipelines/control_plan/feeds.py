@@ -75,7 +75,7 @@ class Feed(Model):
             `series` (control_point_no, value).
         keys: the business key; the newest known_at of a key is the record that counts.
         columns: columns beside event_at, known_at and the characteristics.
-        partition_by_day: whether its raw table is partitioned by production day.
+        partition_by_day: whether the raw table of a series is partitioned by production day.
         domain: data domain whose checks stand before its readers.
         entity: what a row is about.
         delivery: where it comes from.
@@ -118,6 +118,11 @@ class Feed(Model):
     def has_variant(self) -> bool:
         """Whether rows say which electrode they are of, so that columns carry names without the variant."""
         return VARIANT_COLUMN in self.columns
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether the raw table is torn into a file per day: only long series gain from it."""
+        return self.shape == "series" and self.partition_by_day
 
     @property
     def is_long(self) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from pipelines.ingest.connector import Delivery
-from pipelines.ingest.parquet_rows import adopt
+from pipelines.ingest.judging import adopt, adopt_whole
 from pipelines.ingest.part import Count, Part, Rejected
 from pipelines.lake.home import Home
 from pipelines.lake.sql import columns_sql, quote_identifier
@@ -73,6 +73,8 @@ def write_part(con: DuckDBPyConnection, home: Home, part: Part, columns: Iterabl
         )
     for adoption in part.adopted:
         adopt(con, home, part.feed, adoption, batch_id)
+    if part.whole is not None:
+        adopt_whole(con, home, part.feed, part.whole, batch_id)
     if part.bad_sql:
         _quarantine(con, part.feed, f"({part.bad_sql})", batch_id)
     set_aside(con, part.feed, part.rejected, batch_id)

@@ -1,28 +1,31 @@
-"""CSV files: read typed by DuckDB in one statement per header, judged, and bad rows found again in the text."""
+"""CSV files: written as Parquet by DuckDB, one statement per header, and bad rows found again in the text."""
 
 from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
 from pipelines.ingest.connector import Delivery
 from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
-from pipelines.ingest.part import Part, Rejected, UnreadableError
+from pipelines.ingest.judging import judge_files
+from pipelines.ingest.part import Adoption, Part, Rejected, UnreadableError
 from pipelines.ingest.rules import WHOLE, Rules, casts
 from pipelines.ingest.staging import (
+    Workplace,
     files_sql,
     first_line,
     is_about_the_machine,
-    judge,
     source_sql,
     temporary_name,
 )
-from pipelines.lake.sql import quote_identifier, quote_literal
+from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
 
 
 @dataclass(frozen=True)
@@ -34,65 +37,77 @@ class _BadLine:
     reason: str
 
 
-def stage_csv(con: DuckDBPyConnection, rules: Rules, deliveries: list[Delivery]) -> Part:
-    """Read CSV files of one header into a temporary table and judge each row.
+def stage_csv(con: DuckDBPyConnection, rules: Rules, deliveries: list[Delivery], workplace: Workplace) -> Part:
+    """Write CSV files of one header as one Parquet file, which is judged and read from then on.
+
+    Text is parsed once and rows are written once: where all are good, the Parquet file joins the lake.
 
     Args:
         con: a connection outside a transaction.
         rules: rules of the feed.
         deliveries: files with the same columns in the same order.
+        workplace: where the Parquet file goes.
 
     Raises:
         UnreadableError: one file can't be read (only when there is but one).
         duckdb.Error: one of several files can't be read; read them one by one.
     """
     part = Part(rules.feed, deliveries)
-    staged, errors, scans = temporary_name("rows"), temporary_name("errors"), temporary_name("scans")
+    staged = workplace.folder / f"{temporary_name('rows')}.parquet"
+    errors, scans = temporary_name("errors"), temporary_name("scans")
     try:
-        con.execute(_staged_sql(rules, deliveries, staged, errors, scans))
+        con.execute(_staged_sql(rules, deliveries, workplace.batch_id, staged, errors, scans))
     except duckdb.Error as error:
         if len(deliveries) > 1 or is_about_the_machine(error):
             raise
         raise UnreadableError(deliveries[0], f"the file can't be read: {first_line(error)}") from error
-    part.tables += [staged, errors, scans]
-    rows = _with_source(staged, deliveries)
-    judge(con, rules, part, rows)
+
+    def typed(some: Sequence[Delivery]) -> str:
+        return _typed_sql(rules, deliveries, some, staged)
+
+    def adoption_of(delivery: Delivery, day: date) -> Adoption | None:
+        return Adoption(delivery, staged, day, is_ours=True) if len(deliveries) == 1 else None
+
+    bad = judge_files(con, rules, part, typed, adoption_of, whole=None if rules.is_partitioned else staged)
     refused = _refused(con, rules.feed, errors, scans)
     for source, lines in refused.items():
         part.count(source).bad += len(lines)
     for delivery in deliveries:
         if part.count(delivery.source).bad:
-            part.rejected += _find_again(con, rules, rows, delivery, refused.get(delivery.source, {}))
+            part.rejected += _find_again(con, typed([delivery]), bad, delivery, refused.get(delivery.source, {}))
     return part
 
 
-def _staged_sql(rules: Rules, deliveries: list[Delivery], staged: str, errors: str, scans: str) -> str:
+def _staged_sql(rules: Rules, deliveries: list[Delivery], batch_id: int, staged: Path, errors: str, scans: str) -> str:
     # Whole numbers are read as DOUBLE, which holds each of them: the reader would round a fraction without a word.
     kinds = {name: rules.schema.get(name, "VARCHAR") for name in deliveries[0].columns}
     kinds = {name: "DOUBLE" if kind == WHOLE else kind for name, kind in kinds.items()}
     types = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in kinds.items())
     columns, misfit = casts(rules.schema, kinds, {name: quote_identifier(name) for name in kinds})
-    source = "" if len(deliveries) == 1 else f", {source_sql(deliveries)} AS _source"
+    if not rules.is_partitioned:  # then the folder will tell
+        day = f"TRY({rules.day()}) AS production_day"  # of a row that keeps the rules; others have any time, or none
+        columns += f", {source_sql(deliveries)} AS _source, CAST({batch_id} AS BIGINT) AS _batch_id, {day}"
     packed = "gzip" if deliveries[0].is_packed else "none"  # DuckDB would go by the ending, in small letters only
     return f"""
-        CREATE TEMP TABLE {staged} AS
-        WITH typed AS (
-            SELECT {columns}, {misfit} AS _misfit{source} FROM read_csv({files_sql(deliveries)},
+        COPY (
+            SELECT {columns}, {misfit} AS _misfit, CAST(file_index AS INTEGER) AS _file FROM read_csv(
+                {files_sql(deliveries)},
                 columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
                 nullstr = '', compression = '{packed}', store_rejects = true, rejects_table = '{errors}',
                 rejects_scan = '{scans}', rejects_limit = 0, max_line_size = {2 * MAX_LINE_BYTES})
-        )
-        SELECT typed.*, (_misfit IS NOT NULL OR {rules.is_bad}) AS _is_bad FROM typed{rules.joins}
+        ) TO {quote_literal(staged)} (FORMAT parquet)
         """
 
 
-def _with_source(staged: str, deliveries: list[Delivery]) -> str:
-    """The staged rows with their place in the table and their source.
-
-    A text per row is dear (measured: as much as parsing the row), so the rows of a single file get it as a constant.
-    """
-    source = f", {quote_literal(deliveries[0].source)} AS _source" if len(deliveries) == 1 else ""
-    return f"(SELECT *, rowid AS _row{source} FROM {staged})"
+def _typed_sql(rules: Rules, deliveries: Sequence[Delivery], some: Sequence[Delivery], staged: Path) -> str:
+    """Query of the staged rows of some of the deliveries."""
+    numbers = [number for number, each in enumerate(deliveries) if each in some]
+    sources = ", ".join(quote_literal(each.source) for each in deliveries)
+    return (
+        f"SELECT {columns_sql(rules.schema)}, _file, [{sources}][_file + 1] AS _source, file_row_number AS _position, "
+        f"_misfit, false AS _is_rewritten FROM read_parquet({quote_literal(staged)}, file_row_number = true)"
+        + (f" WHERE _file IN ({', '.join(map(str, numbers))})" if len(numbers) < len(deliveries) else "")
+    )
 
 
 def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dict[str, dict[int, _BadLine]]:
@@ -111,29 +126,29 @@ def _refused(con: DuckDBPyConnection, feed: str, errors: str, scans: str) -> dic
 
 
 def _find_again(
-    con: DuckDBPyConnection, rules: Rules, rows: str, delivery: Delivery, refused: dict[int, _BadLine]
+    con: DuckDBPyConnection, rows: str, bad_rows: str, delivery: Delivery, refused: dict[int, _BadLine]
 ) -> list[Rejected]:
     """The bad rows of one file with line number and raw text.
 
-    DuckDB keeps the order of a file's rows, so the n-th row of the table is the n-th record that was not refused.
+    DuckDB keeps the order of a file's rows, so the n-th row staged of a file is the n-th record that was not refused.
     """
-    bad = {
-        int(ordinal): str(reason)
-        for ordinal, reason in con.execute(
-            f"SELECT _ordinal, coalesce(_misfit, {rules.reason}) "
-            f"FROM (SELECT *, row_number() OVER (ORDER BY _row) AS _ordinal FROM {rows} WHERE _source = ?) AS typed"
-            f"{rules.joins} WHERE _is_bad",
-            [delivery.source],
-        ).fetchall()
-    }
-    count = con.execute(f"SELECT count(*) FROM {rows} WHERE _source = ?", [delivery.source]).fetchall()[0][0]
+    bad: dict[int, str] = {}
+    if bad_rows:
+        bad = {
+            int(ordinal): str(reason)
+            for ordinal, reason in con.execute(
+                f"SELECT _ordinal, reason FROM {bad_rows} JOIN (SELECT _position, "
+                f"row_number() OVER (ORDER BY _position) AS _ordinal FROM ({rows})) USING (_position)"
+            ).fetchall()
+        }
+    count = con.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0]
     header = ",".join(_quoted(name) for name in delivery.columns)
     try:
         located = _locate(delivery, bad, refused, rows=int(count))
     except (csv.Error, OSError, EOFError, zlib.error, ValueError):
         located = None
     if located is None:  # quotes that this reader and DuckDB's understand differently
-        return _approximate(con, rows, delivery, bad, refused, header)
+        return _approximate(con, bad_rows, delivery, bad, refused, header)
     return [Rejected(delivery.source, line, reason, text, "csv", header) for line, reason, text in located]
 
 
@@ -174,7 +189,7 @@ def _records(delivery: Delivery) -> Iterator[tuple[int, str, bool]]:
 
 def _approximate(
     con: DuckDBPyConnection,
-    rows: str,
+    bad_rows: str,
     delivery: Delivery,
     bad: dict[int, str],
     refused: dict[int, _BadLine],
@@ -183,11 +198,15 @@ def _approximate(
     """The bad rows without their own text: the values as they were read, the place left open."""
     source = delivery.source
     found = [Rejected(source, each.record, each.reason, each.text, "csv", header) for each in refused.values()]
-    values = con.execute(
-        f"SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _misfit, _is_bad, _row) FROM {rows} "
-        "WHERE _source = ? AND _is_bad ORDER BY _row) AS t",
-        [source],
-    ).fetchall()
+    values = (
+        con.execute(
+            "SELECT to_json(t) FROM (SELECT * EXCLUDE (_source, _file, _position, _misfit, _is_rewritten, reason) "
+            f"FROM {bad_rows} WHERE _source = ? ORDER BY _position) AS t",
+            [source],
+        ).fetchall()
+        if bad
+        else []
+    )
     texts = (str(text) for (text,) in values)
     return found + [
         Rejected(source, None, reason, text, "json")

@@ -59,10 +59,19 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Adoption:
-    """A Parquet file that fits the raw table as it is: it joins the lake as a file, not row by row."""
+    """A Parquet file that fits the raw table as it is: it joins the lake as a file, not row by row.
+
+    Attributes:
+        delivery: what the rows are of.
+        file: the Parquet file.
+        production_day: that of every row.
+        is_ours: whether the file may be taken away from where it lies.
+    """
 
     delivery: Delivery
+    file: Path
     production_day: date
+    is_ours: bool = False
 
 
 @dataclass
@@ -75,9 +84,10 @@ class Part:
         good_sql: query of the feed's columns, `_source` and `production_day`; empty when nothing is inserted.
         bad_sql: query of the quarantine's columns source, position, reason, raw_text, raw_format, raw_header.
         rejected: further records for the quarantine.
-        adopted: files that join the lake whole.
+        adopted: files as delivered that join the lake whole.
+        whole: a Parquet file of ours with all rows of the part and what ingestion adds to them; joins the lake too.
         unreadable: files that turned out broken beyond their header.
-        tables: temporary tables to drop when the batch is over.
+        tables: temporary tables that the queries read; they go with the connection.
     """
 
     feed: str
@@ -88,14 +98,10 @@ class Part:
     bad_sql: str = ""
     rejected: list[Rejected] = field(default_factory=list)
     adopted: list[Adoption] = field(default_factory=list)
+    whole: Path | None = None
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
 
     def count(self, source: str) -> Count:
         """Counts of a source, zero at first."""
         return self.counts.setdefault(source, Count())
-
-    @property
-    def paths(self) -> list[Path]:
-        """Files of the part."""
-        return [each.path for each in self.deliveries if each.path is not None]

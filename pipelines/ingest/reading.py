@@ -12,7 +12,7 @@ from pipelines.ingest.csv_rows import stage_csv
 from pipelines.ingest.parquet_rows import stage_parquet
 from pipelines.ingest.part import Part, UnreadableError
 from pipelines.ingest.rules import Rules
-from pipelines.ingest.staging import is_about_the_machine
+from pipelines.ingest.staging import Workplace, is_about_the_machine
 from pipelines.ingest.text_rows import stage_text
 
 # Bounds what one statement keeps in temporary tables.
@@ -20,12 +20,10 @@ _GROUP_BYTES = 512 << 20
 _GROUP_FILES = 400
 # A file of this size is read alone.
 _LONG_BYTES = 8 << 20
-_Stage = Callable[[DuckDBPyConnection, Rules, list[Delivery]], Part]
-_STAGES: dict[str, _Stage] = {"csv": stage_csv, "parquet": stage_parquet, "jsonl": stage_text, "rows": stage_text}
 
 
 def read_parts(
-    con: DuckDBPyConnection, deliveries: Sequence[Delivery], rules_of: Callable[[str], Rules]
+    con: DuckDBPyConnection, deliveries: Sequence[Delivery], rules_of: Callable[[str], Rules], workplace: Workplace
 ) -> Iterator[Part]:
     """Read and judge deliveries, feed by feed.
 
@@ -33,6 +31,7 @@ def read_parts(
         con: a connection outside a transaction.
         deliveries: readable as far as their headers say.
         rules_of: rules by feed.
+        workplace: the batch's.
 
     Yields:
         Parts; a file that turns out broken is in its part's `unreadable`.
@@ -41,20 +40,25 @@ def read_parts(
         duckdb.Error: the machine failed (disk, memory), not a file.
     """
     for group in _groups(deliveries):
-        yield from _read_group(con, rules_of(group[0].feed), group)
+        yield from _read_group(con, rules_of(group[0].feed), group, workplace)
 
 
-def _read_group(con: DuckDBPyConnection, rules: Rules, group: list[Delivery]) -> Iterator[Part]:
-    stage = _STAGES[group[0].format]
+def _read_group(con: DuckDBPyConnection, rules: Rules, group: list[Delivery], workplace: Workplace) -> Iterator[Part]:
     try:
-        yield stage(con, rules, group)
+        yield _stage(con, rules, group, workplace)
     except UnreadableError as problem:
         yield Part(rules.feed, [], unreadable=[(problem.delivery, problem.reason)])
     except duckdb.Error as error:
         if len(group) == 1 or is_about_the_machine(error):
             raise
         for delivery in group:
-            yield from _read_group(con, rules, [delivery])
+            yield from _read_group(con, rules, [delivery], workplace)
+
+
+def _stage(con: DuckDBPyConnection, rules: Rules, group: list[Delivery], workplace: Workplace) -> Part:
+    if group[0].format == "csv":
+        return stage_csv(con, rules, group, workplace)
+    return (stage_parquet if group[0].format == "parquet" else stage_text)(con, rules, group)
 
 
 def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:

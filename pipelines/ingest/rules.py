@@ -74,6 +74,7 @@ class Rules:
     def __init__(self, con: DuckDBPyConnection, site: Site, feed: str, clock: Clock) -> None:
         self.feed = feed
         self.schema = raw_schema(site, feed)
+        self.is_partitioned = site.feeds[feed].is_partitioned
         self._day = clock.day
         self._joins = ""
         plan = [rule for rule in feed_rules(site, feed) if rule.column in self.schema and rule.kind != "type"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, datetime, time
@@ -30,7 +31,7 @@ from pipelines.ingest.reading import read_parts
 from pipelines.ingest.report import FeedReport, IngestReport
 from pipelines.ingest.rules import Clock, Rules
 from pipelines.ingest.sql_database import SqlDatabase
-from pipelines.ingest.staging import first_line
+from pipelines.ingest.staging import Workplace, first_line
 from pipelines.lake.connection import current_snapshot, is_transient, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.progress import Progress, silent
@@ -119,10 +120,24 @@ def _attempt(home: Home, site: Site, progress: Progress, leave: frozenset[str]) 
         if not pending.deliveries:
             return IngestReport(notes=pending.notes)
         batch_id = next_batch_id(con)
-        with _planned_plainly(con):
-            batch = _read(con, site, pending, progress)
+        with _planned_plainly(con), _staged(home) as folder:
+            batch = _read(con, site, pending, progress, Workplace(folder, batch_id))
             _write(con, home, site, batch, batch_id, progress)
         return _report(con, batch, batch_id, pending.notes)
+
+
+@contextmanager
+def _staged(home: Home) -> Iterator[Path]:
+    """A folder for the files of one batch, on the disk of the lake so that they can move there.
+
+    What a killed run left there goes as well: the writer's lock is held.
+    """
+    shutil.rmtree(home.staged_dir, ignore_errors=True)
+    home.staged_dir.mkdir()
+    try:
+        yield home.staged_dir
+    finally:
+        shutil.rmtree(home.staged_dir)
 
 
 @contextmanager
@@ -152,7 +167,7 @@ def _write(con: DuckDBPyConnection, home: Home, site: Site, batch: Batch, batch_
     progress("written", len(batch.parts), len(batch.parts))
 
 
-def _read(con: DuckDBPyConnection, site: Site, pending: Pending, progress: Progress) -> Batch:
+def _read(con: DuckDBPyConnection, site: Site, pending: Pending, progress: Progress, workplace: Workplace) -> Batch:
     batch = Batch(pending.deliveries, refused=[(each, each.problem) for each in pending.deliveries if each.problem])
     readable = [each for each in pending.deliveries if not each.problem]
     clock = clock_of(con, site)
@@ -164,7 +179,7 @@ def _read(con: DuckDBPyConnection, site: Site, pending: Pending, progress: Progr
         return rules[feed]
 
     done = 0
-    for part in read_parts(con, readable, rules_of):
+    for part in read_parts(con, readable, rules_of, workplace):
         done += len(part.deliveries) + len(part.unreadable)
         progress(f"reading {part.feed}", done, len(readable))
         batch.parts.append(part)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -14,6 +16,14 @@ from pipelines.ingest.rules import Rules
 from pipelines.lake.sql import columns_sql, quote_literal
 
 _numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a batch keeps the files that its parts refer to until they are written, and the batch's number."""
+
+    folder: Path
+    batch_id: int
 
 
 def temporary_name(what: str) -> str:

@@ -43,6 +43,11 @@ class Home:
         return self.lake_dir / "data"
 
     @property
+    def staged_dir(self) -> Path:
+        """Files of the batch that is being taken in; there while it is."""
+        return self.lake_dir / "staged"
+
+    @property
     def lock_file(self) -> Path:
         """File lock that every writer takes."""
         return self.lake_dir / "writer.lock"

@@ -109,9 +109,9 @@ def _raw_statements(site: Site, existing: dict[str, set[str]]) -> Iterable[str]:
     for name, feed in site.feeds.items():
         relation = f"raw.{name}"
         yield from _table_statements(relation, raw_schema(site, feed) | BOOKKEEPING, existing)
-        # Only long series gain from partitions; small tables would be torn into one tiny file per day. Batch and
-        # source are keys as well so that a file can join the lake whole, its folders naming all three.
-        if relation not in existing and feed.shape == "series" and feed.partition_by_day:
+        # Small tables would be torn into one tiny file per day. Batch and source are keys as well so that a file can
+        # join the lake whole, its folders naming all three.
+        if relation not in existing and feed.is_partitioned:
             keys = "production_day, _batch_id, _source"
             yield f"ALTER TABLE {quote_relation(f'lake.{relation}')} SET PARTITIONED BY ({keys})"
 

@@ -130,7 +130,7 @@ def test_the_small_benchmark_measures_ingestion_beside_duckdb_and_leaves_nothing
     done = bench(tmp_path, "--small", "--only", "ingestion", "--json", "--docs", str(tmp_path / "docs"))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert [row["name"] for row in result["rows"]] == ["ingestion_parquet", "ingestion_csv"]
+    assert [row["name"] for row in result["rows"]] == ["ingestion_parquet", "ingestion_csv", "ingestion_csv_long"]
     for row in result["rows"]:
         assert set(row) >= COLUMNS
         assert row["ours"] > 0

@@ -7,11 +7,12 @@ import io
 import json
 import math
 import tempfile
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -172,3 +173,87 @@ def test_one_bad_reading_among_many_is_found(tmp_path: Path, wrong: dict[str, An
         [(position, why)] = con.execute("SELECT position, reason FROM ops.quarantine").fetchall()
     assert position == 5
     assert reason in why
+
+
+STATE = "scada__machine_state"
+# Above the length from which a Parquet file joins the lake as a file.
+LONG_ROWS = 200_000
+
+
+def _states(rows: int) -> pa.Table:
+    """Machine states after local midnight, which is not that of UTC; one has an empty text where there is no reason."""
+    moments = pa.array(
+        [BEGUN.replace(hour=22) + timedelta(milliseconds=20 * n) for n in range(rows)], pa.timestamp("us")
+    )
+    columns = {
+        "machine_id": pa.array([MACHINES[0]] * rows),
+        "state_code": pa.array(["Execute"] * rows),
+        "ended_at": moments,
+        "produced_count": pa.array([1.0] * rows),
+        "good_count": pa.array([1.0] * rows),
+        "reason_code": pa.array(["", *["jam"] * (rows - 1)]),
+        "event_at": moments,
+        "known_at": moments,
+    }
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize("bad_rows", [0, 1])
+def test_a_long_file_is_read_like_a_short_one(tmp_path: Path, form: str, bad_rows: int) -> None:
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / STATE
+    folder.mkdir()
+    pq.write_table(_states(1), folder / "before.parquet")
+    ingest(home, SITE)
+    table = _states(LONG_ROWS)
+    if bad_rows:
+        counts = pa.array([*[1.0] * (LONG_ROWS - 1), -1.0])
+        table = table.set_column(table.column_names.index("good_count"), "good_count", counts)
+    if form == "csv":
+        pa_csv.write_csv(table, folder / "s.csv")
+    else:
+        pq.write_table(table, folder / "s.parquet")
+    report = ingest(home, SITE)
+    assert (report.rows_in, report.rows_quarantined) == (LONG_ROWS - bad_rows, bad_rows)
+    with reader(home) as con:
+        [found] = con.execute(
+            "SELECT count(*), count(DISTINCT event_at), count(reason_code), count(*) FILTER (reason_code = ''), "
+            f"min(production_day), max(production_day), min(_batch_id) FROM raw.{STATE} WHERE _source = ?",
+            [f"{STATE}/s.{form}"],
+        ).fetchall()
+    good = LONG_ROWS - bad_rows
+    assert found == (good, good, good - 1, 0, date(2026, 9, 2), date(2026, 9, 2), 2)
+    assert not home.staged_dir.exists()
+
+
+STATE_HEADER = "machine_id,state_code,ended_at,produced_count,good_count,reason_code,event_at,known_at\n"
+
+
+def test_every_production_day_of_a_file_is_noted(tmp_path: Path) -> None:
+    """Curation rebuilds just those."""
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / STATE
+    folder.mkdir()
+    lines = [
+        f"{MACHINES[0]},Execute,2026-09-0{d} 12:00:00,1,1,,2026-09-0{d} 12:00:00,2026-09-08 00:00:00\n" for d in (2, 6)
+    ]
+    (folder / "a.csv").write_text(STATE_HEADER + "".join(lines), encoding="utf-8")
+    assert ingest(home, SITE).affected_days == {STATE: [date(2026, 9, 2), date(2026, 9, 6)]}
+
+
+def test_bad_rows_of_two_files_read_together_are_each_found_in_their_own(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / STATE
+    folder.mkdir()
+    line = f"{MACHINES[0]},Execute,2026-09-02 00:0{{}}:00,1,{{}},,2026-09-02 00:0{{}}:00,2026-09-02 00:10:00\n"
+    for name, bad in (("a", 1), ("b", 3)):
+        lines = [line.format(n, -1 if n == bad else 1, n) for n in range(5)]
+        (folder / f"{name}.csv").write_text(STATE_HEADER + "".join(lines), encoding="utf-8")
+    (folder / "c.csv").write_text(STATE_HEADER + line.format(5, 1, 5), encoding="utf-8")
+    report = ingest(home, SITE)
+    assert (report.rows_in, report.rows_quarantined) == (9, 2)
+    with reader(home) as con:
+        found = con.execute("SELECT source, position, raw_text FROM ops.quarantine ORDER BY ALL").fetchall()
+    assert [(source, position) for source, position, _ in found] == [(f"{STATE}/a.csv", 3), (f"{STATE}/b.csv", 5)]
+    assert ["00:01:00" in found[0][2], "00:03:00" in found[1][2]] == [True, True]
