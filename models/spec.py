@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -148,7 +148,6 @@ class Action(Part):
     above: float | None = Field(default=None, description="regression, quantile: acts when the value is above")
     below: float | None = Field(default=None, description="regression, quantile: acts when the value is below")
     classes: list[str] = Field(default_factory=list, description="multiclass: the classes that act")
-    details: dict[str, Any] = Field(default_factory=dict, description="further words of the action")
 
 
 class Explain(Part):

@@ -18,6 +18,7 @@ FALSE_CLAIMS = 0.05
 _STRONG = 0.9
 # However many rows they have, one or two lots or failures say nothing of the next one, nor does an interval over them.
 _EVENT_GROUPS = 3
+_SLICE_GROUPS = 5
 
 
 def judging_loss(spec: PredictiveSpec, classes: list[str], outputs: Outputs) -> Array:
@@ -117,7 +118,7 @@ def slice_gate(spec: PredictiveSpec, own: Array, reference: Array, groups: Array
     """No slice falls behind the reference by more than the tolerance, beyond chance over all slices looked at.
 
     A column of one value has no slices: it is the whole hold-out, which the other gates judge, and it would only take
-    from the chance that the slices share.
+    from the chance that the slices share. A slice of a few groups could not fail, so it is named and not judged.
     """
     parts = [
         (f"{column} {value}", rows)
@@ -126,14 +127,18 @@ def slice_gate(spec: PredictiveSpec, own: Array, reference: Array, groups: Array
         for value in distinct
         if (rows := values == value).sum() >= spec.gates.min_slice_rows
     ]
+    judged = [(name, rows) for name, rows in parts if len(np.unique(groups[rows])) >= _SLICE_GROUPS]
     behind, figures = [], {}
-    for name, rows in parts:
+    for name, rows in judged:
         gain = paired_mean(own[rows], reference[rows], groups[rows], spec.search.seed)
         fall = -gain.mean / gain.reference if gain.reference > 0 else 0.0
         figures[name] = {"fall": fall, "rows": int(rows.sum())}
-        if fall > spec.gates.slice_tolerance and gain.upper_bound(FALSE_CLAIMS / len(parts)) < 0:
+        if fall > spec.gates.slice_tolerance and gain.upper_bound(FALSE_CLAIMS / len(judged)) < 0:
             behind.append(f"{name} falls behind by {100 * fall:.0f} %")
-    return Gate("slices", not behind, "; ".join(behind) or f"no slice of {len(parts)} falls behind", figures)
+    sentence = "; ".join(behind) or f"no slice of {len(judged)} falls behind"
+    if thin := [name for name, _ in parts if name not in figures]:
+        sentence += f"; too few groups to tell: {', '.join(thin)}"
+    return Gate("slices", not behind, sentence, figures)
 
 
 def calibration_gate(spec: PredictiveSpec, outputs: Outputs, metrics: dict[str, Interval]) -> Gate:

@@ -39,6 +39,11 @@ class Batch:
         return Count()
 
     @property
+    def remarks(self) -> dict[str, str]:
+        """Remarks on what was read, by source."""
+        return {source: text for part in self.parts for source, text in part.remarks.items()}
+
+    @property
     def unfit(self) -> dict[str, str]:
         """Reasons of deliveries refused as a whole, by source."""
         found = {delivery.source: reason for delivery, reason in self.refused}
@@ -157,14 +162,14 @@ class Offset:
 
 def offsets_of(batch: Batch) -> list[Offset]:
     """Offsets of all deliveries of a batch."""
-    unfit = batch.unfit
+    unfit, remarks = batch.unfit, batch.remarks
     found = []
     for each in batch.deliveries:
         reason = unfit.get(each.source)
         status = "taken" if reason is None else "quarantined"
         size, mtime = (each.size_bytes, each.mtime_ns) if each.path is not None else (None, None)
         place = (each.source, each.feed, each.fingerprint, size, mtime, each.cursor_value)
-        found.append(Offset(*place, status, reason or each.note, batch.count(each)))
+        found.append(Offset(*place, status, reason or each.note or remarks.get(each.source, ""), batch.count(each)))
     return found
 
 

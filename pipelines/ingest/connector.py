@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -84,6 +84,11 @@ class Delivery:
         except OSError:
             return False
         return (stat.st_size, stat.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+def unknown_columns(names: Sequence[str]) -> str:
+    """The remark on columns that a delivery has and the plan has not."""
+    return f"columns {', '.join(names[:5])} are not in the control plan and were left out"
 
 
 @dataclass

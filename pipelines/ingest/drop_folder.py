@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.derive import feed_rules, raw_schema
 from pipelines.control_plan.site import Site
-from pipelines.ingest.connector import Delivery, Format, Pending
+from pipelines.ingest.connector import Delivery, Format, Pending, unknown_columns
 from pipelines.ingest.header import FileProblemError, csv_header, is_packed, parquet_schema
 
 _FORMATS: dict[str, Format] = {
@@ -171,7 +171,7 @@ class DropFolder:
         if absent := [name for name in expected if name not in found]:
             notes.append(f"without {', '.join(absent[:5])}: taken as not measured")
         if unknown := [name for name in found if name not in expected]:
-            notes.append(f"columns {', '.join(unknown[:5])} are not in the control plan and were left out")
+            notes.append(unknown_columns(unknown))
         return replace(delivery, columns=found, note="; ".join(notes))
 
     def _columns_of(self, feed: str) -> tuple[dict[str, str], frozenset[str]]:

@@ -87,6 +87,7 @@ class Part:
         adopted: files as delivered that join the lake whole.
         whole: a Parquet file of ours with all rows of the part and what ingestion adds to them; joins the lake too.
         unreadable: files that turned out broken beyond their header.
+        remarks: what is odd about a source but kept nothing out.
         tables: temporary tables that the queries read; they go with the connection.
     """
 
@@ -100,6 +101,7 @@ class Part:
     adopted: list[Adoption] = field(default_factory=list)
     whole: Path | None = None
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
 
     def count(self, source: str) -> Count:

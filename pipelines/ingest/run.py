@@ -206,7 +206,8 @@ def _check_unchanged(batch: Batch) -> None:
 
 
 def _report(con: DuckDBPyConnection, batch: Batch, batch_id: int, notes: list[str]) -> IngestReport:
-    report = IngestReport(batch_id=batch_id, snapshot=current_snapshot(con), notes=notes)
+    remarks = [f"{source}: {text}" for source, text in batch.remarks.items()]
+    report = IngestReport(batch_id=batch_id, snapshot=current_snapshot(con), notes=[*notes, *remarks])
     unfit = batch.unfit
     for each in batch.deliveries:
         part = report.feeds.setdefault(each.feed, FeedReport())

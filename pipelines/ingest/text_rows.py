@@ -9,7 +9,7 @@ from itertools import islice
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from pipelines.ingest.connector import Delivery, TextRow
+from pipelines.ingest.connector import Delivery, TextRow, unknown_columns
 from pipelines.ingest.drop_folder import MAX_LINE_BYTES, open_bytes
 from pipelines.ingest.part import Part
 from pipelines.ingest.rules import Rules, casts
@@ -51,7 +51,21 @@ def stage_text(con: DuckDBPyConnection, rules: Rules, deliveries: list[Delivery]
         rows = delivery.rows() if delivery.rows is not None else json_lines(delivery)
         append_text(con, text, delivery.source, rows)
     stage_table(con, rules, part, text)
+    if deliveries[0].format == "jsonl":  # a database is asked for the columns of the plan, and has others
+        part.remarks = _unknown_fields(con, rules, text)
     return part
+
+
+def _unknown_fields(con: DuckDBPyConnection, rules: Rules, text: str) -> dict[str, str]:
+    """A remark for each source with fields that the feed does not have: most likely misspelt."""
+    found: dict[str, str] = {}
+    for source, names in con.execute(
+        "SELECT _source, list(DISTINCT name ORDER BY name) FROM (SELECT _source, "
+        f"unnest(CASE WHEN _problem IS NULL AND json_valid(_text) THEN json_keys(_text) END) AS name FROM {text}) "
+        f"WHERE name NOT IN ({', '.join(quote_literal(each) for each in rules.schema)}) GROUP BY _source"
+    ).fetchall():
+        found[str(source)] = unknown_columns(names)
+    return found
 
 
 def append_text(con: DuckDBPyConnection, table: str, source: str, rows: Iterable[TextRow]) -> None:

@@ -35,3 +35,18 @@ def test_slices_that_can_tell_nothing_are_left_out(solution):
     assert gate.passed
     assert set(gate.figures) == {"line_code L1"}
     assert slice_gate(spec, own, reference, np.arange(3000) // 20, {"product_code": slices["product_code"]}).passed
+
+
+def test_a_slice_of_a_few_lots_is_named_and_takes_nothing_from_the_others(solution):
+    """Over four lots no fall is beyond chance when many slices share it, however bad the slice is."""
+    spec = solution("cells.csv", "regression")
+    lot = np.repeat(np.arange(40), 50)
+    reference = np.random.default_rng(0).gamma(2, 1, lot.size)
+    few = lot < 4
+    supplier = np.where(few, "A", np.where(lot < 20, "B", "C"))
+    gate = slice_gate(spec, np.where(few, reference * 3, reference), reference, lot, {"supplier_code": supplier})
+    assert gate.passed
+    assert gate.sentence == "no slice of 2 falls behind; too few groups to tell: supplier_code A"
+    own = np.where(supplier == "B", reference * 3, reference)
+    gate = slice_gate(spec, own, reference, lot, {"supplier_code": supplier})
+    assert "supplier_code B falls behind by 200 %" in gate.sentence

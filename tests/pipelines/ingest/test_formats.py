@@ -257,3 +257,18 @@ def test_bad_rows_of_two_files_read_together_are_each_found_in_their_own(tmp_pat
         found = con.execute("SELECT source, position, raw_text FROM ops.quarantine ORDER BY ALL").fetchall()
     assert [(source, position) for source, position, _ in found] == [(f"{STATE}/a.csv", 3), (f"{STATE}/b.csv", 5)]
     assert ["00:01:00" in found[0][2], "00:03:00" in found[1][2]] == [True, True]
+
+
+def test_a_misspelt_field_of_json_lines_is_told(tmp_path: Path) -> None:
+    """It would be taken as not measured, without a word."""
+    home = Home(tmp_path / "home").ensure()
+    folder = home.drop_dir / "historian__machine_hour"
+    folder.mkdir()
+    row = {"machine_id": MACHINES[0], "event_at": f"{BEGUN}", "known_at": f"{BEGUN}", "vibration": 1.0}
+    (folder / "a.jsonl").write_text(f"{json.dumps(row)}\nno json\n[1]\n", encoding="utf-8")
+    report = ingest(home, SITE)
+    assert (report.rows_in, report.rows_quarantined) == (1, 2)
+    told = "columns vibration are not in the control plan and were left out"
+    assert report.notes == [f"historian__machine_hour/a.jsonl: {told}"]
+    with reader(home) as con:
+        assert con.execute("SELECT note FROM ops.ingest_offset").fetchall() == [(told,)]
