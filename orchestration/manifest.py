@@ -1,6 +1,6 @@
 """Tables of the curated layers, read from dbt's manifest as plain JSON.
 
-Importing dbt (or dagster-dbt, which imports it) would cost more than the whole rest of loading the
+Importing dbt would cost more than the whole rest of loading the
 definitions; the manifest holds all that the asset graph needs.
 """
 
