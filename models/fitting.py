@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from models.evaluation.calibration import fit_calibration
 from models.evaluation.conformal import fit_interval
 from models.evaluation.costs import choose_threshold
 from models.evaluation.metrics import cost_matrix
+from models.features.built import choose_built
 from models.features.contract import learn_contract
 from models.prepare import Prepared
 from models.scoring.runtime import FORMAT, Array, Scorer, calibrate, matrix
@@ -94,14 +95,31 @@ def newest_rows(prepared: Prepared, spec: PredictiveSpec) -> Array:
     return np.sort(rows[np.argsort(rank, kind="stable")[-spec.search.max_rows :]])
 
 
+def _folds(prepared: Prepared, x: Array, pairs: list[tuple[Array, Array]]) -> list[Fold]:
+    y = prepared.labels.y
+    return [Fold(x[train], y[train], x[valid], y[valid]) for train, valid in pairs]
+
+
+def _with_built(
+    spec: PredictiveSpec, prepared: Prepared, problem: Problem, features: list[dict[str, Any]], x: Array
+) -> tuple[Problem, list[dict[str, Any]], Array]:
+    """Problem, contract and matrix with the features that the family builds."""
+    pairs, _ = inner_folds(prepared.order, newest_rows(prepared, spec), prepared.labels.y, spec, prepared.split.cut)
+    built = choose_built(problem, features, _folds(prepared, x, pairs))
+    if not built:
+        return problem, features, x
+    signs = (*problem.monotone, *[0] * len(built)) if problem.monotone else ()
+    features = [*features, *built]
+    return replace(problem, monotone=signs), features, matrix(prepared.frame.table, features)
+
+
 def _run_search(
     spec: PredictiveSpec, prepared: Prepared, problem: Problem, x: Array, history: History | None, tell: Progress
 ) -> tuple[Found, list[Fold], list[Array], list[str]]:
     """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
-    y = prepared.labels.y
     rows = newest_rows(prepared, spec)
-    pairs, notes = inner_folds(prepared.order, rows, y, spec, prepared.split.cut)
-    folds = [Fold(x[train], y[train], x[valid], y[valid]) for train, valid in pairs]
+    pairs, notes = inner_folds(prepared.order, rows, prepared.labels.y, spec, prepared.split.cut)
+    folds = _folds(prepared, x, pairs)
     learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])
     first: list[dict[str, Any]] = []
     trials, draw = spec.search.trials, 0
@@ -117,8 +135,6 @@ def _run_search(
 
 def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: Fold) -> list[str]:
     """A remark when the winner does clearly better without the plan's signs; a wrong one is costly and silent."""
-    from dataclasses import replace
-
     if not any(problem.monotone) or spec.task not in ("regression", "binary") or found.estimator.library == "linear":
         return []
     bare = Fold(fold.x, fold.y, fold.x_valid, fold.y_valid)
@@ -136,8 +152,6 @@ def _outer_quantiles(
     spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int
 ) -> Array:
     """Out-of-fold quantiles: the middle one is the search's own, the outer two are fitted alike."""
-    from dataclasses import replace
-
     middle = out_of_fold(found, folds, valid, n)
     columns = []
     for level in (spec.quantiles[0], spec.quantiles[2]):
@@ -151,8 +165,6 @@ def _outer_quantiles(
 
 def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Array) -> list[Any]:
     """Boosters on all development rows: one, or one per quantile."""
-    from dataclasses import replace
-
     rounds = max(1, round(found.rounds * _MORE_ROWS))
     fold = Fold(x, y)
     if spec.task != "quantile":
@@ -233,6 +245,8 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         _FINE_BINS if len(rows) <= _FINE_ROWS else _COARSE_BINS,
     )
     x = matrix(prepared.frame.table, features)
+    if spec.features.build:
+        problem, features, x = _with_built(spec, prepared, problem, features, x)
     found, folds, valid, notes = _run_search(spec, prepared, problem, x, history, ctx.tell)
     if spec.task == "quantile":
         oof = _outer_quantiles(spec, problem, found, folds, valid, len(x))

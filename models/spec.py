@@ -40,6 +40,28 @@ class FeatureSelection(Part):
 
     select: list[str] = Field(default_factory=lambda: ["*"], description="columns to take")
     exclude: list[str] = Field(default_factory=list, description="columns to leave out, such as identifiers")
+    build: bool = Field(
+        default=False,
+        description="try products, ratios and differences of the strongest numbers; those that help in validation stay",
+    )
+
+
+class Sequence(Part):
+    """A table that follows each entity row by row: windows over a row's past become features beside its own values."""
+
+    entity: list[str] = Field(min_length=1, description="columns that name what is followed: an engine, a tool")
+    order: str = Field(description="column by which its rows follow each other: a cycle, an hour; a number")
+    columns: list[str] = Field(default_factory=lambda: ["*"], description="numbers that get windows; `*` and `?`")
+    windows: list[int] = Field(default=[5, 20], min_length=1, description="rows that a window reaches back, at least 2")
+    base_rows: int = Field(default=5, ge=0, description="first rows that the change is counted from; 0: no change")
+
+    @field_validator("windows")
+    @classmethod
+    def _reach_back(cls, value: list[int]) -> list[int]:
+        if any(rows < 2 for rows in value) or len(set(value)) < len(value):
+            msg = f"windows are different numbers of rows, each 2 or more; found {value}"
+            raise ValueError(msg)
+        return value
 
 
 class Target(Part):
@@ -59,11 +81,29 @@ class Target(Part):
     positive: bool | int | float | str | None = Field(
         default=None, description="binary: the value that is the event to act upon; default: true, 1 or the rarer one"
     )
+    at_most: float | None = Field(
+        default=None, description="numbers above count as this: a remaining life that is still long is just long"
+    )
     unit: str = Field(default="", description="unit of the target, for people")
 
 
 class Split(Part):
-    """How the hold-out and the inner folds are cut: time-forward by group where there is time and group."""
+    """How the hold-out and the inner folds are cut: time-forward by group where there is time and group.
+
+    Or as a column says, where others have fixed the hold-out before (a published protocol, a test campaign).
+    """
+
+    part: str | None = Field(
+        default=None, description="column that says which rows are held out, whatever their time; none: the rules above"
+    )
+    holdout_parts: list[str] = Field(default_factory=list, description="values of `part` that are held out")
+
+    @model_validator(mode="after")
+    def _part_and_values(self) -> Split:
+        if (self.part is None) != (not self.holdout_parts):
+            msg = "split.part names the column and split.holdout_parts its values that are held out: write both or none"
+            raise ValueError(msg)
+        return self
 
     time: str | None = Field(default=None, description="column: the moment the solution acts for this entity")
     group: str | None = Field(
@@ -175,6 +215,7 @@ class PredictiveSpec(Part):
         description="step at whose entry it answers; only what was known then is read; `marts.cell_at_<step>` needs it",
     )
     features: FeatureSelection = Field(default_factory=FeatureSelection, description="columns to learn from")
+    sequence: Sequence | None = Field(default=None, description="windows over the past of a sequence; none: rows alone")
     target: Target = Field(description="what is predicted")
     task: Task = Field(description="kind of answer")
     quantiles: list[float] = Field(

@@ -17,7 +17,7 @@ from models.drift.reference import MIN_ROWS, ks, psi
 from models.features.frame import load_frame
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
-from models.scoring.runtime import Array, Scorer
+from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import has_table, relation
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, transaction, writer
@@ -133,7 +133,8 @@ def measure_drift(spec: PredictiveSpec, ctx: ModelContext, version: Version, sco
     if newest is None or newest.num_rows < MIN_ROWS:
         return []
     reference = json.loads((version.bundle / "reference.json").read_text(encoding="utf-8"))
-    columns = [feature["name"] for feature in scorer.bundle["features"]]
+    features = scorer.bundle["features"]
+    columns, places = raw_columns(features), {each["name"]: place for place, each in enumerate(features)}
     pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
     frame = load_frame(
         spec.model_copy(update={"slices": []}),
@@ -145,7 +146,7 @@ def measure_drift(spec: PredictiveSpec, ctx: ModelContext, version: Version, sco
     )
     x = scorer.matrix(frame.table)
     out = [
-        _measure("input", name, each, x[:, columns.index(name)])
+        _measure("input", name, each, x[:, places[name]])
         for name, each in reference["inputs"].items()
         if each["share"] >= _SHARE_THAT_MATTERS
     ]

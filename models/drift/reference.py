@@ -116,7 +116,7 @@ def make_reference(
     places = {feature["name"]: place for place, feature in enumerate(features)}
     for name in sorted(shares, key=lambda each: -shares[each])[:WATCHED]:
         feature, column = features[places[name]], x[:, places[name]]
-        if feature["kind"] == "number":
+        if feature["kind"] != "category":
             reference = number_reference(column)
         else:
             reference = category_reference(column, len(feature["book"]))

@@ -1,4 +1,8 @@
-"""Ridge and logistic regression behind the protocol: the fair candidate for small tables."""
+"""Ridge and logistic regression behind the protocol: the fair candidate for small tables.
+
+Physical laws are often products of powers, which are linear in logarithms: shape `log` takes those of all positive
+numbers, and of a positive target.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,16 @@ class Linear:
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """See `Estimator`."""
-        return {"strength": trial.suggest_float("linear_strength", 1e-2, 1e5, log=True)}
+        return {
+            "strength": trial.suggest_float("linear_strength", 1e-2, 1e5, log=True),
+            "shape": trial.suggest_categorical("linear_shape", ["plain", "log"]),
+        }
 
     def starts(self) -> list[dict[str, Any]]:
         """See `Estimator`."""
-        return [{"linear_strength": 10.0}]
+        return [{"linear_strength": 10.0, "linear_shape": "plain"}, {"linear_strength": 10.0, "linear_shape": "log"}]
 
-    def _terms(self, problem: Problem, x: Array) -> dict[str, Any]:
+    def _terms(self, problem: Problem, x: Array, shape: str) -> dict[str, Any]:
         """Terms of the design: each number once, each frequent category once, standardised."""
         column: list[int] = []
         code: list[float | None] = []
@@ -42,13 +49,21 @@ class Linear:
         values = x[:, column].astype(np.float64)
         is_category = np.asarray([value is not None for value in code])
         values[:, is_category] = values[:, is_category] == np.asarray([v for v in code if v is not None])
+        is_log = ~is_category & (np.nanmin(np.where(np.isnan(values), np.inf, values), axis=0) > 0) & (shape == "log")
+        values[:, is_log] = np.log(values[:, is_log])
         present = ~np.isnan(values)
         count = np.maximum(present.sum(axis=0), 1)
         mean = np.where(present, values, 0).sum(axis=0) / count
         spread = np.sqrt(np.where(present, (values - mean) ** 2, 0).sum(axis=0) / count)
         scale = np.where(spread > 1e-12 * (1 + np.abs(mean)), spread, np.inf)
         scale = np.where(np.isinf(scale), 1e30, scale)
-        return {"column": column, "code": code, "mean": mean.tolist(), "scale": scale.tolist()}
+        return {
+            "column": column,
+            "code": code,
+            "is_log": is_log.tolist(),
+            "mean": mean.tolist(),
+            "scale": scale.tolist(),
+        }
 
     def fit(
         self,
@@ -60,12 +75,14 @@ class Linear:
         watch: Watch | None = None,  # noqa: ARG002
     ) -> Fit:
         """See `Estimator`; `rounds`, `stop_after` and `watch` do not apply."""
-        if self.library not in fold.cache:
-            terms = self._terms(problem, fold.x)
+        shape = str(params["shape"])
+        held = f"{self.library} {shape}"
+        if held not in fold.cache:
+            terms = self._terms(problem, fold.x, shape)
             blank = {**terms, "coefficients": [[]], "intercept": [0.0], "link": "identity"}
-            fold.cache[self.library] = (terms, LinearBooster(blank).design(fold.x))
-        terms, design = fold.cache[self.library]
-        fitted = {**terms, **_solve(problem, design, fold.y, float(params["strength"]))}
+            fold.cache[held] = (terms, LinearBooster(blank).design(fold.x))
+        terms, design = fold.cache[held]
+        fitted = {**terms, **_solve(problem, design, fold.y, float(params["strength"]), shape)}
         booster = LinearBooster(fitted)
         curve = []
         if fold.x_valid is not None and fold.y_valid is not None:
@@ -73,8 +90,10 @@ class Linear:
         return Fit(booster, 1, curve)
 
 
-def _solve(problem: Problem, design: Array, y: Array, strength: float) -> dict[str, Any]:
+def _solve(problem: Problem, design: Array, y: Array, strength: float, shape: str) -> dict[str, Any]:
     """Coefficients (outputs, terms) and intercepts; `strength` is the L2 penalty per coefficient."""
+    if problem.task == "regression" and shape == "log" and y.min() > 0:
+        return {**_ridge(design, np.log(y), strength), "link": "exp"}
     if problem.task == "regression":
         return _ridge(design, y, strength)
     from sklearn.linear_model import LogisticRegression

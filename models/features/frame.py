@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from models.context import ModelContext
 from models.features.select import Selection, exact_selection, kind_of, select_features
+from models.features.sequence import sequence_sql
 from models.features.source import Tables, open_tables
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
@@ -21,7 +22,7 @@ from pipelines.lake.sql import quote_identifier
 
 Array = npt.NDArray[Any]
 _TARGET, _KNOWN, _TIME, _GROUP, _BASE = "__target", "__known_at", "__time", "__group", "__baseline"
-_LATE = "__is_late"
+_LATE, _PART = "__is_late", "__part"
 _KEY = "__key_"
 
 
@@ -42,6 +43,7 @@ class Frame:
         late_ratio: share of the labels that came later than the target's delay, in [0, 1].
         time: when the solution acts, datetime64[us]; None for a table without time.
         group: text of the group; None without one.
+        part: text of the part; None without one.
         baseline: naive prediction of the table; None without one.
         slices: text per row of each slice column.
         digest: snapshot id or file hash.
@@ -54,6 +56,7 @@ class Frame:
     known_at: Array | None = None
     time: Array | None = None
     group: pa.ChunkedArray | None = None
+    part: pa.ChunkedArray | None = None
     baseline: Array | None = None
     slices: dict[str, pa.ChunkedArray] = field(default_factory=dict)
     digest: str = ""
@@ -85,6 +88,7 @@ class Frame:
             known_at=None if self.known_at is None else self.known_at[rows],
             time=None if self.time is None else self.time[rows],
             group=None if self.group is None else self.group.take(index),
+            part=None if self.part is None else self.part.take(index),
             baseline=None if self.baseline is None else self.baseline[rows],
             slices={name: column.take(index) for name, column in self.slices.items()},
             digest=self.digest,
@@ -200,6 +204,9 @@ def _query(
     if with_target and spec.split.group:
         group = source.find(spec.split.group, spec.target.table, spec, "the column split.group")
         parts.append(f"CAST({group} AS VARCHAR) AS {_GROUP}")
+    if with_target and spec.split.part:
+        part = source.find(spec.split.part, spec.target.table, spec, "the column split.part")
+        parts.append(f"CAST({part} AS VARCHAR) AS {_PART}")
     for place, name in enumerate(spec.slices):
         column = source.find_own(name, spec, "the slice")
         parts.append(f"coalesce(CAST({column} AS VARCHAR), 'missing') AS __slice_{place}")
@@ -262,6 +269,7 @@ def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selectio
         known_at=_moment(table, _KNOWN),
         time=_moment(table, _TIME),
         group=table.column(_GROUP) if _GROUP in names else None,
+        part=table.column(_PART) if _PART in names else None,
         baseline=np.asarray(table.column(_BASE).to_numpy(), dtype=np.float64) if _BASE in names else None,
         slices={name: table.column(f"__slice_{place}") for place, name in enumerate(spec.slices)},
         digest=digest,
@@ -297,6 +305,9 @@ def load_frame(
     with open_tables(ctx, spec.table) as tables:
         for name, relation in (relations or {}).items():
             tables.con.register(name, relation)
+        if spec.sequence is not None:
+            plain = tables.relation(spec.table)
+            tables.widened[spec.table] = sequence_sql(spec, spec.sequence, plain, tables.columns(spec.table))
         source = _sources(tables, spec, with_target)
         available = source.columns[spec.table]
         selection = (

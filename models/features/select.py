@@ -57,6 +57,8 @@ def _roles(spec: PredictiveSpec) -> dict[str, str]:
         roles[spec.target.known_at] = "when the target became known"
     if spec.split.time:
         roles[spec.split.time] = "time of the split"
+    if spec.split.part:
+        roles.setdefault(spec.split.part, "part of the split")
     if spec.split.group:
         roles.setdefault(spec.split.group, "group of the split")
     return roles

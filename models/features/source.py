@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -20,13 +20,16 @@ from pipelines.lake.sql import quote_relation
 
 @dataclass(frozen=True)
 class Tables:
-    """An open connection and how to name tables in it."""
+    """An open connection and how to name tables in it; `widened` holds queries that stand for a table."""
 
     con: DuckDBPyConnection
     root: Path | None
+    widened: dict[str, str] = field(default_factory=dict)
 
     def relation(self, table: str) -> str:
         """SQL that stands for the table in FROM."""
+        if table in self.widened:
+            return self.widened[table]
         if file_suffix(table) is None:
             return quote_relation(table)
         return file_relation(resolve_file(table, self.root))

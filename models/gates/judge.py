@@ -27,7 +27,7 @@ from models.prepare import Prepared, prepare
 from models.registry.client import open_client
 from models.registry.published import hold_holdout
 from models.registry.versions import Version, champion, get_version, tag_verdict, verdict_files
-from models.scoring.runtime import Array, Scorer
+from models.scoring.runtime import Array, Scorer, raw_columns
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, Split
 from models.train import TrainingResult
@@ -47,7 +47,7 @@ def _snapshot(spec: PredictiveSpec, ctx: ModelContext) -> int | None:
 
 def _columns(*scorers: Scorer) -> list[str]:
     """Features of several contracts."""
-    return list(dict.fromkeys(f["name"] for scorer in scorers for f in scorer.bundle["features"]))
+    return list(dict.fromkeys(name for scorer in scorers for name in raw_columns(scorer.bundle["features"])))
 
 
 def _ground(

@@ -77,6 +77,8 @@ def _numeric(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
             spec, f"values of type {column.type}", f"numbers for task {spec.task}", "set task: multiclass or binary"
         )
     y = np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    if spec.target.at_most is not None:
+        y = np.minimum(y, spec.target.at_most)
     infinite = int(np.isinf(y).sum())
     y[np.isinf(y)] = np.nan
     return Labels(y, [], infinite)

@@ -133,7 +133,9 @@ def _signature(bundle: dict[str, Any]) -> Any:
     from mlflow.types import ColSpec, Schema
 
     inputs = [
-        ColSpec("double" if f["kind"] == "number" else "string", f["name"], required=False) for f in bundle["features"]
+        ColSpec("double" if f["kind"] == "number" else "string", f["name"], required=False)
+        for f in bundle["features"]
+        if f["kind"] != "built"
     ]
     names = ["value", "probability"] if bundle["classes"] else ["value", "low", "high"]
     outputs = [ColSpec("double", name) for name in names] + ([ColSpec("string", "class")] if bundle["classes"] else [])
@@ -146,7 +148,8 @@ def input_example(prepared: Prepared, bundle: dict[str, Any], rows: int = 3) -> 
 
     table = prepared.frame.table.take(pa.array(prepared.split.development[:rows]))
     kinds = {"number": pa.float64(), "category": pa.string()}
-    columns = {f["name"]: table.column(f["name"]).cast(kinds[f["kind"]]) for f in bundle["features"]}
+    read = [f for f in bundle["features"] if f["kind"] != "built"]
+    columns = {f["name"]: table.column(f["name"]).cast(kinds[f["kind"]]) for f in read}
     return pa.table(columns).to_pandas()
 
 

@@ -103,12 +103,16 @@ class XGBoostBooster:
 
 
 class LinearBooster:
-    """A regularised linear model as JSON: standardised numbers (missing: the mean) and one-hot categories."""
+    """A regularised linear model as JSON: standardised numbers (missing: the mean) and one-hot categories.
+
+    Terms of which `is_log` says so are logarithms; link `exp` says the same of the target.
+    """
 
     def __init__(self, terms: dict[str, Any]) -> None:
         self.terms = terms
         self._column = np.asarray(terms["column"], dtype=np.int64)
         self._code = np.asarray([np.nan if c is None else c for c in terms["code"]], dtype=np.float64)
+        self._is_log = np.asarray(terms.get("is_log", [False] * len(self._column)), dtype=bool)  # none before
         self._mean = np.asarray(terms["mean"], dtype=np.float64)
         self._scale = np.asarray(terms["scale"], dtype=np.float64)
         self._coefficients = np.asarray(terms["coefficients"], dtype=np.float64)
@@ -124,6 +128,8 @@ class LinearBooster:
         values = x[:, self._column].astype(np.float64)
         is_category = ~np.isnan(self._code)
         values[:, is_category] = values[:, is_category] == self._code[is_category]
+        positive = np.where(values > 0, values, np.nan)  # a value never seen in training counts as missing
+        values = np.where(self._is_log, np.log(positive), values)
         out = (values - self._mean) / self._scale
         return np.asarray(np.nan_to_num(out, nan=0.0))
 
@@ -134,7 +140,7 @@ class LinearBooster:
             return np.asarray(1.0 / (1.0 + np.exp(-margin[:, 0])))
         if self.terms["link"] == "softmax":
             return softmax(margin)
-        return np.asarray(margin[:, 0])
+        return np.asarray(np.exp(margin[:, 0]) if self.terms["link"] == "exp" else margin[:, 0])
 
     def contributions(self, x: Array) -> Array:
         """See `Booster`; the terms of one feature are added up."""
@@ -193,22 +199,41 @@ def codes(column: pa.ChunkedArray, book: list[str]) -> Array:
     return np.asarray(found.cast(pa.float32()).to_numpy(), dtype=np.float32)
 
 
+COMBINE: dict[str, Callable[[Array, Array], Array]] = {
+    "x": np.multiply,
+    "/": np.divide,
+    "-": np.subtract,
+}
+
+
+def raw_columns(features: list[dict[str, Any]]) -> list[str]:
+    """Columns that a contract reads; a built feature is made of some of them."""
+    return [feature["name"] for feature in features if feature["kind"] != "built"]
+
+
 def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
     """The feature matrix that learners see: float32 (n, features), rows contiguous, missing as NaN.
 
     Args:
         table: holds every feature's column by name; other columns are ignored.
-        features: the contract: `name`, `kind` (`number` or `category`) and the `book` of a category.
+        features: the contract: `name`, `kind` (`number`, `category` or `built`), the `book` of a category, and `op`
+            and `of` (two numbers before it) of what is built.
 
     Raises:
         KeyError: a feature's column is missing.
     """
     present = set(table.column_names)
-    missing = [f["name"] for f in features if f["name"] not in present]
+    missing = [name for name in raw_columns(features) if name not in present]
     if missing:
         raise KeyError(f"columns missing for this model: {', '.join(missing[:10])}")
     out = np.empty((table.num_rows, len(features)), dtype=np.float32)
+    places = {feature["name"]: place for place, feature in enumerate(features)}
     for place, feature in enumerate(features):
+        if feature["kind"] == "built":
+            a, b = (out[:, places[name]] for name in feature["of"])
+            with np.errstate(all="ignore"):  # what has no value becomes missing below
+                out[:, place] = COMBINE[feature["op"]](a, b)
+            continue
         column = table.column(feature["name"])
         out[:, place] = numbers(column) if feature["kind"] == "number" else codes(column, feature["book"])
     out[np.isinf(out)] = np.nan

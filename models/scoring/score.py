@@ -16,7 +16,7 @@ from models.features.frame import EmptyTableError, Frame, load_frame
 from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
-from models.scoring.runtime import Array, Scorer
+from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import ensure_table, relation, scored_keys
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
@@ -100,7 +100,7 @@ def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: 
         pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
         where = f"NOT EXISTS (SELECT 1 FROM __done AS d WHERE {pairs})"
         relations = {"__done": done}
-    columns = [feature["name"] for feature in scorer.bundle["features"]]
+    columns = raw_columns(scorer.bundle["features"])
     bare = spec.model_copy(update={"slices": []})
     try:
         return load_frame(bare, ctx, with_target=False, columns=columns, where=where, relations=relations)

@@ -34,6 +34,7 @@ class Order:
         start: earliest finish of the row's group; NaT where the row's own is missing.
         draw: stable number in [0, 1) from the group or the keys.
         stratum: class number for classification without groups, else 0.
+        held: whether a column says that the row is held out; None where none does.
     """
 
     finish: Array | None
@@ -41,6 +42,7 @@ class Order:
     start: Array | None
     draw: Array
     stratum: Array
+    held: Array | None = None
 
     def moments(self) -> tuple[Array, Array]:
         """Finish and start of a table with time.
@@ -68,6 +70,8 @@ class Cut:
 
     def holds_out(self, order: Order) -> Array:
         """Rows that the model of this cut has not seen, later than its cut-off."""
+        if self.kind == "part":
+            return np.zeros(len(order.group), dtype=bool) if order.held is None else order.held
         if self.kind == "time":
             moment = order.start if self.is_grouped else order.finish
             if moment is None or self.after is None:
@@ -137,10 +141,11 @@ def make_order(frame: Frame, y: Array, spec: PredictiveSpec) -> Order:
         start = np.where(known & ~dated, np.datetime64("NaT", "us"), first[codes])
     is_stratified = spec.is_classification and names is None
     stratum = np.where(known, y, 0).astype(int) if is_stratified else np.zeros(len(y), dtype=int)
+    held = None if frame.part is None else np.isin(frame.part.to_pylist(), spec.split.holdout_parts)
     if finish is not None:
-        return Order(finish, codes, start, np.zeros(len(y)), np.zeros(len(y), dtype=int))
+        return Order(finish, codes, start, np.zeros(len(y)), np.zeros(len(y), dtype=int), held)
     draw = _draws(names)[codes] if names is not None else _draws(_texts(frame))
-    return Order(None, codes, None, draw, stratum)
+    return Order(None, codes, None, draw, stratum, held)
 
 
 def _can_cut(moment: Array) -> bool:
@@ -199,6 +204,9 @@ def make_split(order: Order, y: Array, spec: PredictiveSpec) -> Split:
         CellworksError: most labelled rows have no time.
     """
     rows = np.flatnonzero(~np.isnan(y))
+    if order.held is not None:
+        note = f"the hold-out is what '{spec.split.part}' says"
+        return Split(rows[~order.held[rows]], rows[order.held[rows]], Cut("part"), [note])
     if order.finish is None:
         return _by_draw(order, rows, spec.split.holdout_ratio)
     undated = np.isnat(order.finish[rows])

@@ -185,6 +185,19 @@ def bench(
 
 
 @app.command()
+def benchmarks(
+    data: Annotated[Path, typer.Option(help="Folder with a folder per data set.")],
+    only: Annotated[str | None, typer.Option(help="One data set.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One split each: whether it works, not how well.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Public data sets beside what was published. Example: cellworks benchmarks --data data --json."""
+    from orchestration.cli.benchmarks import run_benchmarks
+
+    run_benchmarks(data, only, quick=quick, as_json=as_json)
+
+
+@app.command()
 def ui(
     part: Annotated[Literal["dagster", "mlflow"] | None, typer.Argument(help="Default: both.")] = None,
     dagster_port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.features.frame import Frame
 from models.features.select import Selection
+from models.prepare import prepare
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, inner_folds, make_order, make_split
 from pipelines.control_plan.errors import CellworksError
@@ -164,3 +165,19 @@ def test_events_at_one_end_only_fall_back_to_drawn_folds():
     folds, notes = inner_folds(order, np.arange(160), y, spec, Cut("time", "2026-06-01"))
     assert "drawn at random" in notes[0]
     assert all(len(np.unique(y[valid])) == 2 for _, valid in folds)
+
+
+def test_a_column_may_say_what_is_held_out(ctx, table_file, cells, solution):
+    columns = cells()
+    columns["campaign"] = np.where(np.arange(1600) < 400, "test", "train")
+    split = {"time": "started_at", "group": "lot_id", "part": "campaign", "holdout_parts": ["test"]}
+    prepared = prepare(solution(table_file(columns), "regression", split=split), ctx)
+    held = set(prepared.frame.take(prepared.split.holdout).part.to_pylist())
+    assert held == {"test"}
+    assert (len(prepared.split.holdout), len(prepared.split.development)) == (400, 1200)
+    assert "campaign" in prepared.frame.selection.dropped
+
+
+def test_a_part_without_its_values_is_refused(solution):
+    with pytest.raises(ValueError, match="write both or none"):
+        solution("cells.csv", split={"part": "campaign"})

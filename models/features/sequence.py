@@ -1,0 +1,71 @@
+"""Windows over the past of a sequence: what a row alone does not show of an entity that is followed over time.
+
+Every window ends at its own row, so that nothing later is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from models.features.select import kind_of, matches
+from models.spec import PredictiveSpec, Sequence
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.sql import quote_identifier
+
+_SLOPE_FROM = 3  # rows below which a slope or a spread says nothing
+
+
+def sequence_sql(spec: PredictiveSpec, sequence: Sequence, relation: str, columns: Mapping[str, str]) -> str:
+    """Query of a table's columns with the windows of its numbers.
+
+    Args:
+        spec: the solution, for its name and its target.
+        sequence: entity, order, windows.
+        relation: SQL of the table.
+        columns: its columns with their DuckDB types.
+
+    Raises:
+        CellworksError: a column of the sequence is missing.
+    """
+    for name in (*sequence.entity, sequence.order):
+        if name not in columns:
+            raise CellworksError(
+                f"the sequence's column '{name}' is missing",
+                expected=f"a column of {spec.table}",
+                found=", ".join(list(columns)[:30]),
+                where=f"{spec.solution}: sequence",
+            )
+    taken = [name for name, kind in columns.items() if _is_measured(spec, sequence, name, kind)]
+    entity = ", ".join(quote_identifier(name) for name in sequence.entity)
+    order = quote_identifier(sequence.order)
+    windows = ", ".join(
+        f"w{rows} AS (PARTITION BY {entity} ORDER BY {order} ROWS BETWEEN {rows - 1} PRECEDING AND CURRENT ROW)"
+        for rows in sequence.windows
+    )
+    numbered = f"SELECT *, row_number() OVER (PARTITION BY {entity} ORDER BY {order}) AS __row_no FROM {relation}"
+    every = ", ".join(["* EXCLUDE (__row_no)", *(part for name in taken for part in _windows_of(name, sequence))])
+    past = f"past AS (PARTITION BY {entity} ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    return f"(SELECT {every} FROM ({numbered}) WINDOW {windows}, {past})"
+
+
+def _is_measured(spec: PredictiveSpec, sequence: Sequence, name: str, kind: str) -> bool:
+    others = {*sequence.entity, sequence.order, *spec.keys, spec.target.column, spec.split.part, spec.split.group}
+    return (
+        kind_of(kind) == "number"
+        and name not in others
+        and any(matches(name, pattern) for pattern in sequence.columns)
+        and not any(matches(name, pattern) for pattern in spec.features.exclude)
+    )
+
+
+def _windows_of(name: str, sequence: Sequence) -> Iterator[str]:
+    column, order = quote_identifier(name), quote_identifier(sequence.order)
+    for rows in sequence.windows:
+        yield f"avg({column}) OVER w{rows} AS {quote_identifier(f'{name}_mean_{rows}')}"
+        if rows >= _SLOPE_FROM:
+            yield f"stddev_samp({column}) OVER w{rows} AS {quote_identifier(f'{name}_sd_{rows}')}"
+            yield f"regr_slope({column}, {order}) OVER w{rows} AS {quote_identifier(f'{name}_slope_{rows}')}"
+    if sequence.base_rows:
+        base = f"avg({column}) FILTER (WHERE __row_no <= {sequence.base_rows}) OVER past"
+        latest = f"avg({column}) OVER w{max(sequence.windows)}"
+        yield f"{latest} - {base} AS {quote_identifier(f'{name}_change')}"
