@@ -190,8 +190,10 @@ def benchmarks(
     only: Annotated[str | None, typer.Option(help="One data set.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One split each: whether it works, not how well.")] = False,
     as_json: Json = False,
+    site: SiteOption = None,
 ) -> None:
     """Public data sets beside what was published. Example: cellworks benchmarks --data data --json."""
+    _at(site)
     from orchestration.cli.benchmarks import run_benchmarks
 
     run_benchmarks(data, only, quick=quick, as_json=as_json)

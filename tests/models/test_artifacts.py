@@ -43,7 +43,11 @@ def is_pickle(content: bytes) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "library"),
-    [("regression", "xgboost"), ("binary", "lightgbm"), ("multiclass", "linear"), ("quantile", "lightgbm")],
+    [
+        ("regression", "xgboost"),
+        ("binary", "lightgbm"),
+        *(pytest.param(*each, marks=pytest.mark.soak) for each in (("multiclass", "linear"), ("quantile", "lightgbm"))),
+    ],
 )
 def test_no_pickle_anywhere_and_parity_in_a_clean_process(task, library, ctx, table_file, cells, solution, tmp_path):
     search = {"trials": 1, "max_rounds": 30, "libraries": [library]}

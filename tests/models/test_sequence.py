@@ -8,11 +8,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.context import ModelContext
 from models.features.frame import load_frame
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
 
 SEQUENCE = {"entity": ["tool_id"], "order": "cycle", "windows": [2, 4], "base_rows": 2}
+
+
+@pytest.fixture
+def bare_ctx(tmp_path) -> ModelContext:
+    """A context that reads files and nothing else."""
+    return ModelContext(Home(tmp_path), n_threads=1)
 
 
 def _table(rows: list[tuple[int, float]]) -> dict[str, object]:
@@ -53,10 +61,10 @@ measured = st.lists(st.tuples(st.integers(0, 2), st.floats(-5, 5, width=32)), mi
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=measured, data=st.data())
-def test_what_comes_later_changes_nothing(own_ctx, table_file, rows, data):
+def test_what_comes_later_changes_nothing(bare_ctx, table_file, rows, data):
     cut = data.draw(st.integers(1, len(rows)))
-    whole = _features(table_file(_table(rows), "whole.parquet"), own_ctx)
-    early = _features(table_file(_table(rows[:cut]), "early.parquet"), own_ctx)
+    whole = _features(table_file(_table(rows), "whole.parquet"), bare_ctx)
+    early = _features(table_file(_table(rows[:cut]), "early.parquet"), bare_ctx)
     for name, features in early.items():
         assert features.keys() == whole[name].keys()
         np.testing.assert_allclose(
@@ -67,9 +75,9 @@ def test_what_comes_later_changes_nothing(own_ctx, table_file, rows, data):
         )
 
 
-def test_windows_are_means_spreads_slopes_and_the_change_since_the_beginning(own_ctx, table_file):
+def test_windows_are_means_spreads_slopes_and_the_change_since_the_beginning(bare_ctx, table_file):
     rows = [(0, 1.0), (1, 100.0), (0, 3.0), (0, 5.0), (0, 11.0)]
-    last = _features(table_file(_table(rows)), own_ctx)["R4"]
+    last = _features(table_file(_table(rows)), bare_ctx)["R4"]
     assert last["wear_um_mean_2"] == 8.0
     assert last["wear_um_mean_4"] == 5.0
     assert last["wear_um_sd_4"] == pytest.approx(np.std([1, 3, 5, 11], ddof=1), rel=1e-6)
@@ -78,17 +86,17 @@ def test_windows_are_means_spreads_slopes_and_the_change_since_the_beginning(own
     assert "wear_um_sd_2" not in last
 
 
-def test_a_sequence_without_its_column_is_told(own_ctx, table_file):
+def test_a_sequence_without_its_column_is_told(bare_ctx, table_file):
     file = table_file(_table([(0, 1.0)] * 3))
     with pytest.raises(CellworksError, match="column 'hour' is missing"):
-        load_frame(_spec(file, sequence=SEQUENCE | {"order": "hour"}), own_ctx)
+        load_frame(_spec(file, sequence=SEQUENCE | {"order": "hour"}), bare_ctx)
 
 
-def test_a_long_life_is_just_long(own_ctx, table_file):
+def test_a_long_life_is_just_long(bare_ctx, table_file):
     from models.labels.labels import make_labels
 
     spec = _spec(table_file(_table([(0, float(n)) for n in range(100)])), target={"column": "life", "at_most": 60})
-    labels = make_labels(spec, load_frame(spec, own_ctx).raw_target())
+    labels = make_labels(spec, load_frame(spec, bare_ctx).raw_target())
     assert labels.y.max() == 60
     assert labels.y.min() == 1
-    assert pa.compute.max(load_frame(spec, own_ctx).raw_target()).as_py() == 100
+    assert pa.compute.max(load_frame(spec, bare_ctx).raw_target()).as_py() == 100
