@@ -43,7 +43,8 @@ lint: setup ## style, import rules, SQL style
 types: setup ## strict types
 	$(VENV)/bin/mypy
 
-check: lint types ## lint, types and the quick tests (two minutes)
+check: setup ## lint, types and the quick tests (two minutes)
+	$(MAKE) --jobs 2 --output-sync=target lint types
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not soak"
 
 test: setup ## the suite, on two cores

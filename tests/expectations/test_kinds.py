@@ -23,6 +23,8 @@ from pipelines.control_plan.site import Site
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
 
+pytestmark = pytest.mark.slow
+
 CLOCK = "TIMESTAMP '2026-09-10 00:00:00'"
 HOURS = "TIMESTAMP '2026-09-09 00:00:00' + INTERVAL (i) MINUTE"
 

@@ -23,6 +23,8 @@ from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 
+pytestmark = pytest.mark.slow
+
 SITE = load_site(Path(__file__).parents[3] / "infra" / "sites" / "demo")
 TELEMETRY = "historian__telemetry"
 MACHINES = list(SITE.machines_by_id)[:3]

@@ -10,6 +10,8 @@ from pipelines.twin.clock import season
 from pipelines.twin.graph import HUMIDITY
 from pipelines.twin.world import World
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(5)
 CELLS = np.arange(6_000) * 2_311  # each of another lot
 

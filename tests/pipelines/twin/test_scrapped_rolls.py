@@ -14,6 +14,8 @@ from pipelines.twin.losses import is_lost
 from pipelines.twin.simulate import simulate
 from pipelines.twin.world import World
 
+pytestmark = pytest.mark.slow
+
 Read = Callable[[Home, str], pd.DataFrame]
 
 
