@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from models.estimators.base import Fold, Problem
 from models.estimators.lightgbm import LightGBM
-from models.scoring.runtime import COMBINE, Array
+from models.scoring.runtime import COMBINE, Array, LightGBMBooster
 
 STRONGEST = 8  # numbers whose pairs are looked at: 84 candidates
 _COUNTS = (2, 4, 8)
@@ -72,7 +72,8 @@ def _entry(features: list[dict[str, Any]], candidate: tuple[str, int, int]) -> d
 def _fit(problem: Problem, fold: Fold) -> tuple[Array, float]:
     """Gain by column, and the validation loss."""
     fit = LightGBM().fit(problem, fold, _PARAMS, _ROUNDS, _PATIENCE)
-    return np.asarray(fit.booster.native.feature_importance("gain")), min(fit.curve)  # type: ignore[attr-defined]
+    native = cast("LightGBMBooster", fit.booster).native
+    return np.asarray(native.feature_importance("gain")), min(fit.curve)
 
 
 def _columns(x: Array, candidates: list[tuple[str, int, int]]) -> Array:

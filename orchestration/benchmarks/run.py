@@ -20,6 +20,7 @@ from models.prepare import Prepared, prepare
 from models.spec import PredictiveSpec
 from orchestration.benchmarks.spec import Benchmark, Measure, Parts, Stratified
 from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_literal
 
 _PART = "benchmark_part"
 Tell = Callable[[str], None]
@@ -52,7 +53,8 @@ def read(benchmark: Benchmark, folder: Path) -> pa.Table:
     import duckdb
 
     with duckdb.connect() as con:
-        return con.execute(benchmark.sql.format(folder=folder / benchmark.data)).to_arrow_table()
+        place = quote_literal(folder / benchmark.data)[1:-1]  # it stands inside the quotes of a file's name
+        return con.execute(benchmark.sql.format(folder=place)).to_arrow_table()
 
 
 def splits(benchmark: Benchmark, table: pa.Table, *, quick: bool) -> Iterator[Split]:

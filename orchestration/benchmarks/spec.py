@@ -42,7 +42,7 @@ class Measure(Part):
     Attributes:
         name: metric of the task.
         part: judged part, None where there is one only.
-        must: what must be reached.
+        must: what must be reached; None where it is only aimed at.
         aim: what is aimed at.
         floor: what plain LightGBM reaches under the same protocol.
         published: what was published, and `source` with which protocol.
@@ -50,14 +50,16 @@ class Measure(Part):
 
     name: str
     part: str | None = None
-    must: float
+    must: float | None = None
     aim: float
     floor: float | None = None
     published: float | None = None
     source: str = ""
 
-    def is_met(self, value: float) -> bool:
-        """Whether a value reaches `must`."""
+    def is_met(self, value: float) -> bool | None:
+        """Whether a value reaches `must`; None where nothing must be reached."""
+        if self.must is None:
+            return None
         return value <= self.must if self.name in LOWER_IS_BETTER else value >= self.must
 
 

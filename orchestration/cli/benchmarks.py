@@ -60,5 +60,5 @@ def _line(row: dict[str, Any]) -> list[str]:
         shown(row["floor"]),
         shown(row["published"]),
         shown(row["must"]),
-        "yes" if row["met"] else "NO",
+        {True: "yes", False: "NO", None: "-"}[row["met"]],
     ]

@@ -7,8 +7,8 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from duckdb import DuckDBPyConnection
 
@@ -32,9 +32,9 @@ _GLOB = frozenset("*?[]{}")
 _RESERVED = frozenset({"file_index", "file_row_number"})
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> BufferedIOBase:
     """The file's bytes, unpacked when it ends in `.gz`."""
-    return gzip.open(path, "rb") if is_packed(path) else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if is_packed(path) else path.open("rb")
 
 
 def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:

@@ -7,7 +7,6 @@ import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 _HEADER_BYTES = 1 << 20
 
@@ -21,7 +20,7 @@ def is_packed(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def csv_header(path: Path, open_bytes: Callable[[Path], IO[bytes]]) -> tuple[str, ...]:
+def csv_header(path: Path, open_bytes: Callable[[Path], io.BufferedIOBase]) -> tuple[str, ...]:
     """Column names of a CSV file.
 
     Args:
