@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipelines.lake.files import file_suffix
+from models.solution import Action, ColumnSelection, Part, SolutionSpec
 
 Task = Literal["regression", "quantile", "binary", "multiclass"]
-ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
 Library = Literal["lightgbm", "xgboost", "linear"]
 
 # The first is shown first unless `metric` names another; `expected_cost` or `error_rate` joins in classification.
@@ -20,26 +18,11 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("roc_auc", "average_precision", "brier", "f1", "precision", "recall"),
     "multiclass": ("macro_f1", "accuracy", "brier"),
 }
-_CELL = re.compile(r"(?:lake\.)?marts\.cell(?:_at_(\w+))?", re.IGNORECASE)
 
 
-def step_of(table: str) -> str | None:
-    """The step whose entry a table of cells (`marts.cell_at_<step>`) looks from; None for any other table."""
-    found = _CELL.fullmatch(table)
-    return found[1].lower() if found and found[1] else None
+class FeatureSelection(ColumnSelection):
+    """Which columns of the table may become features, and whether the family builds further ones of them."""
 
-
-class Part(BaseModel):
-    """Base of every part: immutable, and an unknown key is an error, not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FeatureSelection(Part):
-    """Which columns of the table may become features; `*` and `?` as wildcards, exclusion wins."""
-
-    select: list[str] = Field(default_factory=lambda: ["*"], description="columns to take")
-    exclude: list[str] = Field(default_factory=list, description="columns to leave out, such as identifiers")
     build: bool = Field(
         default=False,
         description="try products, ratios and differences of the strongest numbers; those that help in validation stay",
@@ -172,19 +155,9 @@ class Gates(Part):
     horizon_nights: int = Field(default=60, ge=1, description="nights over which 5 % false claims are spent")
 
 
-class Trigger(Part):
-    """When the jobs run."""
-
-    nightly: bool = Field(default=True, description="refit every night")
-    weekly_search: bool = Field(default=True, description="full search once a week")
-    on_new_data: bool = Field(default=True, description="score when new data was published")
-    on_drift: bool = Field(default=True, description="full search when inputs drift or live skill is lost")
-
-
-class Action(Part):
+class Threshold(Action):
     """What follows from a prediction. Binary acts above the cost-optimal threshold."""
 
-    kind: ActionKind = Field(default="report", description="what is proposed; `report` proposes nothing")
     above: float | None = Field(default=None, description="regression, quantile: acts when the value is above")
     below: float | None = Field(default=None, description="regression, quantile: acts when the value is below")
     classes: list[str] = Field(default_factory=list, description="multiclass: the classes that act")
@@ -198,22 +171,9 @@ class Explain(Part):
     sample_rows: int = Field(default=200, ge=0, description="further rows, seeded, beside those that act")
 
 
-class PredictiveSpec(Part):
+class PredictiveSpec(SolutionSpec):
     """One predictive solution: its question, inputs, target, limits and action."""
 
-    stage: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    slug: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    question: str = Field(description="the question in one sentence; shown on the assets and in the registry")
-    owner: str = Field(default="", description="`team:<name>` or an e-mail address; none: the owner of the domain")
-    description: str = Field(default="", description="what the answer is used for")
-    entity: str = Field(default="row", description="what one row is: cell, lot, roll, machine_hour")
-    table: str = Field(min_length=1, description="lake relation (`marts.cell_at_<step>`, ...) or a CSV/Parquet file")
-    keys: list[str] = Field(min_length=1, description="columns that name a row; no two rows share them")
-    domain: str | None = Field(default=None, description="domain whose published snapshot is read")
-    acts_at: str | None = Field(
-        default=None,
-        description="step at whose entry it answers; only what was known then is read; `marts.cell_at_<step>` needs it",
-    )
     features: FeatureSelection = Field(default_factory=FeatureSelection, description="columns to learn from")
     sequence: Sequence | None = Field(default=None, description="windows over the past of a sequence; none: rows alone")
     target: Target = Field(description="what is predicted")
@@ -239,8 +199,7 @@ class PredictiveSpec(Part):
     )
     search: Search = Field(default_factory=Search, description="budget of the search")
     gates: Gates = Field(default_factory=Gates, description="limits a challenger must keep")
-    trigger: Trigger = Field(default_factory=Trigger, description="when it runs")
-    action: Action = Field(default_factory=Action, description="what follows from an answer")
+    action: Threshold = Field(default_factory=Threshold, description="what follows from an answer")
     explain: Explain = Field(default_factory=Explain, description="reasons per prediction")
 
     @field_validator("quantiles")
@@ -280,38 +239,46 @@ class PredictiveSpec(Part):
             raise ValueError(msg)
         return self
 
-    @model_validator(mode="after")
-    def _reads_what_is_known(self) -> PredictiveSpec:
-        """Refuse a table of cells that shows more than the guard of the features, which goes by `acts_at`, lets by."""
-        if not _CELL.fullmatch(self.table):
-            return self
-        step = step_of(self.table)
-        if step is None:
-            msg = (
-                f"table '{self.table}' is for people and labels and shows what came later; read marts.cell_at_<step>, "
-                "with acts_at: <step>"
-            )
-            raise ValueError(msg)
-        if self.acts_at != step:
-            msg = f"table '{self.table}' looks from the entry into {step}: write acts_at: {step}, found {self.acts_at}"
-            raise ValueError(msg)
-        return self
+    @property
+    def tables(self) -> list[str]:
+        """Features, labels and baseline."""
+        return [name for name in dict.fromkeys((self.table, self.target.table, self.baseline.table)) if name]
 
     @property
-    def name(self) -> str:
-        """Name in the model registry: `<stage>.<slug>`."""
-        return f"{self.stage}.{self.slug}"
+    def roles(self) -> dict[str, str]:
+        """Columns that have another part to play than that of a feature."""
+        roles = super().roles
+        roles[self.target.column] = "the target"
+        if self.target.known_at:
+            roles[self.target.known_at] = "when the target became known"
+        if self.split.time:
+            roles[self.split.time] = "time of the split"
+        for column, role in ((self.split.part, "part of the split"), (self.split.group, "group of the split")):
+            if column:
+                roles.setdefault(column, role)
+        return roles
 
     @property
-    def solution(self) -> str:
-        """Path-like name a person types: `<stage>/<slug>`."""
-        return f"{self.stage}/{self.slug}"
+    def named_columns(self) -> list[str]:
+        """Columns of the feature table that the YAML names outright."""
+        target = [self.target.column, self.target.known_at] if self.target.table in (None, self.table) else []
+        names = [*super().named_columns, *target, self.split.time, self.split.group, *self.slices]
+        return [name for name in dict.fromkeys(names) if name is not None]
 
     @property
-    def files(self) -> list[str]:
-        """Its tables that are files of a person's own and no lake relations, each once."""
-        tables = dict.fromkeys((self.table, self.target.table, self.baseline.table))
-        return [name for name in tables if name and file_suffix(name)]
+    def acts_within_h(self) -> float | None:
+        """A row whose label has come is not acted upon any more."""
+        return self.target.delay_h
+
+    def over(self, relations: dict[str, str], domain: str) -> Self:
+        """The same solution over other relations: features, labels and baseline."""
+
+        def renamed(table: str | None) -> str | None:
+            return None if table is None else relations.get(table, table)
+
+        target = self.target.model_copy(update={"table": renamed(self.target.table)})
+        baseline = self.baseline.model_copy(update={"table": renamed(self.baseline.table)})
+        return super().over(relations, domain).model_copy(update={"target": target, "baseline": baseline})
 
     @property
     def is_classification(self) -> bool:

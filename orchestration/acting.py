@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from models.context import ModelContext
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.actions.propose import ActionReport, Origin
 
 
-def act(spec: PredictiveSpec, ctx: ModelContext, at: datetime, version: str) -> ActionReport:
+def act(spec: SolutionSpec, ctx: ModelContext, at: datetime, version: str) -> ActionReport:
     """Propose what the flagged predictions call for; reports are read, not acted upon.
 
     Args:
@@ -37,7 +37,7 @@ def act(spec: PredictiveSpec, ctx: ModelContext, at: datetime, version: str) -> 
         return propose(con, ctx.site, origin, _still_open(con, spec, origin))
 
 
-def _still_open(con: DuckDBPyConnection, spec: PredictiveSpec, origin: Origin) -> pa.Table:
+def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> pa.Table:
     """Targets that the champion's newest prediction flags, whose outcome is open and that nothing was proposed for.
 
     A first night and a promotion score the whole history: what was graded weeks ago asks for nothing any more.
@@ -54,7 +54,7 @@ def _still_open(con: DuckDBPyConnection, spec: PredictiveSpec, origin: Origin) -
 
     if not has_table(con, "solutions", spec.slug):
         return PROPOSAL.empty_table()
-    horizon = spec.target.delay_h
+    horizon = spec.acts_within_h
     since = None if horizon is None else origin.at - timedelta(hours=horizon)
     return con.execute(
         f"""

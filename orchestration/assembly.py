@@ -14,7 +14,7 @@ from orchestration.assets.raw import raw_assets
 from orchestration.assets.solutions import learning_assets
 from orchestration.catalogue import refuse_shared_slugs
 from orchestration.component_trees import component_trees, solution_definitions
-from orchestration.components.predictive_model import PredictiveModel
+from orchestration.components.solution import SolutionComponent
 from orchestration.domains import DOMAINS, KPI
 from orchestration.executor import warm_executor
 from orchestration.housekeeping import housekeeping_jobs
@@ -35,7 +35,7 @@ def build_definitions(here: Plant | None = None, tables: Sequence[Table] | None 
     here = plant() if here is None else here
     tables = curated_tables(here) if tables is None else tables
     trees = component_trees()
-    specs = [component.spec for tree in trees for component in tree.get_all_components(PredictiveModel)]
+    specs = [component.spec for tree in trees for component in tree.get_all_components(SolutionComponent)]
     refuse_shared_slugs(specs)
     platform = dg.Definitions(
         assets=[raw_assets(here), *_curation(tables), *learning_assets(here, specs, tables)],

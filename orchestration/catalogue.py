@@ -12,11 +12,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from models.spec import PredictiveSpec
+from models.families import FAMILIES, Family
+from models.solution import SolutionSpec
 from orchestration.environment import definition_folders, project_root
 from pipelines.control_plan.errors import CellworksError
 
-PREDICTIVE = "orchestration.components.PredictiveModel"
+
+def type_of(family: Family) -> str:
+    """How a `defs.yaml` names a family."""
+    return f"orchestration.components.{family.component}"
 
 
 def solution_files(folders: Iterable[Path] | None = None) -> Iterator[tuple[str, str, Path]]:
@@ -26,8 +30,8 @@ def solution_files(folders: Iterable[Path] | None = None) -> Iterator[tuple[str,
             yield file.parent.parent.name, file.parent.name, file
 
 
-def discover(folders: Iterable[Path] | None = None) -> list[PredictiveSpec]:
-    """Return the predictive solutions, checked.
+def discover(folders: Iterable[Path] | None = None) -> list[SolutionSpec]:
+    """Return the solutions of our families, checked.
 
     Raises:
         CellworksError: A file is not YAML, an attribute is wrong, or two solutions share a slug.
@@ -37,7 +41,7 @@ def discover(folders: Iterable[Path] | None = None) -> list[PredictiveSpec]:
     return specs
 
 
-def find(name: str, specs: Iterable[PredictiveSpec] | None = None) -> PredictiveSpec:
+def find(name: str, specs: Iterable[SolutionSpec] | None = None) -> SolutionSpec:
     """Return the solution `stage/slug` (or a slug alone).
 
     Raises:
@@ -55,12 +59,14 @@ def find(name: str, specs: Iterable[PredictiveSpec] | None = None) -> Predictive
     )
 
 
-def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str, text: str = "") -> PredictiveSpec:
+def build_spec(
+    family: Family, folder: tuple[str, str], attributes: Mapping[str, Any], where: str, text: str = ""
+) -> SolutionSpec:
     """Return the spec that a file's attributes say; stage and slug come from its folder.
 
     Args:
-        stage: First folder.
-        slug: Second folder, in it.
+        family: The family that the file's type names.
+        folder: Stage and slug.
         attributes: What the file says.
         where: The file, for messages.
         text: The file's content, so that a message can name the line.
@@ -68,8 +74,9 @@ def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str,
     Raises:
         CellworksError: An attribute is missing, unknown or out of range.
     """
+    stage, slug = folder
     try:
-        return PredictiveSpec(stage=stage, slug=slug, **attributes)
+        return family.spec.model_validate({"stage": stage, "slug": slug, **attributes})
     except ValidationError as error:
         told = error.errors(include_url=False, include_context=False)
         lines = [line_of(text, ("attributes", *fault["loc"])) for fault in told] if text else []
@@ -78,7 +85,7 @@ def build_spec(stage: str, slug: str, attributes: Mapping[str, Any], where: str,
             faults = [f"line {line}: {fault}" for line, fault in zip(lines, faults, strict=True)]
         raise CellworksError(
             f"the solution {stage}/{slug} is not described rightly",
-            expected="the attributes of PredictiveModel (see `dg docs` or docs/reference)",
+            expected=f"the attributes of {family.component} (see `dg docs` or docs/reference)",
             found="; ".join(faults),
             mend="correct the file",
             where=f"{where}, line {max(lines)}" if lines else where,
@@ -103,13 +110,13 @@ def line_of(text: str, path: Sequence[str | int]) -> int:
     return line
 
 
-def refuse_shared_slugs(specs: Iterable[PredictiveSpec]) -> None:
+def refuse_shared_slugs(specs: Iterable[SolutionSpec]) -> None:
     """Refuse two solutions of one slug: the slug is the name of the table of predictions.
 
     Raises:
         CellworksError: Two stages use the same slug.
     """
-    seen: dict[str, PredictiveSpec] = {}
+    seen: dict[str, SolutionSpec] = {}
     for spec in specs:
         other = seen.setdefault(spec.slug, spec)
         if other is not spec:
@@ -121,7 +128,7 @@ def refuse_shared_slugs(specs: Iterable[PredictiveSpec]) -> None:
             )
 
 
-def _read(stage: str, slug: str, file: Path) -> PredictiveSpec | None:
+def _read(stage: str, slug: str, file: Path) -> SolutionSpec | None:
     root = project_root()
     where = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
     try:
@@ -138,11 +145,12 @@ def _read(stage: str, slug: str, file: Path) -> PredictiveSpec | None:
     if not isinstance(content, dict) or "type" not in content:
         raise CellworksError(
             "a defs.yaml names no type",
-            expected=f"`type: {PREDICTIVE}` and `attributes:`",
+            expected=f"`type: {type_of(FAMILIES[0])}` and `attributes:`",
             found=type(content).__name__,
             mend="write one with `cellworks solution new` and compare",
             where=where,
         )
-    if content["type"] != PREDICTIVE:
-        return None  # another family; Dagster itself loads and checks it
-    return build_spec(stage, slug, content.get("attributes") or {}, where, text)
+    family = next((each for each in FAMILIES if type_of(each) == content["type"]), None)
+    if family is None:
+        return None  # no family of ours; Dagster itself loads and checks it
+    return build_spec(family, (stage, slug), content.get("attributes") or {}, where, text)

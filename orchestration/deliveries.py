@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from orchestration.plant import Plant
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import resolve_file
@@ -56,7 +56,7 @@ def _deliveries(here: Plant) -> Iterator[tuple[str, Path]]:
             yield from ((f"{source.name}{end}", Path(file + end)) for end in ("", "-wal"))
 
 
-def own_tables(specs: Sequence[PredictiveSpec]) -> dict[str, str]:
+def own_tables(specs: Sequence[SolutionSpec]) -> dict[str, str]:
     """A mark of each solution's own files that changes with their size or time.
 
     A solution of which a file is missing is left out: there is nothing to score, and the night tells of it.

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.context import ModelContext
+from models.families import Family, Part, family_of
 from models.gates.verdict import Verdict
-from models.spec import PredictiveSpec
+from models.solution import NotYetError, SolutionSpec
 from orchestration import progress
 from orchestration.acting import act
 from orchestration.interruption import interruption_in
 from orchestration.night_store import CHAMPION_COLUMNS, last_night, store_night
 from orchestration.plant import Plant
 from orchestration.solving import (
-    CHECKS,
     MODEL,
     MONITORING,
     NO_VERSION,
@@ -25,7 +25,6 @@ from orchestration.solving import (
     REFUSED,
     CheckOutcome,
     Outcome,
-    Part,
 )
 from pipelines.control_plan.errors import CellworksError
 
@@ -34,14 +33,19 @@ from pipelines.control_plan.errors import CellworksError
 class Night:
     """One solution's night under way."""
 
-    spec: PredictiveSpec
+    spec: SolutionSpec
     ctx: ModelContext
     outcome: Outcome
     row: dict[str, Any]
 
+    @property
+    def family(self) -> Family:
+        """What learns, judges, scores and watches."""
+        return family_of(self.spec)
+
 
 def solve(
-    spec: PredictiveSpec,
+    spec: SolutionSpec,
     here: Plant,
     *,
     parts: Sequence[Part],
@@ -86,7 +90,7 @@ def solve(
     return outcome
 
 
-def _bound(spec: PredictiveSpec, here: Plant, domain: str | None, actor: str) -> PredictiveSpec:
+def _bound(spec: SolutionSpec, here: Plant, domain: str | None, actor: str) -> SolutionSpec:
     """The solution over published tables: the domain's, or the lake's copy of a person's own file."""
     from orchestration.own_tables import take_in_files
     from pipelines.lake.files import file_suffix
@@ -96,7 +100,7 @@ def _bound(spec: PredictiveSpec, here: Plant, domain: str | None, actor: str) ->
     return spec.model_copy(update={"domain": domain})
 
 
-def _context(spec: PredictiveSpec, here: Plant, domain: str | None, full_search: bool, actor: str) -> ModelContext:
+def _context(spec: SolutionSpec, here: Plant, domain: str | None, full_search: bool, actor: str) -> ModelContext:
     from pipelines.lake.publish import published_snapshot
 
     snapshot = None if spec.domain is None else published_snapshot(here.home, spec.domain)
@@ -140,20 +144,17 @@ def _now() -> datetime:
 
 
 def _learn(night: Night) -> None:
-    from models.gates.judge import judge
-    from models.labels.labels import LabelsToComeError
     from models.registry.aliases import promote, recover
-    from models.train import train
 
     spec, ctx = night.spec, night.ctx
     recover(ctx.home, uri=ctx.tracking_uri)
     graduation = _end_shadow(night)
     try:
-        result = train(spec, ctx)
-    except LabelsToComeError as error:
+        result = night.family.train(spec, ctx)
+    except NotYetError as error:
         _wait(night, str(error))
         return
-    verdict = judge(spec, ctx, result)
+    verdict = night.family.judge(spec, ctx, result)
     promotion = promote(spec, ctx, verdict)
     night.row["last_trained"] = _moment(ctx)
     if verdict.champion is None:
@@ -186,7 +187,7 @@ def _learn(night: Night) -> None:
         "mlflow_run": result.run_id,
         "seconds": result.seconds.get("total", 0.0),
     }
-    _tell_gates(night.outcome, verdict)
+    _tell_gates(night, verdict)
 
 
 def _end_shadow(night: Night) -> str:
@@ -195,8 +196,6 @@ def _end_shadow(night: Night) -> str:
     One that can't be judged any more, as when a column that it needs is gone, leaves the shadow: tonight's training
     and scoring must not wait for it.
     """
-    from models.gates.judge import judge
-    from models.labels.labels import LabelsToComeError
     from models.registry.aliases import graduate, leave_shadow, shadow_due
 
     spec, ctx = night.spec, night.ctx
@@ -204,8 +203,8 @@ def _end_shadow(night: Night) -> str:
     if due is None:
         return ""
     try:
-        verdict = judge(spec, ctx, due)
-    except LabelsToComeError as error:
+        verdict = night.family.judge(spec, ctx, due)
+    except NotYetError as error:
         return f"stays in the shadow: {error.what}"
     except CellworksError as error:
         return leave_shadow(spec, ctx, due, f"version {due} can't be judged: {error.what}").sentence
@@ -216,11 +215,12 @@ def _end_shadow(night: Night) -> str:
 
 
 def _wait(night: Night, why: str) -> None:
-    """A solution whose labels are still to come is no failure: the night is green and says what it waits for."""
+    """A solution whose data are still to come is no failure: the night is green and says what it waits for."""
     night.outcome.results[MODEL] = {"version": NO_VERSION}
     night.outcome.skipped = why
     night.outcome.checks += [
-        CheckOutcome(MODEL, name, False, "not judged: its labels are still to come") for name in CHECKS[MODEL]
+        CheckOutcome(MODEL, name, False, "not judged: what it learns from is still to come")
+        for name in night.family.checks[MODEL]
     ]
 
 
@@ -238,10 +238,10 @@ def _rests(night: Night) -> None:
         night.row |= dict.fromkeys(CHAMPION_COLUMNS)
 
 
-def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
+def _tell_gates(night: Night, verdict: Verdict) -> None:
     """Each gate as a check; one that was not reached is no pass, but for the champion that a first version lacks."""
-    gates = {gate.name: gate for gate in verdict.gates}
-    for name in CHECKS[MODEL]:
+    outcome, gates = night.outcome, {gate.name: gate for gate in verdict.gates}
+    for name in night.family.checks[MODEL]:
         gate = gates.get(name)
         if gate is not None:
             outcome.checks.append(CheckOutcome(MODEL, name, gate.passed, gate.sentence, gate.figures))
@@ -253,11 +253,11 @@ def _tell_gates(outcome: Outcome, verdict: Verdict) -> None:
 
 def _score(night: Night) -> None:
     from models.registry.aliases import recover
-    from models.scoring.score import score, scoring_moment
+    from models.scoring.score import scoring_moment
 
     # Scoring runs without training too (a moved alias, new data): it must not follow a move that is half done.
     recover(night.ctx.home, uri=night.ctx.tracking_uri)
-    report = score(night.spec, night.ctx)
+    report = night.family.score(night.spec, night.ctx)
     acted = 0
     held_back = ""
     if report.version is not None:
@@ -290,9 +290,7 @@ def _score(night: Night) -> None:
 
 
 def _watch(night: Night) -> None:
-    from models.drift.monitor import monitor
-
-    report = monitor(night.spec, night.ctx)
+    report = night.family.monitor(night.spec, night.ctx)
     drifted = [each.name for each in report.drifted_inputs]
     night.outcome.results[MONITORING] = {
         "version": report.version or NO_VERSION,
@@ -308,5 +306,7 @@ def _watch(night: Night) -> None:
     }
     figures = {"version": report.version or NO_VERSION}
     night.outcome.checks += [
-        CheckOutcome(MONITORING, name, passed, text, figures) for name, (passed, text) in told.items()
+        CheckOutcome(MONITORING, name, passed, text, figures)
+        for name, (passed, text) in told.items()
+        if name in night.family.checks[MONITORING]
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from models.features.fitness import refuse_unfit
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from orchestration.domains import OWN_TABLES
 from pipelines.ingest.own_table import OwnTable, held_rows, take_in
 from pipelines.lake.connection import reader, writer
@@ -14,12 +14,12 @@ from pipelines.lake.home import Home
 from pipelines.lake.publish import publish, published_snapshot
 
 
-def own_domain(spec: PredictiveSpec) -> str:
+def own_domain(spec: SolutionSpec) -> str:
     """What an own table's published snapshots are filed under; each solution has its own."""
     return f"{OWN_TABLES}/{spec.solution}"
 
 
-def take_in_files(spec: PredictiveSpec, home: Home, run_id: str) -> PredictiveSpec:
+def take_in_files(spec: SolutionSpec, home: Home, run_id: str) -> SolutionSpec:
     """Take the solution's files into the lake and publish them if they can feed it.
 
     Args:
@@ -37,7 +37,7 @@ def take_in_files(spec: PredictiveSpec, home: Home, run_id: str) -> PredictiveSp
         name: take_in(home, _copy_name(spec, place), resolve_file(name, None)) for place, name in enumerate(spec.files)
     }
     relations = {name: copy.relation for name, copy in copies.items()}
-    bound = _over(spec, relations)
+    bound = spec.over(relations, own_domain(spec))
     with reader(home) as con:
         refuse_unfit(con, bound)
     if not _is_published(home, spec, copies.values()):
@@ -46,7 +46,7 @@ def take_in_files(spec: PredictiveSpec, home: Home, run_id: str) -> PredictiveSp
     return bound
 
 
-def _is_published(home: Home, spec: PredictiveSpec, copies: Iterable[OwnTable]) -> bool:
+def _is_published(home: Home, spec: SolutionSpec, copies: Iterable[OwnTable]) -> bool:
     """Whether the published snapshot holds these contents; a run killed between copy and publication left it behind."""
     snapshot = published_snapshot(home, own_domain(spec))
     if snapshot is None:
@@ -55,19 +55,5 @@ def _is_published(home: Home, spec: PredictiveSpec, copies: Iterable[OwnTable]) 
         return all(held_rows(con, copy.relation, copy.digest) is not None for copy in copies)
 
 
-def _copy_name(spec: PredictiveSpec, place: int) -> str:
+def _copy_name(spec: SolutionSpec, place: int) -> str:
     return f"{spec.stage}__{spec.slug}" + (f"__{place + 1}" if place else "")
-
-
-def _over(spec: PredictiveSpec, relations: dict[str, str]) -> PredictiveSpec:
-    def renamed(table: str | None) -> str | None:
-        return None if table is None else relations.get(table, table)
-
-    return spec.model_copy(
-        update={
-            "table": renamed(spec.table),
-            "target": spec.target.model_copy(update={"table": renamed(spec.target.table)}),
-            "baseline": spec.baseline.model_copy(update={"table": renamed(spec.baseline.table)}),
-            "domain": own_domain(spec),
-        }
-    )

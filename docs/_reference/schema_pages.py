@@ -11,17 +11,18 @@ from griffe import Docstring, DocstringSectionKind
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from models.spec import PredictiveSpec
+from models.families import FAMILIES
 from pipelines.control_plan.feeds import Feed
 from pipelines.control_plan.plan import Characteristic
 from pipelines.control_plan.site import Site
 
 _READ_FROM_ELSEWHERE: dict[type[BaseModel], set[str]] = {
-    PredictiveSpec: {"stage", "slug"},
+    **{family.spec: {"stage", "slug"} for family in FAMILIES},
     Site: {"folder", "plan", "feeds", "hash"},
     Characteristic: {"line_no"},
     Feed: {"name"},
 }
+_TOP = "Top level"
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "at least", "pattern": "like"}
 
 
@@ -29,15 +30,16 @@ def solution() -> str:
     """Attributes of a `defs.yaml`."""
     return _page(
         "defs.yaml",
-        "What stands under `attributes:` of a file with `type: orchestration.components.PredictiveModel`. Stage and "
-        "slug are the names of its two folders. An unknown key is an error that names the line.",
-        [PredictiveSpec],
+        "What stands under `attributes:` of a file, by its family, which the file names as its type: "
+        "`type: orchestration.components.PredictiveModel`. Stage and slug are the names of its two folders. An unknown "
+        "key is an error that names the line.",
+        {family.spec: family.component for family in FAMILIES},
     )
 
 
 def site() -> str:
     """Fields of `site.yaml`."""
-    return _page("site.yaml", "One file per site; `infra/sites/demo/site.yaml` is a complete one.", [Site])
+    return _page("site.yaml", "One file per site; `infra/sites/demo/site.yaml` is a complete one.", {Site: _TOP})
 
 
 def control_plan() -> str:
@@ -46,7 +48,7 @@ def control_plan() -> str:
         "control_plan.csv",
         "One row per step and characteristic. The header carries these names; `class` is the column of "
         "`special_class`. `positions` is written `zone:12*side:2`, `effects` `target:+ target:-`.",
-        [Characteristic],
+        {Characteristic: _TOP},
     )
 
 
@@ -56,7 +58,7 @@ def feeds() -> str:
         "feeds.yaml",
         "What the line and the laboratory deliver, below `feeds:` by name. `event_at` and `known_at` (UTC) are part "
         "of every feed and are not listed.",
-        [Feed],
+        {Feed: _TOP},
     )
 
 
@@ -89,14 +91,14 @@ def documented_models(roots: Iterable[type[BaseModel]]) -> list[type[BaseModel]]
     return list(found)
 
 
-def _page(title: str, introduction: str, roots: list[type[BaseModel]]) -> str:
-    tables = [_table(model, is_root=model in roots) for model in documented_models(roots)]
+def _page(title: str, introduction: str, roots: dict[type[BaseModel], str]) -> str:
+    tables = [_table(model, roots.get(model, model.__name__)) for model in documented_models(roots)]
     return "\n\n".join([f"# {title}", introduction, *tables]) + "\n"
 
 
-def _table(model: type[BaseModel], *, is_root: bool) -> str:
+def _table(model: type[BaseModel], heading: str) -> str:
     first_line = (model.__doc__ or "").strip().splitlines()[0]
-    head = [f"## {model.__name__}" if not is_root else "## Top level", "", first_line, ""]
+    head = [f"## {heading}", "", first_line, ""]
     rows = ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in fields(model):
         shown = field.alias or name

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from duckdb import DuckDBPyConnection
 
-from models.features.select import explicit_columns
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.sql import columns_sql, quote_identifier, quote_relation
 
 
-def refuse_unfit(con: DuckDBPyConnection, spec: PredictiveSpec) -> None:
+def refuse_unfit(con: DuckDBPyConnection, spec: SolutionSpec) -> None:
     """Refuse a table that has lost a named column, or whose keys no longer name one row.
 
     Args:
@@ -22,7 +21,7 @@ def refuse_unfit(con: DuckDBPyConnection, spec: PredictiveSpec) -> None:
     """
     relation = quote_relation(f"lake.{spec.table}")
     columns = {str(row[0]) for row in con.execute(f"DESCRIBE {relation}").fetchall()}
-    absent = [name for name in _named(spec) if name not in columns]
+    absent = [name for name in spec.named_columns if name not in columns]
     if absent:
         raise _unfit(spec, "columns are missing", f"no {', '.join(absent)}", "every column that defs.yaml names")
     nulls = " OR ".join(f"{quote_identifier(key)} IS NULL" for key in spec.keys)
@@ -39,14 +38,7 @@ def refuse_unfit(con: DuckDBPyConnection, spec: PredictiveSpec) -> None:
         raise _unfit(spec, f"the key {named} does not name one row", f"{distinct} keys in {rows} rows", "unique keys")
 
 
-def _named(spec: PredictiveSpec) -> list[str]:
-    """Columns of the table that the YAML names outright."""
-    target = [spec.target.column, spec.target.known_at] if spec.target.table in (None, spec.table) else []
-    names = [*spec.keys, *target, spec.split.time, spec.split.group, *spec.slices, *sorted(explicit_columns(spec))]
-    return [name for name in dict.fromkeys(names) if name is not None]
-
-
-def _unfit(spec: PredictiveSpec, what: str, found: str, expected: str) -> CellworksError:
+def _unfit(spec: SolutionSpec, what: str, found: str, expected: str) -> CellworksError:
     return CellworksError(
         f"{spec.solution}: {what} in tonight's table",
         expected=expected,

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from models.context import ModelContext
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
@@ -49,22 +49,7 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-def _roles(spec: PredictiveSpec) -> dict[str, str]:
-    """Columns that have another part to play."""
-    roles = dict.fromkeys(spec.keys, "key of the entity")
-    roles[spec.target.column] = "the target"
-    if spec.target.known_at:
-        roles[spec.target.known_at] = "when the target became known"
-    if spec.split.time:
-        roles[spec.split.time] = "time of the split"
-    if spec.split.part:
-        roles.setdefault(spec.split.part, "part of the split")
-    if spec.split.group:
-        roles.setdefault(spec.split.group, "group of the split")
-    return roles
-
-
-def unknown_at_step(spec: PredictiveSpec, site: Site | None) -> set[str]:
+def unknown_at_step(spec: SolutionSpec, site: Site | None) -> set[str]:
     """Characteristics of the control plan that are not known yet when the solution acts.
 
     Raises:
@@ -85,14 +70,9 @@ def unknown_at_step(spec: PredictiveSpec, site: Site | None) -> set[str]:
     return {str(code) for code in site.plan.by_code} - known
 
 
-def explicit_columns(spec: PredictiveSpec) -> set[str]:
-    """Columns named outright, without a pattern."""
-    return {name for name in spec.features.select if not set(name) & set("*?")}
-
-
-def _refuse_leaks(spec: PredictiveSpec, roles: dict[str, str], late: set[str]) -> None:
+def _refuse_leaks(spec: SolutionSpec, roles: dict[str, str], late: set[str]) -> None:
     """A column named outright that must not be seen is a mistake to tell, not to repair."""
-    for name in sorted(explicit_columns(spec)):
+    for name in sorted(spec.features.outright):
         why = roles.get(name) if roles.get(name, "").endswith(("target", "known")) else None
         if name in late:
             why = f"not known at step '{spec.acts_at}'"
@@ -106,7 +86,7 @@ def _refuse_leaks(spec: PredictiveSpec, roles: dict[str, str], late: set[str]) -
             )
 
 
-def _reason_out(name: str, duckdb_type: str, spec: PredictiveSpec, roles: dict[str, str], late: set[str]) -> str | None:
+def _reason_out(name: str, duckdb_type: str, spec: SolutionSpec, roles: dict[str, str], late: set[str]) -> str | None:
     """Why a column is no feature; None when it is one."""
     if name in roles:
         return roles[name]
@@ -120,7 +100,7 @@ def _reason_out(name: str, duckdb_type: str, spec: PredictiveSpec, roles: dict[s
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def select_features(spec: PredictiveSpec, ctx: ModelContext, columns: dict[str, str]) -> Selection:
+def select_features(spec: SolutionSpec, ctx: ModelContext, columns: dict[str, str]) -> Selection:
     """Choose the candidate features among a table's columns.
 
     Args:
@@ -134,7 +114,7 @@ def select_features(spec: PredictiveSpec, ctx: ModelContext, columns: dict[str, 
     Raises:
         CellworksError: a column named outright is missing or leaks, or nothing is left.
     """
-    absent = sorted(explicit_columns(spec) - columns.keys())
+    absent = sorted(spec.features.outright - columns.keys())
     if absent:
         raise CellworksError(
             f"features.select names columns that '{spec.table}' does not have",
@@ -142,7 +122,7 @@ def select_features(spec: PredictiveSpec, ctx: ModelContext, columns: dict[str, 
             expected="names from: " + ", ".join(list(columns)[:30]),
             where=spec.solution,
         )
-    roles, late = _roles(spec), unknown_at_step(spec, ctx.site)
+    roles, late = spec.roles, unknown_at_step(spec, ctx.site)
     _refuse_leaks(spec, roles, late)
     chosen = Selection()
     for name, duckdb_type in columns.items():

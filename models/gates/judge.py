@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -22,27 +21,21 @@ from models.gates.checks import (
     slice_gate,
     speed_gate,
 )
+from models.gates.record import record
 from models.gates.verdict import Gate, Status, Verdict
 from models.prepare import Prepared, prepare
 from models.registry.client import open_client
-from models.registry.published import hold_holdout
-from models.registry.versions import Version, champion, get_version, tag_verdict, verdict_files
+from models.registry.versions import Version, champion, get_version
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, Split
 from models.train import TrainingResult
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.files import file_suffix
 
 
 def _cut(scorer: Scorer) -> Cut:
     """The rule by which a version's hold-out was cut."""
     return Cut(**scorer.bundle["record"]["cut"])
-
-
-def _snapshot(spec: PredictiveSpec, ctx: ModelContext) -> int | None:
-    """The snapshot that the rows are read at; a file has none."""
-    return ctx.snapshot if file_suffix(spec.table) is None else None
 
 
 def _columns(*scorers: Scorer) -> list[str]:
@@ -149,10 +142,7 @@ def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | 
     cutoffs = {version.number: _cut(own).as_json()}
     if other is not None and number is not None:
         cutoffs[number] = _cut(other).as_json()
-    verdict = replace(verdict, snapshot=_snapshot(spec, ctx), cutoffs=cutoffs)
-    hold_holdout(ctx, spec, version)
-    _write(client, ctx, version, verdict)
-    return verdict
+    return record(client, spec, ctx, version, replace(verdict, cutoffs=cutoffs))
 
 
 def _full(
@@ -182,26 +172,3 @@ def _full(
     gates = [enough, *_gates(spec, ground, evaluation, version.tags, (against, reference))]
     status: Status = "passed" if all(gate.passed for gate in gates) else "failed"
     return Verdict(spec.name, version.number, status, gates, number, is_better, len(rows))
-
-
-def _plain(value: Any) -> Any:
-    """Figures as JSON: numpy scalars to numbers, what is not finite to text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
-    return value
-
-
-def _write(client: Any, ctx: ModelContext, version: Version, verdict: Verdict) -> None:
-    """The verdict into MLflow: sealed tags on the version, figures as an artifact, gates as metrics of the run."""
-    earlier = len(verdict_files(client, version.run_id, version.number))
-    suffix = f"_{earlier + 1}" if earlier else ""
-    client.log_dict(version.run_id, _plain(verdict.as_json()), f"verdict_{version.number}{suffix}.json")
-    for gate in verdict.gates:
-        client.log_metric(version.run_id, f"gate_{gate.name}", float(gate.passed))
-    tag_verdict(client, ctx.home, version, verdict.status, verdict.sentence)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.solution import NotYetError
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 
@@ -46,7 +47,7 @@ def class_text(value: Any) -> str:
     return str(value)
 
 
-class LabelsToComeError(CellworksError):
+class LabelsToComeError(NotYetError):
     """Too few labels so far of a target whose labels come later, as in a plant's first days: nobody's mistake."""
 
 

@@ -23,7 +23,7 @@ from models.registry.versions import (
     is_stopped,
     registered_name,
 )
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
@@ -119,7 +119,7 @@ def _require_clearance(client: Any, home: Home, name: str, number: str) -> None:
         )
 
 
-def promote(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
+def promote(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
     """Give a judged version the alias it has earned.
 
     A first version that passed becomes champion at once; a later one goes into the shadow for the site's
@@ -185,7 +185,7 @@ def _crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why
     return Promotion(name, number, CHAMPION, True, why)
 
 
-def shadow_due(spec: PredictiveSpec, ctx: ModelContext) -> str | None:
+def shadow_due(spec: SolutionSpec, ctx: ModelContext) -> str | None:
     """The version whose nights in the shadow are over; judge it again, then `graduate` it. None when there is none."""
     client = open_client(ctx)
     number = aliases(client, spec.name).get(SHADOW)
@@ -198,7 +198,7 @@ def shadow_due(spec: PredictiveSpec, ctx: ModelContext) -> str | None:
     return number if is_over else None
 
 
-def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
+def graduate(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
     """Out of the shadow: champion when the new verdict on later rows passed, else out.
 
     It stays there when the verdict can't tell, is on another champion than the one in force, or a person took the
@@ -221,7 +221,7 @@ def graduate(spec: PredictiveSpec, ctx: ModelContext, verdict: Verdict, *, who: 
     return Promotion(name, number, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
 
 
-def leave_shadow(spec: PredictiveSpec, ctx: ModelContext, number: str, why: str) -> Promotion:
+def leave_shadow(spec: SolutionSpec, ctx: ModelContext, number: str, why: str) -> Promotion:
     """Take a version that can't be judged out of the shadow, so that the next challenger finds a place there.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from models.evaluation.evaluate import Evaluation
 from models.explain.importance import Importance
 from models.fitting import Fitted
@@ -32,7 +34,7 @@ def model_card(
     fitted: Fitted,
     evaluation: Evaluation,
     importance: Importance,
-    stamps: dict[str, str],
+    stamps: Mapping[str, str],
 ) -> str:
     """Markdown of the card.
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from models.context import ModelContext
 from models.registry.client import open_client
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 
 BEST_BASELINE = "best_baseline"
 """Tag of a version: the naive baseline with the least loss, which its gate compared it with."""
 
 
-def version_figures(spec: PredictiveSpec, ctx: ModelContext, version: str) -> dict[str, Any]:
+def version_figures(spec: SolutionSpec, ctx: ModelContext, version: str) -> dict[str, Any]:
     """A version's primary metric and best naive baseline as its run logged them, as columns of a night's row.
 
     Returns:

@@ -15,6 +15,7 @@ from pipelines.control_plan.errors import CellworksError
 _PROJECT = Path(__file__).resolve().parents[2]
 _LOCK = _PROJECT / "requirements.lock"
 _NEEDED = ("mlflow", "numpy", "pandas", "pyarrow")
+_LIBRARIES = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "scipy")}
 
 
 @cache
@@ -70,7 +71,4 @@ def _version(name: str) -> str:
 @cache
 def pip_requirements(library: str) -> list[str]:
     """What a model of a library needs, with the lock's versions; inferring them would cost 2 s a model."""
-    names = [*_NEEDED, library] if library != "linear" else list(_NEEDED)
-    if library == "xgboost":
-        names.append("scipy")
-    return [f"{name}=={_version(name)}" for name in names]
+    return [f"{name}=={_version(name)}" for name in (*_NEEDED, *_LIBRARIES.get(library, ()))]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from models.context import ModelContext
 from models.registry.client import open_home
 from models.registry.versions import Version
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.files import file_suffix
 from pipelines.lake.home import Home
@@ -34,7 +34,7 @@ def is_published(ctx: ModelContext, domain: str | None) -> bool:
 
 
 @contextmanager
-def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Iterator[None]:
+def hold_snapshot(ctx: ModelContext, spec: SolutionSpec, holder: str) -> Iterator[None]:
     """Pin the snapshot while a run reads it and for the version that comes of it; let go if none does."""
     if ctx.snapshot is None or file_suffix(spec.table) is not None:
         yield
@@ -50,7 +50,7 @@ def hold_snapshot(ctx: ModelContext, spec: PredictiveSpec, holder: str) -> Itera
         raise
 
 
-def hold_holdout(ctx: ModelContext, spec: PredictiveSpec, version: Version) -> None:
+def hold_holdout(ctx: ModelContext, spec: SolutionSpec, version: Version) -> None:
     """Pin the snapshot that a version was judged at under its run; the one it was trained at is held already."""
     if ctx.snapshot is None or file_suffix(spec.table) is not None:
         return

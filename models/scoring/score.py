@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,11 +17,12 @@ from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer, raw_columns
-from models.scoring.table import ensure_table, relation, scored_keys
+from models.scoring.table import answer_table, append_answers, scored_keys
+from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import plant_now
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
 
 
@@ -108,10 +109,6 @@ def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: 
         return None
 
 
-def _column(values: Array | None, kind: pa.DataType, count: int) -> pa.Array:
-    return pa.nulls(count, kind) if values is None else pa.array(values, kind)
-
-
 def rows_table(
     spec: PredictiveSpec, frame: Frame, scorer: Scorer, now: datetime, stamp: tuple[int, int | None]
 ) -> tuple[pa.Table, dict[str, float]]:
@@ -131,24 +128,13 @@ def rows_table(
     ):
         reasons[row] = text
     seconds["explain"] = time.perf_counter() - begun
-    count = frame.n_rows
-    moment = pa.timestamp("us")
-    columns: dict[str, Any] = {key: frame.table.column(f"__key_{key}") for key in spec.keys}
-    columns |= {
-        "event_at": _column(frame.time, moment, count),
-        **{name: _column(finished.get(name), pa.float64(), count) for name in ("value", "low", "high", "probability")},
-        "class": _column(finished.get("class"), pa.string(), count),
-        "is_flagged": pa.array(acting),
-        "reasons": pa.array(reasons, pa.string()),
-        "model_version": pa.array(np.full(count, stamp[0]), pa.int32()),
-        "lake_snapshot": pa.nulls(count, pa.int64())
-        if stamp[1] is None
-        else pa.array(np.full(count, stamp[1]), pa.int64()),
-        "predicted_at": pa.repeat(pa.scalar(now, moment), count),
-        "known_at": pa.repeat(pa.scalar(now, moment), count),
-        "scored_at": pa.repeat(pa.scalar(datetime.now(UTC).replace(tzinfo=None), moment), count),
-    }
-    return pa.table(columns), seconds
+    keys = {key: frame.table.column(f"__key_{key}") for key in spec.keys}
+    answers = {**finished, "is_flagged": acting, "reasons": pa.array(reasons, pa.string())}
+    return answer_table(keys, frame.time, answers, now, stamp), seconds
+
+
+Answering = Callable[[Version, datetime], tuple[pa.Table, dict[str, float]] | None]
+"""Rows of the solution's table by a version at a moment, and seconds by phase; None where no row is new."""
 
 
 def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
@@ -164,6 +150,28 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
     Raises:
         CellworksError: MLflow does not answer, or the table lost a column that the model needs.
     """
+
+    def answers(version: Version, now: datetime) -> tuple[pa.Table, dict[str, float]] | None:
+        begun = time.perf_counter()
+        scorer = version.scorer(ctx.n_threads)
+        frame = _new_rows(spec, ctx, scorer, int(version.number))
+        if frame is None:
+            return None
+        read_s = time.perf_counter() - begun
+        rows, seconds = rows_table(spec, frame, scorer, now, (int(version.number), ctx.snapshot))
+        return rows, {"read": read_s, **seconds}
+
+    return score_by(spec, ctx, answers)
+
+
+def score_by(spec: SolutionSpec, ctx: ModelContext, answers: Answering) -> ScoreReport:
+    """Let the champion answer, and append its answers to `solutions.<slug>`: the way of every family.
+
+    Args:
+        spec: the solution.
+        ctx: snapshot, moment and registry.
+        answers: the family's own part.
+    """
     client = open_client(ctx)
     reigning = champion(ctx.home, spec.name, client=client)
     if reigning is None:
@@ -172,37 +180,23 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
         raise_alarm(ctx.home, spec.solution, reigning.alarm)
     if reigning.version is None:
         return ScoreReport(spec.name, None, alarm=reigning.alarm, skipped="there is no champion that may act")
-    return _score(spec, ctx, reigning.version, reigning.alarm)
-
-
-def _score(spec: PredictiveSpec, ctx: ModelContext, version: Version, alarm: str | None) -> ScoreReport:
     begun = time.perf_counter()
-    number = version.number
-    scorer = version.scorer(ctx.n_threads)
-    frame = _new_rows(spec, ctx, scorer, int(number))
-    read_s = time.perf_counter() - begun
-    if frame is None:
-        return ScoreReport(spec.name, number, alarm=alarm, skipped="no entity that it has not scored")
-    now = scoring_moment(ctx)
-    rows, seconds = rows_table(spec, frame, scorer, now, (int(number), ctx.snapshot))
+    number, now = reigning.version.number, scoring_moment(ctx)
+    found = answers(reigning.version, now)
+    if found is None:
+        return ScoreReport(spec.name, number, alarm=reigning.alarm, skipped="no entity that it has not scored")
+    rows, seconds = found
     writing = time.perf_counter()
-    with writer(ctx.home, why=f"predictions of {spec.solution}") as con:
-        ensure_table(con, spec, frame.table)
-        con.register("__new", rows)
-        names = ", ".join(quote_identifier(name) for name in rows.column_names)
-        with transaction(con):
-            con.execute(f"INSERT INTO {relation(spec.slug)} ({names}) SELECT {names} FROM __new")
+    append_answers(ctx.home, spec, rows)
     ended = time.perf_counter()
-    seconds = {"read": read_s, **seconds, "write": ended - writing, "total": ended - begun}
-    explained = rows.num_rows - rows.column("reasons").null_count
-    acting = int(np.count_nonzero(rows.column("is_flagged").to_numpy()))
+    seconds = {**seconds, "write": ended - writing, "total": ended - begun}
     return ScoreReport(
         spec.name,
         number,
         rows=rows.num_rows,
-        flagged=acting,
-        explained=explained,
+        flagged=int(np.count_nonzero(rows.column("is_flagged").to_numpy())),
+        explained=rows.num_rows - rows.column("reasons").null_count,
         predicted_at=now,
         seconds={name: round(value, 4) for name, value in seconds.items()},
-        alarm=alarm,
+        alarm=reigning.alarm,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 
 
 def table_key(layer: str, name: str) -> dg.AssetKey:
@@ -17,6 +17,6 @@ def published_key(domain: str) -> dg.AssetKey:
     return dg.AssetKey(["published", domain])
 
 
-def solution_key(spec: PredictiveSpec, part: str) -> dg.AssetKey:
+def solution_key(spec: SolutionSpec, part: str) -> dg.AssetKey:
     """Key of one part of a solution: `finishing/yield_root_cause/model`."""
     return dg.AssetKey([spec.stage, spec.slug, part])

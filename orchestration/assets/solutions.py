@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock
 
-from models.spec import PredictiveSpec
+from models.families import Part, family_of
+from models.solution import SolutionSpec
 from orchestration import progress
 from orchestration.assets.keys import published_key, solution_key, table_key
 from orchestration.deliveries import DELIVERED, own_tables
@@ -21,7 +22,7 @@ from orchestration.jobs import LEARNING, SEARCH_TAG, version_tag
 from orchestration.manifest import Table
 from orchestration.night import solve
 from orchestration.plant import Plant, plant
-from orchestration.solving import CHECKS, MODEL, MONITORING, NO_VERSION, PARTS, PREDICTIONS, Outcome, Part
+from orchestration.solving import MODEL, MONITORING, NO_VERSION, PARTS, PREDICTIONS, Outcome
 
 _DESCRIPTIONS = {
     MODEL: "The champion after tonight's training, gates and promotion.",
@@ -30,17 +31,17 @@ _DESCRIPTIONS = {
 }
 
 
-def learning_assets(here: Plant, specs: Iterable[PredictiveSpec], tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
+def learning_assets(here: Plant, specs: Iterable[SolutionSpec], tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
     """Return the batch steps, one per domain that any solution reads.
 
     Args:
         here: The plant, for the domains of its raw feeds.
-        specs: All predictive solutions.
+        specs: All solutions.
         tables: The curated tables.
     """
     domains = {f"{table.layer}.{table.name}": table.domain for table in tables}
     domains |= {f"raw.{feed.name}": feed.domain for feed in here.site.feeds.values()}
-    by_domain: dict[str, list[PredictiveSpec]] = {}
+    by_domain: dict[str, list[SolutionSpec]] = {}
     for spec in specs:
         domain = spec.domain or domains.get(spec.table, OWN_TABLES)
         by_domain.setdefault(domain, []).append(spec)
@@ -52,14 +53,14 @@ def learning_assets(here: Plant, specs: Iterable[PredictiveSpec], tables: Sequen
 
 
 def _batch(
-    domain: str, members: Sequence[PredictiveSpec], known: Iterable[str], *, has_snapshot: bool
+    domain: str, members: Sequence[SolutionSpec], known: Iterable[str], *, has_snapshot: bool
 ) -> dg.AssetsDefinition:
     known = set(known)
     specs = [_asset_spec(spec, part, domain, known, has_snapshot) for spec in members for part in PARTS]
     checks = [
         dg.AssetCheckSpec(name, asset=solution_key(spec, part), description=text)
         for spec in members
-        for part, named in CHECKS.items()
+        for part, named in family_of(spec).checks.items()
         for name, text in named.items()
     ]
 
@@ -97,9 +98,8 @@ def _batch(
     return learn
 
 
-def _asset_spec(spec: PredictiveSpec, part: Part, domain: str, known: set[str], has_snapshot: bool) -> dg.AssetSpec:
-    inputs = [spec.table, spec.target.table, spec.baseline.table]
-    tables = [table_key(*name.split(".", 1)) for name in dict.fromkeys(inputs) if name in known and name is not None]
+def _asset_spec(spec: SolutionSpec, part: Part, domain: str, known: set[str], has_snapshot: bool) -> dg.AssetSpec:
+    tables = [table_key(*name.split(".", 1)) for name in spec.tables if name in known]
     deps: list[dg.AssetKey] = [*tables, *([published_key(domain)] if has_snapshot else [])]
     if part == PREDICTIONS:
         deps.append(solution_key(spec, MODEL))
@@ -118,7 +118,7 @@ def _asset_spec(spec: PredictiveSpec, part: Part, domain: str, known: set[str], 
     )
 
 
-def _triggers(spec: PredictiveSpec) -> dict[str, str]:
+def _triggers(spec: SolutionSpec) -> dict[str, str]:
     """Tags by which the jobs leave out what a solution's `trigger` switches off."""
     return {name: "yes" for name, is_on in spec.trigger.model_dump().items() if is_on}
 

@@ -27,7 +27,7 @@ _PREFIX = {"lightgbm": "lgb_", "xgboost": "xgb_", "linear": "linear_"}
 
 
 def solutions(here: Plant) -> Iterator[tuple[PredictiveSpec, ModelContext]]:
-    """The project's solutions over published tables, each with the context of a full search."""
+    """The project's predictive solutions over published tables, each with the context of a full search."""
     from orchestration.manifest import curated_tables
     from pipelines.lake.clock import plant_now
     from pipelines.lake.publish import published_snapshot
@@ -36,6 +36,8 @@ def solutions(here: Plant) -> Iterator[tuple[PredictiveSpec, ModelContext]]:
     with reader(here.home) as con:
         now = plant_now(con)
     for spec in discover():
+        if not isinstance(spec, PredictiveSpec):
+            continue
         domain = spec.domain or domains.get(spec.table)
         snapshot = published_snapshot(here.home, domain) if domain else None
         if snapshot is not None:

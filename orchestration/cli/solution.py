@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from models.families import PREDICTIVE_MODEL
 from models.profile import ProfileReport, profile_table
-from models.spec import PredictiveSpec, step_of
-from orchestration.catalogue import PREDICTIVE, build_spec, discover, refuse_shared_slugs
+from models.solution import SolutionSpec, step_of
+from orchestration.catalogue import build_spec, discover, refuse_shared_slugs, type_of
 from orchestration.cli import console
 from orchestration.cli.night_summary import command
 from orchestration.environment import own_definitions
@@ -105,7 +106,7 @@ def propose(
     source = _source(table)
     report = profile_table(source, roles.target, roles.entity, roles.time, roles.group, exclude=exclude, home=here.home)
     attributes = _attributes(source, roles, report)
-    refuse_shared_slugs([*known, build_spec(stage, slug, attributes, str(folder / "defs.yaml"))])
+    refuse_shared_slugs([*known, build_spec(PREDICTIVE_MODEL, (stage, slug), attributes, str(folder / "defs.yaml"))])
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "defs.yaml"
     # Written aside and renamed: a sensor or a night that looks in between sees no half of a file.
@@ -127,7 +128,7 @@ def _parts(name: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _refuse_taken(name: str, folder: Path, known: list[PredictiveSpec]) -> None:
+def _refuse_taken(name: str, folder: Path, known: list[SolutionSpec]) -> None:
     if folder.exists() or any(spec.solution == name for spec in known):
         raise CellworksError(
             f"the solution {name} is there already",
@@ -182,7 +183,7 @@ def _render(attributes: Mapping[str, Any], report: ProfileReport) -> str:
     head = [f"# Proposed by `cellworks solution new` from {_rows_in_words(report)}."]
     if left_out:
         head += ["# Columns left out of the features, and why:", *left_out]
-    content = {"type": PREDICTIVE, "attributes": dict(attributes)}
+    content = {"type": type_of(PREDICTIVE_MODEL), "attributes": dict(attributes)}
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
     return "\n".join([*head, body])
 

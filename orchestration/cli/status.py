@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from models.families import family_of
 from orchestration.catalogue import discover
 from orchestration.cli import console
 from orchestration.plant import Plant, plant
@@ -38,7 +39,7 @@ def status(here: Plant) -> dict[str, Any]:
             {
                 "stage": spec.stage,
                 "slug": spec.slug,
-                "family": "PredictiveModel",
+                "family": family_of(spec).component,
                 "state": row.get("state", "never run"),
                 "reason": row.get("reason", ""),
                 "champion_version": row.get("champion_version"),

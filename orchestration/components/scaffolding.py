@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import dagster as dg
 
+_ENTITY: Mapping[str, Any] = {
+    "entity": "cell",
+    "table": "marts.cell_at_formation",
+    "keys": ["cell_id"],
+    "acts_at": "formation",
+    "features": {"exclude": ["*_id", "*_at", "production_day"]},
+}
 
-class PredictiveModelScaffolder(dg.Scaffolder):
-    """Writes a `defs.yaml` that `dg check yaml` accepts; its target names no column yet, as the first night says."""
+
+class SolutionScaffolder(dg.Scaffolder):
+    """Writes a `defs.yaml` that `dg check yaml` accepts; columns to be named yet are told by the first night."""
+
+    attributes: ClassVar[Mapping[str, Any]]
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         """Write the file."""
-        attributes = {
-            "question": "What will be known of each cell only later?",
-            "entity": "cell",
-            "table": "marts.cell_at_formation",
-            "keys": ["cell_id"],
-            "acts_at": "formation",
-            "features": {"exclude": ["*_id", "*_at", "production_day"]},
-            "target": {"column": "name_the_column"},
-            "task": "regression",
-            "action": {"kind": "report"},
-        }
-        dg.scaffold_component(request, attributes)
+        dg.scaffold_component(request, dict(self.attributes))
+
+
+class PredictiveModelScaffolder(SolutionScaffolder):
+    """A prediction per cell; its target names no column yet."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "What will be known of each cell only later?",
+        **_ENTITY,
+        "target": {"column": "name_the_column"},
+        "task": "regression",
+        "action": {"kind": "report"},
+    }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from orchestration.sensors.champion import champion_sensor
 from orchestration.sensors.failure import failure_sensor
 from orchestration.sensors.new_data import new_data_sensor
@@ -14,7 +14,7 @@ from orchestration.sensors.skill import skill_sensor
 from pipelines.control_plan.site import Site
 
 
-def platform_sensors(site: Site, specs: Sequence[PredictiveSpec]) -> list[dg.SensorDefinition]:
+def platform_sensors(site: Site, specs: Sequence[SolutionSpec]) -> list[dg.SensorDefinition]:
     """Return every sensor of the platform."""
     every_s = site.sensor_interval_s
     return [

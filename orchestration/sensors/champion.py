@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.jobs import SCORE, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
@@ -33,7 +33,7 @@ def champions(home: Home) -> dict[str, str]:
     return {str(name): str(version) for name, version in rows}
 
 
-def champion_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorDefinition:
+def champion_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDefinition:
     """Return the sensor.
 
     The run it starts scores the solutions concerned. Anyone can move an alias, so scoring itself asks whether the
@@ -41,7 +41,7 @@ def champion_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.Sens
 
     Args:
         interval_s: Seconds between ticks.
-        specs: All predictive solutions.
+        specs: All solutions.
     """
     by_name = {spec.name: spec for spec in specs}
 
@@ -76,7 +76,7 @@ def champion_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.Sens
     return sense
 
 
-def _scored_by(instance: dg.DagsterInstance, spec: PredictiveSpec) -> str | None:
+def _scored_by(instance: dg.DagsterInstance, spec: SolutionSpec) -> str | None:
     """The version that the last predictions are by; None before the first, and while another one is refused."""
     event = instance.get_latest_materialization_event(solution_key(spec, PREDICTIONS))
     if event is None or event.asset_materialization is None:
@@ -85,7 +85,7 @@ def _scored_by(instance: dg.DagsterInstance, spec: PredictiveSpec) -> str | None
     return None if told.get(REFUSED) else str(told.get("version"))
 
 
-def _request(number: int, moved: Sequence[tuple[PredictiveSpec, str]]) -> dg.RunRequest:
+def _request(number: int, moved: Sequence[tuple[SolutionSpec, str]]) -> dg.RunRequest:
     names = "+".join(f"{spec.name}={version}" for spec, version in moved)
     return dg.RunRequest(
         run_key=f"move {number}: {names}",

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from models.spec import PredictiveSpec
+from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key, table_key
 from orchestration.deliveries import delivered, last_taken_in, own_tables
 from orchestration.jobs import NEW_DATA, SOLUTION_TAG
@@ -17,7 +17,7 @@ from orchestration.solving import MONITORING, PREDICTIONS
 from pipelines.lake.files import file_suffix
 
 
-def new_data_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorDefinition:
+def new_data_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDefinition:
     """Return the sensor.
 
     Its cursor holds a mark of the deliveries and one for each solution over a person's own files. A delivery starts
@@ -26,7 +26,7 @@ def new_data_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.Sens
 
     Args:
         interval_s: Seconds between ticks.
-        specs: All predictive solutions.
+        specs: All solutions.
     """
     over_files = [spec for spec in specs if file_suffix(spec.table) and spec.trigger.on_new_data]
 
@@ -69,7 +69,7 @@ def _asking(request: dg.RunRequest, after: dict[str, Any]) -> dg.SensorResult:
     return dg.SensorResult(run_requests=[request], cursor=write_cursor(after))
 
 
-def _request(changed: Sequence[PredictiveSpec], after: dict[str, Any]) -> dg.RunRequest:
+def _request(changed: Sequence[SolutionSpec], after: dict[str, Any]) -> dg.RunRequest:
     """The run that scores the solutions; the number in its key tells a content that comes back from its first time."""
     files = ", ".join(f"{spec.solution}={after['own_tables'][spec.solution]}" for spec in changed)
     return dg.RunRequest(

@@ -7,17 +7,18 @@ from typing import Any
 
 import dagster as dg
 
-from models.spec import PredictiveSpec
+from models.families import family_of
+from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.jobs import RETRAIN, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
 from orchestration.sensors.marks import busy, read_cursor, write_cursor
-from orchestration.solving import CHECKS, MONITORING, PARTS
+from orchestration.solving import MONITORING, PARTS
 
 CAUSE_TAG = "cellworks/cause"
 
 
-def skill_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorDefinition:
+def skill_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDefinition:
     """Return the sensor.
 
     It reads the newest monitoring checks. A cause is acted upon once for each champion: where a search found nothing
@@ -25,7 +26,7 @@ def skill_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorD
 
     Args:
         interval_s: Seconds between ticks.
-        specs: All predictive solutions.
+        specs: All solutions.
     """
     specs = [spec for spec in specs if spec.trigger.on_drift]
 
@@ -50,7 +51,7 @@ def skill_sensor(interval_s: int, specs: Sequence[PredictiveSpec]) -> dg.SensorD
 
 
 def _findings(
-    instance: dg.DagsterInstance, specs: Sequence[PredictiveSpec], known: Mapping[str, Any]
+    instance: dg.DagsterInstance, specs: Sequence[SolutionSpec], known: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Failed monitoring checks by solution: the champion's version and the number of each cause's evaluation.
 
@@ -59,7 +60,7 @@ def _findings(
     keys = {
         dg.AssetCheckKey(solution_key(spec, MONITORING), name): (spec.solution, name)
         for spec in specs
-        for name in CHECKS[MONITORING]
+        for name in family_of(spec).checks[MONITORING]
     }
     found: dict[str, dict[str, Any]] = {}
     for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys)).items():
@@ -82,7 +83,7 @@ def _is_fresh(seen: Mapping[str, Any] | None, known: Mapping[str, Any] | None) -
     return known is None or seen["version"] != known["version"] or not set(seen["causes"]) <= set(known["causes"])
 
 
-def _request(fresh: Sequence[PredictiveSpec], seen: Mapping[str, Mapping[str, Any]]) -> dg.RunRequest:
+def _request(fresh: Sequence[SolutionSpec], seen: Mapping[str, Mapping[str, Any]]) -> dg.RunRequest:
     evaluations = sorted(str(number) for spec in fresh for number in seen[spec.solution]["causes"].values())
     causes = sorted({cause for spec in fresh for cause in seen[spec.solution]["causes"]})
     return dg.RunRequest(

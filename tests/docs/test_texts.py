@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from models.families import FAMILIES
 from orchestration.cli.main import app
+from pipelines.control_plan.feeds import Feed
+from pipelines.control_plan.plan import Characteristic
+from pipelines.control_plan.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 # A command at the start of a line or of inline code; words up to the end of that line or code.
@@ -94,13 +99,13 @@ def test_every_decision_says_context_decision_rivals_and_consequences(texts: dic
         assert f"({Path(path).name})" in texts["docs/decisions/index.md"], path
 
 
-@pytest.mark.parametrize("page", ["PredictiveSpec", "Site", "Characteristic", "Feed"])
-def test_every_field_that_people_write_has_a_meaning(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+@pytest.mark.parametrize("page", [*(family.spec for family in FAMILIES), Site, Characteristic, Feed])
+def test_every_field_that_people_write_has_a_meaning(monkeypatch: pytest.MonkeyPatch, page: type[BaseModel]) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "_reference"))
     pages = importlib.import_module("schema_pages")
     silent = [
         f"{model.__name__}.{name}"
-        for model in pages.documented_models([getattr(pages, page)])
+        for model in pages.documented_models([page])
         for name, _ in pages.fields(model)
         if not pages.meaning(model, name)
     ]

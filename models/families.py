@@ -1,0 +1,143 @@
+"""The families of solutions: for each what its YAML is read into, what learns, judges, scores and watches, its checks.
+
+Everything above `models` (the night, assets, sensors, the command line) asks here and knows no family by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from models.solution import SolutionSpec
+from models.spec import PredictiveSpec
+
+if TYPE_CHECKING:
+    from models.context import ModelContext
+    from models.drift.monitor import MonitorReport
+    from models.evaluation.bootstrap import Interval
+    from models.gates.verdict import Verdict
+    from models.scoring.score import ScoreReport
+
+Part = Literal["model", "predictions", "monitoring"]
+
+
+class Trained(Protocol):
+    """What a training leaves: a registered challenger and its figures.
+
+    Attributes:
+        version: Version number in the registry.
+        run_id: MLflow run.
+        library: What it was made with.
+        trials: Trials made.
+        rows_development: Rows learnt from.
+        rows_holdout: Later rows it is judged on.
+        primary: Name of the primary metric.
+        metrics: Each metric on the hold-out with its interval.
+        baselines: Primary metric of each baseline.
+        best_baseline: The one that the gate compares with.
+        notes: Remarks.
+        seconds: Wall seconds by phase and `total`.
+    """
+
+    version: str
+    run_id: str
+    library: str
+    trials: int
+    rows_development: int
+    rows_holdout: int
+    primary: str
+    metrics: dict[str, Interval]
+    baselines: dict[str, float]
+    best_baseline: str
+    notes: list[str]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family.
+
+    Attributes:
+        component: Name of its Component class, which a `defs.yaml` names as its type.
+        spec: What its YAML is read into.
+        checks: Asset checks by the part of the solution they belong to, with a sentence each.
+        functions: Where training, judging, scoring and watching are, as `module:function`; imported on first use, for
+            they bring the libraries of learning.
+    """
+
+    component: str
+    spec: type[SolutionSpec]
+    checks: Mapping[Part, Mapping[str, str]]
+    functions: Mapping[Literal["train", "judge", "score", "monitor"], str]
+
+    def train(self, spec: SolutionSpec, ctx: ModelContext) -> Trained:
+        """Learn and register a challenger; nothing is promoted.
+
+        Raises:
+            NotYetError: what it learns from is still to come.
+            CellworksError: nothing can be learnt from the table.
+        """
+        return cast("Trained", resolve_name(self.functions["train"])(spec, ctx))
+
+    def judge(self, spec: SolutionSpec, ctx: ModelContext, challenger: Trained | str) -> Verdict:
+        """Judge what `train` returned, or a version by its number, and write the sealed verdict on it.
+
+        Raises:
+            NotYetError: what it is judged on is still to come.
+        """
+        return cast("Verdict", resolve_name(self.functions["judge"])(spec, ctx, challenger))
+
+    def score(self, spec: SolutionSpec, ctx: ModelContext) -> ScoreReport:
+        """Answer with the champion for every row that it has not answered yet, into `solutions.<slug>`."""
+        return cast("ScoreReport", resolve_name(self.functions["score"])(spec, ctx))
+
+    def monitor(self, spec: SolutionSpec, ctx: ModelContext) -> MonitorReport:
+        """Watch the champion: drift at once, live skill as what really happened becomes known."""
+        return cast("MonitorReport", resolve_name(self.functions["monitor"])(spec, ctx))
+
+
+MODEL_CHECKS = {
+    "holdout": "The later hold-out has enough lots and positives to tell.",
+    "leak": "No score too good to be true, no single feature that explains all but everything.",
+    "beats_baseline": "Better than the naive baselines on the later hold-out, interval above zero.",
+    "not_worse": "Not worse than the champion on the same frozen hold-out.",
+    "slices": "No line, supplier, shift or product falls behind by more than the tolerance.",
+    "calibration": "Probabilities or intervals are calibrated.",
+    "speed": "Scores within its time limit.",
+    "inputs": "What it was trained on passed its checks.",
+}
+"""What a family's gates are called where they mean the same; one that does not apply is left out by the family."""
+
+ANSWER_CHECKS = {"champion_is_cleared": "The version that scored has a passing verdict or a signed override."}
+
+WATCH_CHECKS = {
+    "live_skill": "Skill on labels that arrived after scoring.",
+    "input_drift": "Drift of the inputs since training.",
+    "score_drift": "Drift of the predictions since training.",
+}
+
+PREDICTIVE_MODEL = Family(
+    "PredictiveModel",
+    PredictiveSpec,
+    {"model": MODEL_CHECKS, "predictions": ANSWER_CHECKS, "monitoring": WATCH_CHECKS},
+    {
+        "train": "models.train:train",
+        "judge": "models.gates.judge:judge",
+        "score": "models.scoring.score:score",
+        "monitor": "models.drift.monitor:monitor",
+    },
+)
+
+FAMILIES = (PREDICTIVE_MODEL,)
+
+
+def family_of(spec: SolutionSpec) -> Family:
+    """The family of a solution."""
+    return next(each for each in FAMILIES if type(spec) is each.spec)
+
+
+def family_named(component: str) -> Family | None:
+    """The family whose Component class has this name; None for any other."""
+    return next((each for each in FAMILIES if each.component == component), None)

@@ -1,0 +1,144 @@
+"""What every solution's YAML says, whatever its family. Light: pydantic only, safe to import anywhere."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.files import file_suffix
+
+ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
+
+_CELL = re.compile(r"(?:lake\.)?marts\.cell(?:_at_(\w+))?", re.IGNORECASE)
+
+
+def step_of(table: str) -> str | None:
+    """The step whose entry a table of cells (`marts.cell_at_<step>`) looks from; None for any other table."""
+    found = _CELL.fullmatch(table)
+    return found[1].lower() if found and found[1] else None
+
+
+class NotYetError(CellworksError):
+    """What a solution learns from is still to come, as in a plant's first days: nobody's mistake, the night waits."""
+
+
+class Part(BaseModel):
+    """Base of every part: immutable, and an unknown key is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnSelection(Part):
+    """Which columns of the table are read as features; `*` and `?` as wildcards, exclusion wins."""
+
+    select: list[str] = Field(default_factory=lambda: ["*"], description="columns to take")
+    exclude: list[str] = Field(default_factory=list, description="columns to leave out, such as identifiers")
+
+    @property
+    def outright(self) -> set[str]:
+        """Columns named without a pattern, which must be there."""
+        return {name for name in self.select if not set(name) & set("*?")}
+
+
+class Trigger(Part):
+    """When the jobs run."""
+
+    nightly: bool = Field(default=True, description="refit every night")
+    weekly_search: bool = Field(default=True, description="full search once a week")
+    on_new_data: bool = Field(default=True, description="score when new data was published")
+    on_drift: bool = Field(default=True, description="full search when inputs drift or live skill is lost")
+
+
+class Action(Part):
+    """What follows from an answer that is flagged."""
+
+    kind: ActionKind = Field(default="report", description="what is proposed; `report` proposes nothing")
+
+
+class SolutionSpec(Part):
+    """One solution: its question, what it reads, and what follows from its answers.
+
+    A family's own spec adds what it learns and how; the properties below tell the night, the registry and the table
+    of answers what they must know of any family.
+    """
+
+    stage: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    slug: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    question: str = Field(description="the question in one sentence; shown on the assets and in the registry")
+    owner: str = Field(default="", description="`team:<name>` or an e-mail address; none: the owner of the domain")
+    description: str = Field(default="", description="what the answer is used for")
+    entity: str = Field(default="row", description="what one row is: cell, lot, roll, machine_hour")
+    table: str = Field(min_length=1, description="lake relation (`marts.cell_at_<step>`, ...) or a CSV/Parquet file")
+    keys: list[str] = Field(min_length=1, description="columns that name a row; no two rows share them")
+    domain: str | None = Field(default=None, description="domain whose published snapshot is read")
+    acts_at: str | None = Field(
+        default=None,
+        description="step at whose entry it answers; only what was known then is read; `marts.cell_at_<step>` needs it",
+    )
+    features: ColumnSelection = Field(default_factory=ColumnSelection, description="columns to learn from")
+    trigger: Trigger = Field(default_factory=Trigger, description="when it runs")
+    action: Action = Field(default_factory=Action, description="what follows from an answer")
+
+    @model_validator(mode="after")
+    def _reads_what_is_known(self) -> Self:
+        """Refuse a table of cells that shows more than the guard of the features, which goes by `acts_at`, lets by."""
+        if not _CELL.fullmatch(self.table):
+            return self
+        step = step_of(self.table)
+        if step is None:
+            msg = (
+                f"table '{self.table}' is for people and labels and shows what came later; read marts.cell_at_<step>, "
+                "with acts_at: <step>"
+            )
+            raise ValueError(msg)
+        if self.acts_at != step:
+            msg = f"table '{self.table}' looks from the entry into {step}: write acts_at: {step}, found {self.acts_at}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name in the model registry: `<stage>.<slug>`."""
+        return f"{self.stage}.{self.slug}"
+
+    @property
+    def solution(self) -> str:
+        """Path-like name a person types: `<stage>/<slug>`."""
+        return f"{self.stage}/{self.slug}"
+
+    @property
+    def tables(self) -> list[str]:
+        """Every table it reads, each once, the one whose rows it answers for first."""
+        return [self.table]
+
+    @property
+    def files(self) -> list[str]:
+        """Its tables that are files of a person's own and no lake relations."""
+        return [name for name in self.tables if file_suffix(name)]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Columns of its tables that have another part to play than that of a feature, and which."""
+        return dict.fromkeys(self.keys, "key of the entity")
+
+    @property
+    def named_columns(self) -> list[str]:
+        """Columns of `table` that the YAML names outright and that must be there, each once."""
+        return list(dict.fromkeys([*self.keys, *sorted(self.features.outright)]))
+
+    @property
+    def primary_metric(self) -> str:
+        """Metric shown first."""
+        raise NotImplementedError
+
+    @property
+    def acts_within_h(self) -> float | None:
+        """Hours after its moment for which a row can be acted upon; None: as long as it stands."""
+        return None
+
+    def over(self, relations: dict[str, str], domain: str) -> Self:
+        """The same solution over other relations, by the names that the YAML gives its tables, and their domain."""
+        return self.model_copy(update={"table": relations.get(self.table, self.table), "domain": domain})

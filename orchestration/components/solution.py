@@ -1,0 +1,72 @@
+"""What every family's component does: its YAML becomes a solution with three assets and a job of its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import dagster as dg
+from pydantic import BaseModel, create_model
+
+from models.families import Family, family_named
+from models.solution import Part, SolutionSpec
+from orchestration.assets.keys import solution_key
+from orchestration.catalogue import build_spec
+from orchestration.solving import MODEL, MONITORING, PREDICTIONS
+
+_NAMED_BY_FOLDER = {"stage", "slug"}
+
+
+class SolutionComponent(dg.Component):
+    """A solution of a family of ours; the folder `<stage>/<slug>/` of its `defs.yaml` names it.
+
+    It yields three assets: `<stage>/<slug>/model` (learning, gates, promotion), `.../predictions` (rows in
+    `solutions.<slug>` and actions) and `.../monitoring` (live skill, drift), and a job for just these.
+    """
+
+    attributes_model: ClassVar[type[BaseModel]]
+
+    def __init__(self, spec: SolutionSpec) -> None:
+        self.spec = spec
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Mirror the family's spec without what the folder says, so that `dg check yaml` knows every attribute."""
+        super().__init_subclass__(**kwargs)
+        fields: dict[str, Any] = {
+            name: (field.annotation, field)
+            for name, field in cls.family().spec.model_fields.items()
+            if name not in _NAMED_BY_FOLDER
+        }
+        cls.attributes_model = create_model(f"{cls.__name__}Attributes", __base__=Part, **fields)
+
+    @classmethod
+    def family(cls) -> Family:
+        """The family that this class is the component of: they share the name."""
+        found = family_named(cls.__name__)
+        if found is None:
+            raise LookupError(f"models.families has no family called {cls.__name__}")
+        return found
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """Schema of `attributes:` in the YAML."""
+        return cls.attributes_model
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Build the component from its attributes; stage and slug are the names of its two folders."""
+        folder = context.path if context.path.is_dir() else context.path.parent
+        given = attributes.model_dump(exclude_unset=True) if attributes is not None else {}
+        file = folder / "defs.yaml"
+        text = file.read_text(encoding="utf-8")
+        return cls(build_spec(cls.family(), (folder.parent.name, folder.name), given, str(file), text))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
+        """The solution's own job; its assets live in the batch step of its domain."""
+        keys = [solution_key(self.spec, part) for part in (MODEL, PREDICTIONS, MONITORING)]
+        job = dg.define_asset_job(
+            name=f"{self.spec.stage}__{self.spec.slug}",
+            selection=dg.AssetSelection.assets(*keys),
+            description=f"Learn, gate, score and watch {self.spec.solution} alone.",
+            tags={"cellworks/solution": self.spec.solution},
+        )
+        return dg.Definitions(jobs=[job])

@@ -1,0 +1,56 @@
+"""Every family is whole: a component of its name, functions that are there, checks that the night can fill."""
+
+from __future__ import annotations
+
+from pkgutil import resolve_name
+
+import pytest
+
+from models.families import FAMILIES, PREDICTIVE_MODEL, Family, family_named, family_of
+from models.solution import SolutionSpec
+from models.spec import PredictiveSpec
+from orchestration import components
+from orchestration.components.solution import SolutionComponent
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.component)
+def test_a_family_has_its_component_its_functions_and_its_checks(family: Family) -> None:
+    component = getattr(components, family.component)
+    assert issubclass(component, SolutionComponent)
+    assert component.family() is family
+    assert set(component.get_model_cls().model_fields) == set(family.spec.model_fields) - {"stage", "slug"}
+    assert set(family.functions) == {"train", "judge", "score", "monitor"}
+    assert all(callable(resolve_name(place)) for place in family.functions.values())
+    assert set(family.checks) == {"model", "predictions", "monitoring"}
+    assert all(text for named in family.checks.values() for text in named.values())
+
+
+def test_a_spec_knows_its_family_and_a_stranger_has_none() -> None:
+    content = {"question": "?", "table": "t.csv", "keys": ["k"], "target": {"column": "y"}, "task": "regression"}
+    spec = PredictiveSpec(stage="a", slug="b", **content)
+    assert family_of(spec) is PREDICTIVE_MODEL
+    assert family_named("PredictiveModel") is PREDICTIVE_MODEL
+    assert family_named("predictive_model") is None
+
+
+def test_the_same_solution_over_the_copies_of_its_tables() -> None:
+    spec = PredictiveSpec(
+        stage="a",
+        slug="b",
+        question="?",
+        table="t.csv",
+        keys=["k"],
+        target={"column": "y", "table": "labels.csv"},
+        baseline={"column": "naive", "table": "marts.cell_label"},
+        task="regression",
+    )
+    bound = spec.over({"t.csv": "own.a__b", "labels.csv": "own.a__b__2"}, "own/a/b")
+    assert (bound.tables, bound.domain) == (["own.a__b", "own.a__b__2", "marts.cell_label"], "own/a/b")
+    assert spec.files == ["t.csv", "labels.csv"]
+    assert bound.files == []
+
+
+def test_a_spec_of_no_family_is_told_by_what_it_lacks() -> None:
+    spec = SolutionSpec(stage="a", slug="b", question="?", table="t.csv", keys=["k"])
+    with pytest.raises(NotImplementedError):
+        _ = spec.primary_metric
