@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from orchestration.benchmarks.run import measure, result
+from orchestration.benchmarks.ground import Ground
+from orchestration.benchmarks.run import measure, read
 from orchestration.benchmarks.spec import Benchmark, benchmarks
 from orchestration.cli import console
 from pipelines.control_plan.errors import CellworksError
@@ -21,7 +23,8 @@ def run_benchmarks(data: Path, only: str | None, *, quick: bool, as_json: bool) 
         CellworksError: there is no such benchmark.
     """
     rows: list[dict[str, Any]] = []
-    with console.bars() as shown:
+    with console.bars() as shown, tempfile.TemporaryDirectory(prefix="cellworks-benchmarks-") as place:
+        ground = Ground(Path(place), is_quick=quick, tell=shown.advance)
         for benchmark in _chosen(only):
             if lost := benchmark.lost(data):
                 print(
@@ -30,8 +33,8 @@ def run_benchmarks(data: Path, only: str | None, *, quick: bool, as_json: bool) 
                     file=sys.stderr,
                 )
                 continue
-            figures = measure(benchmark, data, shown.begin, quick=quick)
-            rows += [result(benchmark, figures, wanted) for wanted in benchmark.measures]
+            shown.begin(benchmark.data)
+            rows += measure(benchmark, read(benchmark, data), ground).rows
     if as_json:
         console.tell({"results": rows}, "", as_json=True)
     else:
@@ -52,6 +55,7 @@ def _line(row: dict[str, Any]) -> list[str]:
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.4g}"
 
+    must = row["must"]
     return [
         row["data"],
         row["metric"],
@@ -59,6 +63,6 @@ def _line(row: dict[str, Any]) -> list[str]:
         f"{shown(row['low'])} to {shown(row['high'])}",
         shown(row["floor"]),
         shown(row["published"]),
-        shown(row["must"]),
+        f"{shown(must[0])} to {shown(must[1])}" if isinstance(must, tuple) else shown(must),
         {True: "yes", False: "NO", None: "-"}[row["met"]],
     ]
