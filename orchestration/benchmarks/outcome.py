@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,23 @@ def over_draws(values: Sequence[float], of: str) -> Figure:
     drawn = np.asarray(values, dtype=np.float64)
     half = float(stats.t.ppf(0.975, len(drawn) - 1) * drawn.std(ddof=1) / np.sqrt(len(drawn)))
     return Figure(tuple(drawn.tolist()), float(drawn.mean()) - half, float(drawn.mean()) + half, f"{len(drawn)} {of}")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered for the judged rows of a part, for pictures.
+
+    Attributes:
+        y: the true values (a number, or 1 for the event).
+        value: the answer, or the event's probability.
+        low: lower end of its interval; None without one.
+        high: upper end.
+    """
+
+    y: Array
+    value: Array
+    low: Array | None = None
+    high: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +119,6 @@ class Outcome:
     chosen: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
-
-    def with_tables(self, *tables: Table) -> Outcome:
-        """The same with further tables."""
-        return replace(self, tables=(*self.tables, *tables))
 
 
 @dataclass(frozen=True)

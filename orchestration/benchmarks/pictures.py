@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orchestration.benchmarks.outcome import Picture
+from orchestration.benchmarks.outcome import Answers, Picture
 from orchestration.benchmarks.spec import Benchmark, Measure
-from orchestration.benchmarks.splitting import Answers, Judged
 
 OURS, FLOOR, GREY = "#0b6e99", "#c8553d", "0.7"
 
@@ -47,14 +46,14 @@ def by_split(values: Sequence[float], measure: Measure, file: Path) -> None:
     save(drawn, file)
 
 
-def of_answers(benchmark: Benchmark, judged: Judged) -> tuple[Picture, ...]:
+def of_answers(benchmark: Benchmark, answers: Mapping[str, Answers]) -> tuple[Picture, ...]:
     """Answers against the truth for each judged part of a number that was asked for; none for classes."""
     if benchmark.solution.get("task") not in ("regression", None):
         return ()
     unit = benchmark.solution["target"].get("unit", "")
     return tuple(
-        Picture(part, f"answers against the truth, {part}, first seed", partial(scatter, answers, unit))
-        for part, answers in judged.answers.items()
+        Picture(part, f"answers against the truth, {part}, first seed", partial(scatter, each, unit))
+        for part, each in answers.items()
     )
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestration.benchmarks import pictures, spec
 from orchestration.benchmarks.ground import Ground
-from orchestration.benchmarks.outcome import Figure, Outcome, Picture, over_draws
-from orchestration.benchmarks.spec import Benchmark
+from orchestration.benchmarks.outcome import Answers, Array, Figure, Outcome, over_draws
 
-Array = npt.NDArray[Any]
 PART, LEARNT, JUDGED = "benchmark_part", "learnt", "judged"
 _FAMILIES = {"PredictiveModel": "predictive", "SurvivalModel": "survival"}
 
@@ -30,18 +28,20 @@ class Split:
         seed: of the search.
         parts: per row `learnt` or the judged part that it belongs to; None: the row is not there.
         has_answer: per row whether its answer counts; a row without one is there only for the windows over it.
+        counts: whether the split is part of the mean; one that is not is shown as `<figure> seed <seed>`.
     """
 
     seed: int
     parts: Array
     has_answer: Array | None = None
+    counts: bool = True
 
     @property
     def judged(self) -> list[str]:
         """The judged parts."""
         return sorted({part for part in self.parts.tolist() if part not in (None, LEARNT)})
 
-    def table(self, benchmark: Benchmark, table: pa.Table) -> pa.Table:
+    def table(self, benchmark: spec.Benchmark, table: pa.Table) -> pa.Table:
         """The rows of the split; a column says which part each belongs to."""
         if self.has_answer is not None:
             column = benchmark.solution["target"]["column"]
@@ -50,23 +50,6 @@ class Split:
             table = table.set_column(place, column, answers)
         parts = pa.array(self.parts.tolist(), pa.string())
         return table.append_column(PART, parts).filter(parts.is_valid())
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What was answered for the judged rows of a part, for pictures.
-
-    Attributes:
-        y: the true values (a number, or 1 for the event).
-        value: the answer, or the event's probability.
-        low: lower end of its interval; None without one.
-        high: upper end.
-    """
-
-    y: Array
-    value: Array
-    low: Array | None = None
-    high: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -90,12 +73,19 @@ class Judged:
 
 @dataclass(frozen=True)
 class Job:
-    """One split for one process."""
+    """One split for one process.
 
-    benchmark: Benchmark
+    Attributes:
+        benchmark: the data set.
+        file: rows of the split, with the column that parts them.
+        seed: of the search.
+        judged: the judged parts.
+    """
+
+    benchmark: spec.Benchmark
     file: Path
     seed: int
-    judged: list[str] = field(default_factory=list)
+    judged: list[str]
 
 
 class _Family(Protocol):
@@ -108,7 +98,7 @@ def judge_split(job: Job) -> Judged:
     return cast("_Family", importlib.import_module(name)).judge(job)
 
 
-def judge_splits(benchmark: Benchmark, table: pa.Table, splits: Sequence[Split], ground: Ground) -> list[Judged]:
+def judge_splits(benchmark: spec.Benchmark, table: pa.Table, splits: Sequence[Split], ground: Ground) -> list[Judged]:
     """Every split through the family, side by side.
 
     Args:
@@ -125,14 +115,35 @@ def judge_splits(benchmark: Benchmark, table: pa.Table, splits: Sequence[Split],
     return ground.each(judge_split, jobs)
 
 
-def outcome(judged: Sequence[Judged], of: str, pictures: tuple[Picture, ...] = ()) -> Outcome:
-    """Figures over all splits: the mean with its interval, or of a single one that over its rows.
+class RowProtocol(spec.Protocol):
+    """Base of the protocols that part the rows."""
 
-    Args:
-        judged: what each split that counts brought, at least one.
-        of: what they are: `splits`, `seeds`.
-        pictures: of the page.
-    """
+    drawn: ClassVar[str] = "seeds"
+
+    def parted(self, table: pa.Table, *, quick: bool) -> list[Split]:
+        """How the rows are parted; the first split only when it is to be quick."""
+        raise NotImplementedError
+
+    def run(self, benchmark: spec.Benchmark, table: pa.Table, ground: Ground) -> Outcome:
+        """Learn and judge each split."""
+        splits = self.parted(table, quick=ground.is_quick)
+        judged = list(zip(splits, judge_splits(benchmark, table, splits, ground), strict=True))
+        counted = [each for split, each in judged if split.counts]
+        figures = _figures(counted, self.drawn)
+        for split, each in judged:
+            if not split.counts:
+                figures |= {f"{name} seed {split.seed}": figure for name, figure in _figures([each], "").items()}
+        return Outcome(
+            figures,
+            seconds=float(np.mean([each.seconds for each in counted])),
+            cpu_s=float(np.mean([each.cpu_s for each in counted])),
+            chosen=tuple(each.chosen for each in counted),
+            pictures=pictures.of_answers(benchmark, counted[0].answers),
+        )
+
+
+def _figures(judged: Sequence[Judged], of: str) -> dict[str, Figure]:
+    """Figures over all splits: the mean with its interval, or of a single one that over its rows."""
     figures: dict[str, Figure] = {}
     for part, metric in judged[0].metrics:
         each = np.asarray([one.metrics[part, metric] for one in judged])
@@ -140,10 +151,4 @@ def outcome(judged: Sequence[Judged], of: str, pictures: tuple[Picture, ...] = (
         one_draw = Figure((float(each[0, 0]),), low, high, "judged rows", (low, high))
         drawn = one_draw if len(each) == 1 else replace(over_draws(each[:, 0].tolist(), of), rows=(low, high))
         figures[metric if part == JUDGED else f"{metric} {part}"] = drawn
-    return Outcome(
-        figures,
-        seconds=float(np.mean([one.seconds for one in judged])),
-        cpu_s=float(np.mean([one.cpu_s for one in judged])),
-        chosen=tuple(one.chosen for one in judged),
-        pictures=pictures,
-    )
+    return figures

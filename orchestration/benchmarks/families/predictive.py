@@ -12,7 +12,8 @@ from models.fitting import Fitted, fit
 from models.prepare import Prepared, prepare
 from models.spec import PredictiveSpec
 from orchestration.benchmarks.lives import life_metrics
-from orchestration.benchmarks.splitting import PART, Answers, Array, Job, Judged
+from orchestration.benchmarks.outcome import Answers, Array
+from orchestration.benchmarks.splitting import PART, Job, Judged
 from pipelines.lake.home import Home
 
 

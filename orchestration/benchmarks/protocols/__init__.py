@@ -1,1 +1,1 @@
-"""Protocols: a module each, named as `kind` in the YAML, with its `Protocol` and one function `run`."""
+"""Protocols, a module each: its name is the `kind` in the YAML, its `Protocol` says how the data set is run."""

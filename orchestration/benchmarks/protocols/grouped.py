@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from orchestration.benchmarks import spec
-from orchestration.benchmarks.ground import Ground
-from orchestration.benchmarks.outcome import Outcome
-from orchestration.benchmarks.splitting import JUDGED, LEARNT, Array, Split, judge_splits, outcome
+from orchestration.benchmarks.outcome import Array
+from orchestration.benchmarks.splitting import JUDGED, LEARNT, RowProtocol, Split
 
 
-class Protocol(spec.Protocol):
+class Protocol(RowProtocol):
     """Attributes of the kind.
 
     Attributes:
@@ -24,6 +22,7 @@ class Protocol(spec.Protocol):
         cuts: rows of a judged group that are judged, drawn; all by default.
     """
 
+    drawn: ClassVar[str] = "folds"
     kind: Literal["grouped"]
     column: str
     among: dict[str, list[str]] = Field(default_factory=dict)
@@ -35,20 +34,20 @@ class Protocol(spec.Protocol):
         cuts = "all rows" if self.cuts is None else f"{self.cuts} rows drawn"
         return f"{self.folds} folds by {self.column}, {cuts} of each judged group; the mean over the folds counts"
 
-    def run(self, benchmark: spec.Benchmark, table: pa.Table, ground: Ground) -> Outcome:
-        """Learn on some groups and judge the others, fold by fold; a quick run takes the first only."""
+    def parted(self, table: pa.Table, *, quick: bool) -> list[Split]:
+        """Each fold of groups once."""
         group = np.asarray(table.column(self.column).to_pylist(), dtype=object)
         for column, values in self.among.items():
             group[~np.isin(np.asarray(table.column(column).to_pylist(), dtype=object), values)] = None
         there = np.asarray([each is not None for each in group])
         names = np.random.default_rng(0).permutation(np.unique(group[there].astype(str)))
         splits = []
-        for place in range(1 if ground.is_quick else self.folds):
+        for place in range(1 if quick else self.folds):
             held = np.isin(group, names[place :: self.folds])
             parts = np.full(table.num_rows, None, dtype=object)
             parts[there], parts[held] = LEARNT, JUDGED
             splits.append(Split(place, parts, None if self.cuts is None else ~held | _cut(group, held, self.cuts)))
-        return outcome(judge_splits(benchmark, table, splits, ground), "folds")
+        return splits
 
 
 def _cut(group: Array, held: Array, cuts: int) -> Array:

@@ -8,13 +8,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from orchestration.benchmarks import spec
-from orchestration.benchmarks.ground import Ground
-from orchestration.benchmarks.outcome import Outcome
-from orchestration.benchmarks.splitting import JUDGED, LEARNT, Split, judge_splits, outcome
+from orchestration.benchmarks.splitting import JUDGED, LEARNT, RowProtocol, Split
 
 
-class Protocol(spec.Protocol):
+class Protocol(RowProtocol):
     """Attributes of the kind.
 
     Attributes:
@@ -33,10 +30,10 @@ class Protocol(spec.Protocol):
         share = f"the last {100 * self.last_share:.0f} % by {self.column} are judged"
         return f"{share}, learnt on all before; mean over {self.seeds} seeds of the search"
 
-    def run(self, benchmark: spec.Benchmark, table: pa.Table, ground: Ground) -> Outcome:
-        """Learn on the earlier rows and judge the later ones with each seed; a quick run takes the first only."""
+    def parted(self, table: pa.Table, *, quick: bool) -> list[Split]:
+        """The last rows with each seed."""
         order = np.argsort(np.asarray(table.column(self.column).to_pylist()), kind="stable")
         parts = np.full(table.num_rows, LEARNT, dtype=object)
         parts[order[round(table.num_rows * (1 - self.last_share)) :]] = JUDGED
-        seeds = range(1 if ground.is_quick else self.seeds)
-        return outcome(judge_splits(benchmark, table, [Split(seed, parts) for seed in seeds], ground), "seeds")
+        seeds = range(1 if quick else self.seeds)
+        return [Split(seed, parts) for seed in seeds]

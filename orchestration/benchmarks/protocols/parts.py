@@ -8,13 +8,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from orchestration.benchmarks import pictures, spec
-from orchestration.benchmarks.ground import Ground
-from orchestration.benchmarks.outcome import Outcome
-from orchestration.benchmarks.splitting import LEARNT, Split, judge_splits, outcome
+from orchestration.benchmarks.splitting import LEARNT, RowProtocol, Split
 
 
-class Protocol(spec.Protocol):
+class Protocol(RowProtocol):
     """Attributes of the kind.
 
     Attributes:
@@ -35,12 +32,11 @@ class Protocol(spec.Protocol):
         parts = f"the published split: learnt on {', '.join(self.learnt)}, judged on {', '.join(self.judged)}"
         return f"{parts}; mean over {self.seeds} seeds of the search"
 
-    def run(self, benchmark: spec.Benchmark, table: pa.Table, ground: Ground) -> Outcome:
-        """Learn and judge with each seed; a quick run takes the first only."""
+    def parted(self, table: pa.Table, *, quick: bool) -> list[Split]:
+        """The same parts with each seed."""
         values = np.asarray(table.column(self.column).to_pylist(), dtype=object)
         parts = np.full(table.num_rows, None, dtype=object)
         parts[np.isin(values, self.judged)] = values[np.isin(values, self.judged)]
         parts[np.isin(values, self.learnt)] = LEARNT
-        seeds = range(1 if ground.is_quick else self.seeds)
-        judged = judge_splits(benchmark, table, [Split(seed, parts) for seed in seeds], ground)
-        return outcome(judged, "seeds", pictures.of_answers(benchmark, judged[0]))
+        seeds = range(1 if quick else self.seeds)
+        return [Split(seed, parts) for seed in seeds]
