@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 _PACKAGES = ("duckdb", "dbt-core", "great-expectations", "lightgbm", "xgboost", "optuna", "mlflow", "dagster")
 
 
-def description() -> dict[str, Any]:
-    """Processor, cores, memory, system, versions, load before the run, and the moment (UTC)."""
+def description(packages: Sequence[str] = _PACKAGES) -> dict[str, Any]:
+    """Processor, cores, memory, system, versions of packages, load before the run, and the moment (UTC)."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -21,7 +22,7 @@ def description() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "load_before": [round(each, 2) for each in os.getloadavg()],
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in packages},
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

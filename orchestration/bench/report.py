@@ -53,7 +53,7 @@ def page(result: Mapping[str, Any]) -> str:
         f"Command: `{result['command']}`, {machine['at']}.\n",
         f"Machine: {machine['processor']}, {system}, load before {load}; {packages}.\n",
         f"Plant: {plant}.\n",
-        _markdown(COLUMNS, lines(result)),
+        markdown(COLUMNS, lines(result)),
         *(f"\nNot measured: `{name}`: {why}" for name, why in result["failed"].items()),
         "\n## What stands beside what\n",
         *(f"- `{row['name']}`: {row['note']}" for row in result["rows"] if row["note"]),
@@ -61,7 +61,8 @@ def page(result: Mapping[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     ruled = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in ruled)
 

@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from orchestration.benchmarks.run import measure, result
+from orchestration.bench.machine import description
+from orchestration.benchmarks import page
+from orchestration.benchmarks.ground import Ground
+from orchestration.benchmarks.outcome import Measured
+from orchestration.benchmarks.run import measure, read
 from orchestration.benchmarks.spec import Benchmark, benchmarks
 from orchestration.cli import console
+from orchestration.environment import project_root
 from pipelines.control_plan.errors import CellworksError
 
 COLUMNS = ("data", "metric", "value", "95 %", "floor", "published", "must", "met")
+_PACKAGES = ("lightgbm", "xgboost", "scikit-learn", "optuna", "numpy", "scipy", "duckdb")
 
 
-def run_benchmarks(data: Path, only: str | None, *, quick: bool, as_json: bool) -> None:
-    """Measure and print; what is missing is told and passed over.
+def run_benchmarks(data: Path | None, only: str | None, docs: Path | None, *, quick: bool, as_json: bool) -> None:
+    """Measure, print, and write the documentation's page where its folder is named.
 
     Raises:
-        CellworksError: there is no such benchmark.
+        CellworksError: no data is named, there is no such benchmark, or the page would hold a part of the figures only.
     """
-    rows: list[dict[str, Any]] = []
-    with console.bars() as shown:
-        for benchmark in _chosen(only):
+    if data is None:
+        raise CellworksError(
+            "the public data sets are not shipped",
+            expected="their folder",
+            found="none",
+            mend="--data or CELLWORKS_DATA",
+        )
+    chosen = _chosen(only)
+    if docs is not None:
+        _refuse_a_part_of_the_page(chosen, data, whole=only is None and not quick)
+    machine, begun = description(_PACKAGES), time.monotonic()
+    found = _measured(chosen, data, quick=quick)
+    if docs is not None:
+        minutes = (time.monotonic() - begun) / 60
+        told = page.document(found, machine=machine, minutes=minutes)
+        page.draw(found, docs)
+        page.write(page.with_peer(told, project_root() / page.PEER), docs)
+    rows = [row for _, measured in found.values() for row in measured.rows]
+    if as_json:
+        console.tell({"results": rows}, "", as_json=True)
+    else:
+        console.table(COLUMNS, [_line(row) for row in rows])
+
+
+def render_again(docs: Path | None) -> None:
+    """Write the page again from its JSON, with the peer's figures of now; measures nothing.
+
+    Raises:
+        CellworksError: there is no JSON yet.
+    """
+    if docs is None or not (file := docs / page.JSON).is_file():
+        raise CellworksError(
+            "there is nothing to render", expected=f"--docs DIR with {page.JSON}", found=str(docs), mend="measure first"
+        )
+    told = json.loads(file.read_text(encoding="utf-8"))
+    page.write(page.with_peer(told, project_root() / page.PEER), docs)
+
+
+def _measured(chosen: list[Benchmark], data: Path, *, quick: bool) -> dict[str, tuple[Benchmark, Measured]]:
+    """Figures of each data set that is there; one that is not is told and passed over."""
+    found = {}
+    with console.bars() as shown, tempfile.TemporaryDirectory(prefix="cellworks-benchmarks-") as place:
+        ground = Ground(Path(place), is_quick=quick, tell=shown.advance)
+        for benchmark in chosen:
             if lost := benchmark.lost(data):
                 print(
                     f"{benchmark.data}: {', '.join(lost)} not in {data / benchmark.data}; "
@@ -30,12 +80,20 @@ def run_benchmarks(data: Path, only: str | None, *, quick: bool, as_json: bool) 
                     file=sys.stderr,
                 )
                 continue
-            figures = measure(benchmark, data, shown.begin, quick=quick)
-            rows += [result(benchmark, figures, wanted) for wanted in benchmark.measures]
-    if as_json:
-        console.tell({"results": rows}, "", as_json=True)
-    else:
-        console.table(COLUMNS, [_line(row) for row in rows])
+            shown.begin(benchmark.data)
+            found[benchmark.data] = benchmark, measure(benchmark, read(benchmark, data), ground)
+    return found
+
+
+def _refuse_a_part_of_the_page(chosen: list[Benchmark], data: Path, *, whole: bool) -> None:
+    lost = [benchmark.data for benchmark in chosen if benchmark.lost(data)]
+    if lost or not whole:
+        raise CellworksError(
+            "the page holds the figures of one whole run",
+            expected="every data set, neither --only nor --quick",
+            found=f"without {', '.join(lost)}" if lost else "a part",
+            mend="leave --docs out to measure a part",
+        )
 
 
 def _chosen(only: str | None) -> list[Benchmark]:
@@ -49,16 +107,13 @@ def _chosen(only: str | None) -> list[Benchmark]:
 
 
 def _line(row: dict[str, Any]) -> list[str]:
-    def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4g}"
-
     return [
         row["data"],
         row["metric"],
-        shown(row["value"]),
-        f"{shown(row['low'])} to {shown(row['high'])}",
-        shown(row["floor"]),
-        shown(row["published"]),
-        shown(row["must"]),
-        {True: "yes", False: "NO", None: "-"}[row["met"]],
+        page.short(row["value"]),
+        page.band((row["low"], row["high"])),
+        page.short(row["floor"]),
+        page.short(row["published"]),
+        page.limit(row["must"], row["better"]),
+        page.yes(row["met"]),
     ]

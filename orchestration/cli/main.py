@@ -186,17 +186,24 @@ def bench(
 
 @app.command()
 def benchmarks(
-    data: Annotated[Path, typer.Option(help="Folder with a folder per data set.")],
+    data: Annotated[
+        Path | None, typer.Option(envvar="CELLWORKS_DATA", help="Folder with a folder per data set.")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="One data set.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One split each: whether it works, not how well.")] = False,
+    docs: Annotated[Path | None, typer.Option(help="Folder for benchmarks.md, benchmarks.json and pictures.")] = None,
+    render: Annotated[bool, typer.Option("--render", help="Write the page of --docs again; measure nothing.")] = False,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
     """Public data sets beside what was published. Example: cellworks benchmarks --data data --json."""
     _at(site)
-    from orchestration.cli.benchmarks import run_benchmarks
+    from orchestration.cli import benchmarks as command
 
-    run_benchmarks(data, only, quick=quick, as_json=as_json)
+    if render:
+        command.render_again(docs)
+    else:
+        command.run_benchmarks(data, only, docs, quick=quick, as_json=as_json)
 
 
 @app.command()
