@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from models.anomaly_detector.spec import AnomalySpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 
@@ -130,7 +131,31 @@ PREDICTIVE_MODEL = Family(
     },
 )
 
-FAMILIES = (PREDICTIVE_MODEL,)
+ANOMALY_DETECTOR = Family(
+    "AnomalyDetector",
+    AnomalySpec,
+    {
+        "model": {
+            "holdout": "The later part is long enough to tell.",
+            "alarm_rate": "Alarms on the later part are within the budget, by their interval.",
+            "beats_baseline": "Finds what is put in sooner than a Shewhart chart that alarms as often.",
+            "events": "Known events are told no later than by a Shewhart chart.",
+            "not_worse": MODEL_CHECKS["not_worse"],
+            "speed": MODEL_CHECKS["speed"],
+            "inputs": MODEL_CHECKS["inputs"],
+        },
+        "predictions": ANSWER_CHECKS,
+        "monitoring": {**WATCH_CHECKS, "live_skill": "Alarms since the reference ends are within the budget."},
+    },
+    {
+        "train": "models.anomaly_detector.train:train",
+        "judge": "models.anomaly_detector.judge:judge",
+        "score": "models.anomaly_detector.score:score",
+        "monitor": "models.anomaly_detector.monitor:monitor",
+    },
+)
+
+FAMILIES = (PREDICTIVE_MODEL, ANOMALY_DETECTOR)
 
 
 def family_of(spec: SolutionSpec) -> Family:

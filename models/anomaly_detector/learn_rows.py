@@ -54,7 +54,7 @@ def learn_rows(
         CellworksError: no column moves at all.
     """
     time_s, x = numbers(table, [TIME])[:, 0], numbers(table, list(columns))
-    centre, scale = np.nanmedian(x, axis=0), _scale(x)
+    centre, scale = np.nanmedian(x, axis=0), robust_scale(x)
     moving = np.flatnonzero(scale > 0).tolist()
     if not moving:
         raise CellworksError(
@@ -79,7 +79,7 @@ def learn_rows(
     return bundle, score / limit
 
 
-def _scale(x: Array) -> Array:
+def robust_scale(x: Array) -> Array:
     """Robust standard deviation of each column; the plain one where half of the values are the same."""
     low, high = np.nanquantile(x, [0.25, 0.75], axis=0)
     scale = (high - low) / _QUARTILES

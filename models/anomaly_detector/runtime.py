@@ -122,9 +122,9 @@ def by_entity(table: pa.Table) -> list[tuple[str, Array]]:
     """Name of each entity of a series and its rows in the order of time."""
     names, code = np.unique(texts(table, ENTITY).astype(str), return_inverse=True)
     order = np.lexsort((numbers(table, [TIME])[:, 0], code))
-    return [
-        (str(name), rows) for name, rows in zip(names, np.split(order, np.cumsum(np.bincount(code))[:-1]), strict=True)
-    ]
+    counts = np.bincount(code, minlength=len(names))
+    ends = np.cumsum(counts)
+    return [(str(name), order[end - count : end]) for name, count, end in zip(names, counts, ends, strict=True)]
 
 
 def joint_distance(z: Array, precision: Array) -> Array:

@@ -19,6 +19,7 @@ from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import has_table, relation
+from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.sql import quote_identifier
@@ -108,13 +109,14 @@ class MonitorReport:
         return any(each.is_drifted for each in self.drift if each.kind == "score")
 
 
-def _measure(kind: str, name: str, reference: dict[str, Any], values: Array) -> Drift:
+def measured(kind: str, name: str, reference: dict[str, Any], values: Array) -> Drift:
+    """Drift of an input or of the score against its reference, with limits beyond what stretches of training show."""
     noise = reference.get("noise", {"psi": 0.0, "ks": 0.0})
     limits = max(PSI_LIMIT, 1.5 * noise["psi"]), max(KS_LIMIT, 1.25 * noise["ks"])
     return Drift(kind, name, psi(reference, values), ks(reference, values), *limits, rows=len(values))
 
 
-def _newest_rows(spec: PredictiveSpec, ctx: ModelContext, version: int) -> pa.Table | None:
+def newest_scores(spec: SolutionSpec, ctx: ModelContext, version: int) -> pa.Table | None:
     """The newest scored entities of a version: the last batch, filled up with earlier ones to a fair number."""
     with reader(ctx.home) as con:
         if not has_table(con, "solutions", spec.slug):
@@ -129,7 +131,7 @@ def _newest_rows(spec: PredictiveSpec, ctx: ModelContext, version: int) -> pa.Ta
 
 def measure_drift(spec: PredictiveSpec, ctx: ModelContext, version: Version, scorer: Scorer) -> list[Drift]:
     """PSI and KS of the newest scored entities against training; empty below 100 entities."""
-    newest = _newest_rows(spec, ctx, int(version.number))
+    newest = newest_scores(spec, ctx, int(version.number))
     if newest is None or newest.num_rows < MIN_ROWS:
         return []
     reference = json.loads((version.bundle / "reference.json").read_text(encoding="utf-8"))
@@ -146,11 +148,11 @@ def measure_drift(spec: PredictiveSpec, ctx: ModelContext, version: Version, sco
     )
     x = scorer.matrix(frame.table)
     out = [
-        _measure("input", name, each, x[:, places[name]])
+        measured("input", name, each, x[:, places[name]])
         for name, each in reference["inputs"].items()
         if each["share"] >= _SHARE_THAT_MATTERS
     ]
-    return [*out, _measure("score", "value", reference["score"], np.asarray(newest.column("value").to_numpy()))]
+    return [*out, measured("score", "value", reference["score"], np.asarray(newest.column("value").to_numpy()))]
 
 
 def _lost(days: list[LiveDay], tags: dict[str, float]) -> tuple[bool | None, str]:
@@ -203,11 +205,11 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
     drift = measure_drift(spec, ctx, version, scorer)
     days = live_skill(spec, ctx, int(version.number), scorer.bundle)
     lost, sentence = _lost(days, _promised(client, version))
-    _write(ctx, spec, int(version.number), drift, days)
+    store_watch(ctx, spec, int(version.number), drift, days)
     return MonitorReport(spec.name, version.number, days, drift, lost, sentence)
 
 
-def _write(ctx: ModelContext, spec: PredictiveSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
+def store_watch(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
     """Replace this version's rows of the same days and of the same batch."""
     now = datetime.now(UTC).replace(tzinfo=None)
     at = ctx.as_of or now

@@ -15,6 +15,7 @@ from models.context import ModelContext
 from models.features.select import Selection, exact_selection, kind_of, select_features
 from models.features.sequence import sequence_sql
 from models.features.source import Tables, open_tables
+from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import file_digest, file_suffix, resolve_file
@@ -234,7 +235,7 @@ def _moment(table: pa.Table, name: str) -> Array | None:
     return np.asarray(table.column(name).to_numpy()).astype("datetime64[us]")
 
 
-def _check_keys(table: pa.Table, spec: PredictiveSpec) -> None:
+def check_keys(table: pa.Table, spec: SolutionSpec) -> None:
     """Refuse keys that do not name one row."""
     names = [_KEY + key for key in spec.keys]
     distinct = table.group_by(names).aggregate([]).num_rows
@@ -257,7 +258,7 @@ def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selectio
             found="0 rows",
             where=spec.solution,
         )
-    _check_keys(table, spec)
+    check_keys(table, spec)
     names = table.column_names
     suffix = file_suffix(spec.table)
     digest = str(ctx.snapshot or 0) if suffix is None else file_digest(resolve_file(spec.table, ctx.files_root))

@@ -36,3 +36,19 @@ class PredictiveModelScaffolder(SolutionScaffolder):
         "task": "regression",
         "action": {"kind": "report"},
     }
+
+
+class AnomalyDetectorScaffolder(SolutionScaffolder):
+    """The figures of a cell's formation, judged together."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "Which cells are unlike the others?",
+        "entity": "cell",
+        "table": "marts.cell_at_ageing",
+        "keys": ["cell_id"],
+        "acts_at": "ageing",
+        "features": {"select": ["charge_capacity_ah", "first_cycle_efficiency_pct", "formation_resistance_mohm"]},
+        "time": "entered_at",
+        "alarms": {"per_week": 50, "hold_off_h": 0},
+        "action": {"kind": "report"},
+    }

@@ -167,6 +167,11 @@ def test_the_same_rows_in_another_order_and_beside_another_entity_get_the_same_s
     assert np.isnan(mixed[: len(value)]).all()  # nothing was learnt of m2
 
 
+def test_no_rows_get_no_scores() -> None:
+    scorer, time_s, value = learnt()
+    assert len(scorer.predict(as_table(time_s[:0], value[:0]))["value"]) == 0
+
+
 def test_a_window_waits_until_the_past_holds_it_ten_times() -> None:
     time_s, value = make_series(0.7)
     bundle, _ = learn_series(as_table(time_s, value), ["temp_c"], [1, 8, 24], per_week=1.0, hold_off_s=4 * 3600.0)
