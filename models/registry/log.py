@@ -43,17 +43,18 @@ def _metrics(evaluation: Evaluation, fitted: Fitted) -> dict[str, float]:
     for name, figure in evaluation.metrics.items():
         out |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
     out |= {f"baseline_{name}": value for name, value in evaluation.baseline_metrics.items()}
-    out |= {"skill": evaluation.skill, "validation_loss": fitted.found.value}
+    out |= {"skill": evaluation.skill, "validation_loss": fitted.found.best.value}
     return {name: float(value) for name, value in out.items() if value == value}  # noqa: PLR0124 - NaN is not logged
 
 
 def _params(spec: PredictiveSpec, ctx: ModelContext, fitted: Fitted, prepared: Prepared) -> dict[str, str]:
     found = fitted.found
-    out: dict[str, Any] = {f"best_{name}": value for name, value in found.params.items()}
+    out: dict[str, Any] = {f"best_{name}": value for name, value in found.best.params.items()}
     out |= {
-        "library": found.estimator.library,
-        "rounds": found.rounds,
+        "library": found.best.estimator.library,
+        "rounds": found.best.rounds,
         "trials": len(found.trials),
+        "members": len(found.members),
         "mode": ctx.mode,
         "task": spec.task,
         "seed": spec.search.seed,
@@ -188,7 +189,7 @@ def _save_pyfunc(
             artifacts={"bundle": str(bundle_folder)},
             signature=_signature(bundle),
             input_example=input_example(prepared, bundle),
-            pip_requirements=pip_requirements(bundle["library"]),
+            pip_requirements=pip_requirements(*bundle["libraries"]),
             mlflow_model=Model(run_id=run_id, model_id=model_id),
         )
     saved = Model.load(str(folder))
@@ -218,7 +219,7 @@ def log_model(
         name=spec.slug,
         source_run_id=run_id,
         model_type=spec.task,
-        params={"library": fitted.found.estimator.library},
+        params={"library": fitted.found.best.estimator.library},
     )
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

@@ -68,9 +68,9 @@ def _version(name: str) -> str:
 
 
 @cache
-def pip_requirements(library: str) -> list[str]:
-    """What a model of a library needs, with the lock's versions; inferring them would cost 2 s a model."""
-    names = [*_NEEDED, library] if library != "linear" else list(_NEEDED)
-    if library == "xgboost":
+def pip_requirements(*libraries: str) -> list[str]:
+    """What a model of these libraries needs, with the lock's versions; inferring them would cost 2 s a model."""
+    names = [*_NEEDED, *(library for library in libraries if library != "linear")]
+    if "xgboost" in libraries:
         names.append("scipy")
     return [f"{name}=={_version(name)}" for name in names]

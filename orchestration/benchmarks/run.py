@@ -128,7 +128,7 @@ def _figures(benchmark: Benchmark, table: pa.Table, split: Split, place: Path) -
     if spec.target.at_most is not None:
         metrics |= _life_metrics(prepared, evaluation.outputs)
     built = [feature["name"] for feature in fitted.scorer.bundle["features"] if feature["kind"] == "built"]
-    return Figures(split, metrics, fitted.found.estimator.library, built, seconds)
+    return Figures(split, metrics, fitted.found.best.estimator.library, built, seconds)
 
 
 def _life_metrics(prepared: Prepared, outputs: Outputs) -> dict[str, tuple[float, float, float]]:
