@@ -135,14 +135,15 @@ def _run_search(
 
 def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: Fold) -> list[str]:
     """A remark when the winner does clearly better without the plan's signs; a wrong one is costly and silent."""
-    if not any(problem.monotone) or spec.task not in ("regression", "binary") or found.estimator.library == "linear":
+    best = found.best
+    if not any(problem.monotone) or spec.task not in ("regression", "binary") or best.estimator.library == "linear":
         return []
     bare = Fold(fold.x, fold.y, fold.x_valid, fold.y_valid)
     budget = spec.search
-    free = found.estimator.fit(
-        replace(problem, monotone=()), bare, found.params, budget.max_rounds, budget.early_stopping_rounds
+    free = best.estimator.fit(
+        replace(problem, monotone=()), bare, best.params, budget.max_rounds, budget.early_stopping_rounds
     )
-    gain = 1 - min(free.curve) / min(found.fits[-1].curve)
+    gain = 1 - min(free.curve) / min(best.fits[-1].curve)
     if gain < _CLEARLY_BETTER:
         return []
     return [f"without the control plan's signs the loss is {100 * gain:.1f} % lower: one of them may be wrong"]
@@ -152,25 +153,29 @@ def _outer_quantiles(
     spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int
 ) -> Array:
     """Out-of-fold quantiles: the middle one is the search's own, the outer two are fitted alike."""
-    middle = out_of_fold(found, folds, valid, n)
-    columns = []
-    for level in (spec.quantiles[0], spec.quantiles[2]):
-        column = np.full(n, np.nan)
-        for fold, rows, fit in zip(folds, valid, found.fits, strict=True):
-            at_level = found.estimator.fit(replace(problem, quantile=level), fold, found.params, fit.rounds)
-            column[rows] = at_level.booster.predict(np.asarray(fold.x_valid))
-        columns.append(column)
-    return np.sort(np.column_stack([columns[0], middle, columns[1]]), axis=1)
+    out = np.full((n, 3), np.nan)
+    outer = [replace(problem, quantile=level) for level in (spec.quantiles[0], spec.quantiles[2])]
+    for place, (fold, rows) in enumerate(zip(folds, valid, strict=True)):
+        each = []
+        for member in found.members:
+            middle = member.fits[place]
+            low, high = (member.estimator.fit(level, fold, member.params, middle.rounds) for level in outer)
+            parts = [fit.booster.predict(np.asarray(fold.x_valid)) for fit in (low, middle, high)]
+            each.append(np.sort(np.column_stack(parts), axis=1))
+        out[rows] = np.mean(each, axis=0)
+    return out
 
 
 def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Array) -> list[Any]:
-    """Boosters on all development rows: one, or one per quantile."""
-    rounds = max(1, round(found.rounds * _MORE_ROWS))
+    """Boosters on all development rows: of each member one, or one per quantile."""
     fold = Fold(x, y)
-    if spec.task != "quantile":
-        return [found.estimator.fit(problem, fold, found.params, rounds).booster]
+    levels = spec.quantiles if spec.task == "quantile" else [problem.quantile]
     return [
-        found.estimator.fit(replace(problem, quantile=q), fold, found.params, rounds).booster for q in spec.quantiles
+        each.estimator.fit(
+            replace(problem, quantile=level), fold, each.params, max(1, round(each.rounds * _MORE_ROWS))
+        ).booster
+        for each in found.members
+        for level in levels
     ]
 
 
@@ -201,7 +206,7 @@ def _record(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, An
         "digest": prepared.frame.digest,
         "plan_hash": ctx.plan_hash,
         "mode": ctx.mode,
-        "library": found.estimator.library,
+        "library": found.best.estimator.library,
         "best_by_library": found.best_by_library,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -256,7 +261,8 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "format": FORMAT,
         "name": spec.name,
         "task": spec.task,
-        "library": found.estimator.library,
+        "library": found.best.estimator.library,
+        "libraries": found.libraries,
         "features": features,
         "classes": prepared.labels.classes,
         "quantiles": spec.quantiles,
@@ -264,7 +270,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "record": _record(ctx, prepared, found),
     }
     scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
-    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.fits, strict=True)]
+    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.best.fits, strict=True)]
     return Fitted(
         scorer,
         found,

@@ -130,6 +130,12 @@ class Search(Part):
     libraries: list[Library] = Field(
         default=["lightgbm", "xgboost", "linear"], min_length=1, description="learners that the search tries"
     )
+    members: int = Field(
+        default=1,
+        ge=1,
+        le=50,
+        description="best trials, of different parameters, whose fits are averaged; each costs a fit and scoring time",
+    )
     seed: int = Field(default=7, description="seed of search, folds and bootstrap")
 
 
