@@ -11,7 +11,7 @@ import numpy as np
 
 from models.context import ModelContext
 from models.estimators.base import Fold, Problem
-from models.estimators.choose import candidates
+from models.estimators.choose import bins, candidates
 from models.evaluation.calibration import fit_calibration
 from models.evaluation.conformal import fit_interval
 from models.evaluation.costs import choose_threshold
@@ -27,8 +27,6 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.progress import Progress
 
 _CLEARLY_BETTER = 0.01  # share of the validation loss from which the plan's signs are doubted
-_FINE_ROWS = 20_000  # up to here finer thresholds cost nothing worth having, beyond they are told apart by chance
-_FINE_BINS, _COARSE_BINS = 255, 127
 _MORE_ROWS = 1.1  # the final fit sees all development rows, so it may grow a little longer than the folds did
 
 
@@ -110,7 +108,8 @@ def _with_built(
         return problem, features, x
     signs = (*problem.monotone, *[0] * len(built)) if problem.monotone else ()
     features = [*features, *built]
-    return replace(problem, monotone=signs), features, matrix(prepared.frame.table, features)
+    max_bin = bins(len(prepared.split.development), len(features))
+    return replace(problem, monotone=signs, max_bin=max_bin), features, matrix(prepared.frame.table, features)
 
 
 def _run_search(
@@ -186,7 +185,8 @@ def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, A
     out: dict[str, Any] = {"calibration": fit_calibration(spec.task, seen, y), "threshold": 0.5}
     out["interval"] = {"below": 0.0, "above": 0.0}
     if spec.task == "binary":
-        out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, spec.costs)
+        costs = None if spec.primary_metric == "f1" else spec.costs
+        out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, costs)
     if not spec.is_classification:
         out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.nominal_coverage)
     if spec.task == "multiclass" and spec.costs is not None:
@@ -247,7 +247,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         spec.quantiles[1],
         ctx.n_threads,
         spec.search.seed,
-        _FINE_BINS if len(rows) <= _FINE_ROWS else _COARSE_BINS,
+        bins(len(rows), len(features)),
     )
     x = matrix(prepared.frame.table, features)
     if spec.features.build:

@@ -194,7 +194,9 @@ class PredictiveSpec(SolutionSpec):
         description="regression: share of the values that the intervals shall hold (quantile: high less low quantile)",
     )
     split: Split = Field(default_factory=Split, description="how hold-out and folds are cut")
-    costs: Costs | None = Field(default=None, description="classification: what a decision costs; sets the threshold")
+    costs: Costs | None = Field(
+        default=None, description="classification: what a decision costs; sets the threshold unless `metric` is f1"
+    )
     baseline: Baseline = Field(default_factory=Baseline, description="a prediction of today's practice to be beaten")
     slices: list[str] = Field(default_factory=list, description="columns in whose values no part may fall behind")
     metric: str | None = Field(

@@ -79,3 +79,17 @@ def test_reasons_of_a_model_in_logarithms_add_up_in_the_targets_unit():
     assert np.ptp(rest) < 1e-6 * rest.mean()
     shown = booster.contributions(x)
     assert np.abs(shown.sum(axis=1)).max() > 50
+
+
+def test_costs_set_the_threshold_unless_the_metric_is_f1(table_file, cells, solution, tmp_path):
+    ctx = ModelContext(Home(tmp_path), n_threads=1)
+    file = table_file(cells(600))
+    costs = {"false_positive": 1.0, "false_negative": 30.0}
+
+    def threshold(**changes):
+        spec = solution(file, "binary", search={"trials": 1, "max_rounds": 20}, **changes)
+        return fit(spec, ctx, prepare(spec, ctx)).scorer.bundle["threshold"]
+
+    plain = threshold()
+    assert threshold(costs=costs) < plain
+    assert threshold(costs=costs, metric="f1") == plain
