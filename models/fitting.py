@@ -11,7 +11,7 @@ import numpy as np
 
 from models.context import ModelContext
 from models.estimators.base import Fold, Problem
-from models.estimators.choose import candidates
+from models.estimators.choose import bins, candidates
 from models.evaluation.calibration import fit_calibration
 from models.evaluation.conformal import fit_interval
 from models.evaluation.costs import choose_threshold
@@ -27,8 +27,6 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.progress import Progress
 
 _CLEARLY_BETTER = 0.01  # share of the validation loss from which the plan's signs are doubted
-_FINE_ROWS = 20_000  # up to here finer thresholds cost nothing worth having, beyond they are told apart by chance
-_FINE_BINS, _COARSE_BINS = 255, 127
 _MORE_ROWS = 1.1  # the final fit sees all development rows, so it may grow a little longer than the folds did
 
 
@@ -110,7 +108,8 @@ def _with_built(
         return problem, features, x
     signs = (*problem.monotone, *[0] * len(built)) if problem.monotone else ()
     features = [*features, *built]
-    return replace(problem, monotone=signs), features, matrix(prepared.frame.table, features)
+    max_bin = bins(len(prepared.split.development), len(features))
+    return replace(problem, monotone=signs, max_bin=max_bin), features, matrix(prepared.frame.table, features)
 
 
 def _run_search(
@@ -135,14 +134,15 @@ def _run_search(
 
 def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: Fold) -> list[str]:
     """A remark when the winner does clearly better without the plan's signs; a wrong one is costly and silent."""
-    if not any(problem.monotone) or spec.task not in ("regression", "binary") or found.estimator.library == "linear":
+    best = found.best
+    if not any(problem.monotone) or spec.task not in ("regression", "binary") or best.estimator.library == "linear":
         return []
     bare = Fold(fold.x, fold.y, fold.x_valid, fold.y_valid)
     budget = spec.search
-    free = found.estimator.fit(
-        replace(problem, monotone=()), bare, found.params, budget.max_rounds, budget.early_stopping_rounds
+    free = best.estimator.fit(
+        replace(problem, monotone=()), bare, best.params, budget.max_rounds, budget.early_stopping_rounds
     )
-    gain = 1 - min(free.curve) / min(found.fits[-1].curve)
+    gain = 1 - min(free.curve) / min(best.fits[-1].curve)
     if gain < _CLEARLY_BETTER:
         return []
     return [f"without the control plan's signs the loss is {100 * gain:.1f} % lower: one of them may be wrong"]
@@ -152,25 +152,29 @@ def _outer_quantiles(
     spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int
 ) -> Array:
     """Out-of-fold quantiles: the middle one is the search's own, the outer two are fitted alike."""
-    middle = out_of_fold(found, folds, valid, n)
-    columns = []
-    for level in (spec.quantiles[0], spec.quantiles[2]):
-        column = np.full(n, np.nan)
-        for fold, rows, fit in zip(folds, valid, found.fits, strict=True):
-            at_level = found.estimator.fit(replace(problem, quantile=level), fold, found.params, fit.rounds)
-            column[rows] = at_level.booster.predict(np.asarray(fold.x_valid))
-        columns.append(column)
-    return np.sort(np.column_stack([columns[0], middle, columns[1]]), axis=1)
+    out = np.full((n, 3), np.nan)
+    outer = [replace(problem, quantile=level) for level in (spec.quantiles[0], spec.quantiles[2])]
+    for place, (fold, rows) in enumerate(zip(folds, valid, strict=True)):
+        each = []
+        for member in found.members:
+            middle = member.fits[place]
+            low, high = (member.estimator.fit(level, fold, member.params, middle.rounds) for level in outer)
+            parts = [fit.booster.predict(np.asarray(fold.x_valid)) for fit in (low, middle, high)]
+            each.append(np.sort(np.column_stack(parts), axis=1))
+        out[rows] = np.mean(each, axis=0)
+    return out
 
 
 def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Array) -> list[Any]:
-    """Boosters on all development rows: one, or one per quantile."""
-    rounds = max(1, round(found.rounds * _MORE_ROWS))
+    """Boosters on all development rows: of each member one, or one per quantile."""
     fold = Fold(x, y)
-    if spec.task != "quantile":
-        return [found.estimator.fit(problem, fold, found.params, rounds).booster]
+    levels = spec.quantiles if spec.task == "quantile" else [problem.quantile]
     return [
-        found.estimator.fit(replace(problem, quantile=q), fold, found.params, rounds).booster for q in spec.quantiles
+        each.estimator.fit(
+            replace(problem, quantile=level), fold, each.params, max(1, round(each.rounds * _MORE_ROWS))
+        ).booster
+        for each in found.members
+        for level in levels
     ]
 
 
@@ -181,7 +185,8 @@ def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, A
     out: dict[str, Any] = {"calibration": fit_calibration(spec.task, seen, y), "threshold": 0.5}
     out["interval"] = {"below": 0.0, "above": 0.0}
     if spec.task == "binary":
-        out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, spec.costs)
+        costs = None if spec.primary_metric == "f1" else spec.costs
+        out["threshold"] = choose_threshold(calibrate(seen, out["calibration"]), y, costs)
     if not spec.is_classification:
         out["interval"] = fit_interval(spec.task, seen, y, prepared.order.group[has], spec.nominal_coverage)
     if spec.task == "multiclass" and spec.costs is not None:
@@ -201,7 +206,7 @@ def _record(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, An
         "digest": prepared.frame.digest,
         "plan_hash": ctx.plan_hash,
         "mode": ctx.mode,
-        "library": found.estimator.library,
+        "library": found.best.estimator.library,
         "best_by_library": found.best_by_library,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -242,7 +247,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         spec.quantiles[1],
         ctx.n_threads,
         spec.search.seed,
-        _FINE_BINS if len(rows) <= _FINE_ROWS else _COARSE_BINS,
+        bins(len(rows), len(features)),
     )
     x = matrix(prepared.frame.table, features)
     if spec.features.build:
@@ -256,7 +261,8 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "format": FORMAT,
         "name": spec.name,
         "task": spec.task,
-        "library": found.estimator.library,
+        "library": found.best.estimator.library,
+        "libraries": found.libraries,
         "features": features,
         "classes": prepared.labels.classes,
         "quantiles": spec.quantiles,
@@ -264,7 +270,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "record": _record(ctx, prepared, found),
     }
     scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
-    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.fits, strict=True)]
+    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.best.fits, strict=True)]
     return Fitted(
         scorer,
         found,

@@ -130,6 +130,12 @@ class Search(Part):
     libraries: list[Library] = Field(
         default=["lightgbm", "xgboost", "linear"], min_length=1, description="learners that the search tries"
     )
+    members: int = Field(
+        default=1,
+        ge=1,
+        le=50,
+        description="best trials, of different parameters, whose fits are averaged; each costs a fit and scoring time",
+    )
     seed: int = Field(default=7, description="seed of search, folds and bootstrap")
 
 
@@ -188,7 +194,9 @@ class PredictiveSpec(SolutionSpec):
         description="regression: share of the values that the intervals shall hold (quantile: high less low quantile)",
     )
     split: Split = Field(default_factory=Split, description="how hold-out and folds are cut")
-    costs: Costs | None = Field(default=None, description="classification: what a decision costs; sets the threshold")
+    costs: Costs | None = Field(
+        default=None, description="classification: what a decision costs; sets the threshold unless `metric` is f1"
+    )
     baseline: Baseline = Field(default_factory=Baseline, description="a prediction of today's practice to be beaten")
     slices: list[str] = Field(default_factory=list, description="columns in whose values no part may fall behind")
     metric: str | None = Field(

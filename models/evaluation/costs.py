@@ -1,11 +1,13 @@
-"""The threshold at which acting is cheapest."""
+"""The threshold at which acting is cheapest, or F1 the highest."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.scoring.runtime import Array
+from models.scoring.runtime import Array, logit
 from models.spec import Costs
+
+_STEP, _REACH = 0.05, 10  # log-odds between two thresholds looked at, and how many to each side are averaged
 
 
 def choose_threshold(p: Array, y: Array, costs: Costs | None) -> float:
@@ -19,22 +21,21 @@ def choose_threshold(p: Array, y: Array, costs: Costs | None) -> float:
     Returns:
         The threshold in (0, 1]; rows with `p >= threshold` are flagged.
     """
+    if costs is None:
+        return _best_f1(p, y)
     order = np.argsort(-p, kind="stable")
     ranked, event = p[order], y[order]
     hits = np.concatenate([[0.0], np.cumsum(event)])
     flagged = np.arange(len(p) + 1, dtype=np.float64)
     false = flagged - hits
-    if costs is None:
-        value = -2 * hits / np.maximum(flagged + event.sum(), 1)
-    else:
-        missed = event.sum() - hits
-        right = (len(p) - event.sum()) - false
-        value = (
-            costs.true_positive * hits
-            + costs.false_positive * false
-            + costs.false_negative * missed
-            + costs.true_negative * right
-        )
+    missed = event.sum() - hits
+    right = (len(p) - event.sum()) - false
+    value = (
+        costs.true_positive * hits
+        + costs.false_positive * false
+        + costs.false_negative * missed
+        + costs.true_negative * right
+    )
     # Only between different probabilities can a threshold stand.
     edge = np.concatenate([[True], ranked[1:] != ranked[:-1], [True]])
     value = np.where(edge, value, np.inf)
@@ -43,3 +44,23 @@ def choose_threshold(p: Array, y: Array, costs: Costs | None) -> float:
         return 1.0
     following = ranked[count] if count < len(p) else 0.0
     return float(max((ranked[count - 1] + following) / 2, 1e-9))
+
+
+def _best_f1(p: Array, y: Array) -> float:
+    """Threshold about which F1 is the highest; in the middle where several are alike.
+
+    F1 of few events jumps from row to row, and its highest point is mostly luck. So it is averaged over the thresholds
+    within half a log-odds, in which the probabilities of another draw of rows would come to lie as well.
+    """
+    z = logit(p)
+    rising, events = np.sort(z), np.sort(z[y == 1])
+    if len(events) == 0:
+        return 1.0
+    at = np.arange(rising[0] - _STEP, rising[-1] + 2 * _STEP, _STEP)
+    flagged = len(rising) - np.searchsorted(rising, at)
+    hits = len(events) - np.searchsorted(events, at)
+    f1 = 2 * hits / (flagged + len(events))
+    padded = np.pad(f1, _REACH, mode="edge")
+    smooth = np.convolve(padded, np.full(2 * _REACH + 1, 1 / (2 * _REACH + 1)), mode="valid")
+    best = at[smooth >= smooth.max() - 1e-12]
+    return float(1 / (1 + np.exp(-best[len(best) // 2])))

@@ -93,7 +93,7 @@ def _shap(spec: PredictiveSpec, importance: Importance, file: Path) -> None:
 def _learning(spec: PredictiveSpec, fitted: Fitted, file: Path) -> None:
     """Validation loss by round, and by training rows of the growing folds."""
     figure, (left, right) = _figure(f"{spec.solution}: learning curve", columns=2)
-    for fit in fitted.found.fits:
+    for fit in fitted.found.best.fits:
         curve: Array = np.asarray(fit.curve)
         left.plot(np.arange(1, len(curve) + 1), curve, linewidth=1, marker="o" if len(curve) == 1 else None)
     left.set_xlabel("round")

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from models.estimators.base import Fold, Problem
+from models.estimators.choose import bins
 from models.estimators.lightgbm import LightGBM
 from models.scoring.runtime import COMBINE, Array, LightGBMBooster
 
@@ -53,7 +54,7 @@ def choose_built(problem: Problem, features: list[dict[str, Any]], folds: list[F
     if not candidates:
         return []
     ranked = _ranked(plain, folds, candidates)
-    kept = _unlike(folds[-1].x, ranked, max(_COUNTS))
+    kept = _unlike(folds[-1].x, numbers, ranked, max(_COUNTS))
     best, chosen = float(np.mean([value for _, value in first])), []
     for count in _COUNTS:
         some = kept[:count]
@@ -71,6 +72,7 @@ def _entry(features: list[dict[str, Any]], candidate: tuple[str, int, int]) -> d
 
 def _fit(problem: Problem, fold: Fold) -> tuple[Array, float]:
     """Gain by column, and the validation loss."""
+    problem = replace(problem, max_bin=bins(*fold.x.shape))
     fit = LightGBM().fit(problem, fold, _PARAMS, _ROUNDS, _PATIENCE)
     native = cast("LightGBMBooster", fit.booster).native
     return np.asarray(native.feature_importance("gain")), min(fit.curve)
@@ -97,15 +99,23 @@ def _ranked(problem: Problem, folds: list[Fold], candidates: list[tuple[str, int
     return [candidates[place] for place in np.argsort(-gain, kind="stable") if gain[place] > 0]
 
 
-def _unlike(x: Array, ranked: list[tuple[str, int, int]], count: int) -> list[tuple[str, int, int]]:
-    """The first candidates of which no two rank the rows alike."""
+def _unlike(x: Array, numbers: list[int], ranked: list[tuple[str, int, int]], count: int) -> list[tuple[str, int, int]]:
+    """The first candidates of which no two rank the rows alike, and none as a plain number does.
+
+    A tree sees ranks only: a temperature less a speed that is a hundred times as large is the speed again.
+    """
+    x = x[-_RANKED_ROWS:]
     kept: list[tuple[str, int, int]] = []
-    ranks: list[Array] = []
+    ranks = [_rank(x[:, place]) for place in numbers]
     for each in ranked:
-        rank = np.argsort(np.argsort(_columns(x[-_RANKED_ROWS:], [each])[:, 0], kind="stable")).astype(float)
+        rank = _rank(_columns(x, [each])[:, 0])
         if all(abs(float(np.corrcoef(rank, other)[0, 1])) < _ALIKE for other in ranks):
             kept.append(each)
             ranks.append(rank)
         if len(kept) == count:
             break
     return kept
+
+
+def _rank(values: Array) -> Array:
+    return np.argsort(np.argsort(values, kind="stable")).astype(float)

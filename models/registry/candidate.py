@@ -32,7 +32,8 @@ class Candidate:
 
     Attributes:
         kind: Kind of model, as the registry shows it.
-        library: What it was made with; its requirements go along.
+        library: What it was made with.
+        needs: Libraries that answering needs beside numpy and Arrow; their locked versions go along.
         digest: Content of the data it saw.
         rows: Rows of the table, and how many of them it was learnt from or judged on.
         columns: Columns read, as the data set's schema.
@@ -53,6 +54,7 @@ class Candidate:
 
     kind: str
     library: str
+    needs: tuple[str, ...]
     digest: str
     rows: tuple[int, int]
     columns: Mapping[str, Any]
@@ -178,7 +180,7 @@ def _save_pyfunc(place: Path, bundle: Path, candidate: Candidate, numbers: tuple
             artifacts={"bundle": str(bundle)},
             signature=_signature(candidate),
             input_example=candidate.example.to_pandas(),
-            pip_requirements=pip_requirements(candidate.library),
+            pip_requirements=pip_requirements(*candidate.needs),
             mlflow_model=Model(run_id=run_id, model_id=model_id),
         )
     saved = Model.load(str(folder))

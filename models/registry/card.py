@@ -28,6 +28,12 @@ def _inputs(fitted: Fitted, importance: Importance) -> list[str]:
     return lines + [f"- `{name}`: {reason}" for name, reason in list(fitted.dropped.items())[:60]]
 
 
+def _averaged(fitted: Fitted) -> str:
+    """How many trials answer together, where it is more than one."""
+    members = fitted.found.members
+    return f"; its answers are the mean of {len(members)} trials" if len(members) > 1 else ""
+
+
 def model_card(
     spec: PredictiveSpec,
     prepared: Prepared,
@@ -58,8 +64,9 @@ def model_card(
         f"- owner: {spec.owner or 'not named'}; entity: {spec.entity}; acts at: {spec.acts_at or 'any time'}",
         f"- target: `{spec.target.column}` {spec.target.unit} ({spec.task}), action: {spec.action.kind}",
         (
-            f"- library: {bundle['library']}, {fitted.found.rounds} rounds, "
+            f"- library: {bundle['library']}, {fitted.found.best.rounds} rounds, "
             f"best of {len(fitted.found.trials)} trials ({record['mode']})"
+            f"{_averaged(fitted)}"
         ),
         (
             f"- trained on {len(split.development)} rows until {record['trained_until'] or 'the draw'}; "

@@ -53,7 +53,8 @@ def candidate_of(
     split = prepared.split
     return Candidate(
         kind=spec.task,
-        library=fitted.found.estimator.library,
+        library=fitted.found.best.estimator.library,
+        needs=tuple(bundle["libraries"]),
         digest=prepared.frame.digest,
         rows=(prepared.frame.n_rows, len(split.development) + len(split.holdout)),
         columns={
@@ -93,15 +94,16 @@ def _outputs(bundle: dict[str, Any]) -> dict[str, Kind]:
 
 def _values(evaluation: Evaluation, fitted: Fitted) -> dict[str, float]:
     out = {f"baseline_{name}": value for name, value in evaluation.baseline_metrics.items()}
-    return out | {"skill": evaluation.skill, "validation_loss": fitted.found.value}
+    return out | {"skill": evaluation.skill, "validation_loss": fitted.found.best.value}
 
 
 def _params(spec: PredictiveSpec, prepared: Prepared, fitted: Fitted) -> dict[str, Any]:
     found = fitted.found
     return {
-        **{f"best_{name}": value for name, value in found.params.items()},
-        "rounds": found.rounds,
+        **{f"best_{name}": value for name, value in found.best.params.items()},
+        "rounds": found.best.rounds,
         "trials": len(found.trials),
+        "members": len(found.members),
         "task": spec.task,
         "seed": spec.search.seed,
         "features": len(fitted.scorer.bundle["features"]),

@@ -69,6 +69,7 @@ def _version(name: str) -> str:
 
 
 @cache
-def pip_requirements(library: str) -> list[str]:
-    """What a model of a library needs, with the lock's versions; inferring them would cost 2 s a model."""
-    return [f"{name}=={_version(name)}" for name in (*_NEEDED, *_LIBRARIES.get(library, ()))]
+def pip_requirements(*libraries: str) -> list[str]:
+    """What a model of these libraries needs, with the lock's versions; inferring them would cost 2 s a model."""
+    names = [*_NEEDED, *(name for library in libraries for name in _LIBRARIES.get(library, ()))]
+    return [f"{name}=={_version(name)}" for name in dict.fromkeys(names)]

@@ -4,7 +4,8 @@ A copy of this very file lies beside the native boosters in every logged model, 
 MLflow pyfunc build features and predictions with the same lines. A bundle is a folder:
 
 - `bundle.json`: format number, task, features with their code books, calibration, interval, threshold;
-- native boosters (`*.txt` LightGBM, `*.ubj` XGBoost) or JSON coefficients (`*.json` linear).
+- native boosters (`*.txt` LightGBM, `*.ubj` XGBoost) or JSON coefficients (`*.json` linear), of one member or several
+  whose answers are averaged.
 """
 
 from __future__ import annotations
@@ -143,13 +144,17 @@ class LinearBooster:
         return np.asarray(np.exp(margin[:, 0]) if self.terms["link"] == "exp" else margin[:, 0])
 
     def contributions(self, x: Array) -> Array:
-        """See `Booster`; the terms of one feature are added up."""
-        design = self.design(x)
-        out = np.zeros((len(x), len(self._coefficients), x.shape[1]))
-        for output, weights in enumerate(self._coefficients):
-            parts = design * weights
-            for term, column in enumerate(self._column):
-                out[:, output, column] += parts[:, term]
+        """See `Booster`; the terms of one feature are added up.
+
+        Of a target in logarithms each row's are scaled so that they add up in the target's own unit, as a booster's do.
+        """
+        parts = np.zeros((x.shape[1], len(x), len(self._coefficients)))
+        np.add.at(parts, self._column, np.moveaxis(self.design(x)[:, None, :] * self._coefficients, -1, 0))
+        out = np.moveaxis(parts, 0, -1)
+        if self.terms["link"] == "exp":
+            whole = out[:, 0].sum(axis=1)
+            grown = np.divide(np.expm1(whole), whole, out=np.ones_like(whole), where=whole != 0)
+            out *= np.exp(self._intercept[0]) * grown[:, None, None]
         return out[:, 0] if len(self._coefficients) == 1 else out
 
     def save(self, folder: Path, stem: str) -> str:
@@ -159,9 +164,9 @@ class LinearBooster:
 
 
 LOADERS: dict[str, Callable[[Path, int], Booster]] = {
-    "lightgbm": LightGBMBooster.load,
-    "xgboost": XGBoostBooster.load,
-    "linear": LinearBooster.load,
+    ".txt": LightGBMBooster.load,
+    ".ubj": XGBoostBooster.load,
+    ".json": LinearBooster.load,
 }
 
 
@@ -199,11 +204,7 @@ def codes(column: pa.ChunkedArray, book: list[str]) -> Array:
     return np.asarray(found.cast(pa.float32()).to_numpy(), dtype=np.float32)
 
 
-COMBINE: dict[str, Callable[[Array, Array], Array]] = {
-    "x": np.multiply,
-    "/": np.divide,
-    "-": np.subtract,
-}
+COMBINE: dict[str, Callable[[Array, Array], Array]] = {"x": np.multiply, "/": np.divide, "-": np.subtract}
 
 
 def raw_columns(features: list[dict[str, Any]]) -> list[str]:
@@ -261,7 +262,7 @@ class Scorer:
 
     Args:
         bundle: content of `bundle.json`.
-        boosters: one booster, or one per quantile.
+        boosters: of each member one, or one per quantile, member by member.
     """
 
     def __init__(self, bundle: dict[str, Any], boosters: list[Booster]) -> None:
@@ -270,34 +271,37 @@ class Scorer:
         self.bundle = bundle
         self.boosters = boosters
         self.task: str = bundle["task"]
+        per_member = len(bundle["quantiles"]) if self.task == "quantile" else 1
+        self.members = [boosters[place : place + per_member] for place in range(0, len(boosters), per_member)]
 
     @classmethod
     def load(cls, folder: Path, n_threads: int = 1) -> Scorer:
         """Read a bundle's folder."""
         bundle = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        load = LOADERS[bundle["library"]]
-        return cls(bundle, [load(folder / name, n_threads) for name in bundle["boosters"]])
+        files = [folder / name for name in bundle["boosters"]]
+        return cls(bundle, [LOADERS[file.suffix](file, n_threads) for file in files])
 
     def matrix(self, table: pa.Table) -> Array:
         """See `matrix`."""
         return matrix(table, self.bundle["features"])
 
     def raw(self, x: Array) -> Array:
-        """Uncalibrated outputs: (n,) or (n, outputs); quantiles in rising order."""
+        """Uncalibrated outputs, the members' mean: (n,) or (n, outputs); quantiles in rising order."""
         if self.task == "quantile":
-            return np.sort(np.column_stack([booster.predict(x) for booster in self.boosters]), axis=1)
-        return self.boosters[0].predict(x)
+            each = [np.sort(np.column_stack([part.predict(x) for part in member]), axis=1) for member in self.members]
+        else:
+            each = [member[0].predict(x) for member in self.members]
+        return np.asarray(np.mean(each, axis=0))
 
     def finish(self, raw: Array) -> dict[str, Array]:
         """Outputs to the columns `value`, `low`, `high`, `probability`, `class` (those that apply)."""
+        names = np.asarray(self.bundle["classes"], dtype=object)
         if self.task == "binary":
             probability = calibrate(raw, self.bundle["calibration"])
-            names = np.asarray(self.bundle["classes"], dtype=object)
             decided = names[(probability >= self.bundle["threshold"]).astype(int)]
             return {"value": probability, "probability": probability, "class": decided}
         if self.task == "multiclass":
             every = calibrate(raw, self.bundle["calibration"])
-            names = np.asarray(self.bundle["classes"], dtype=object)
             decided = self._cheapest(every)
             best = every[np.arange(len(every)), decided]
             return {"value": best, "probability": best, "class": names[decided]}
@@ -318,10 +322,10 @@ class Scorer:
 
     def contributions(self, x: Array) -> Array:
         """Contribution of each feature to each row, (n, features); for multiclass to the class that is decided."""
-        booster = self.boosters[1] if self.task == "quantile" else self.boosters[0]
-        out = booster.contributions(x)
+        middle = 1 if self.task == "quantile" else 0
+        out = np.asarray(np.mean([member[middle].contributions(x) for member in self.members], axis=0))
         if out.ndim == 3:
-            decided = self._cheapest(calibrate(booster.predict(x), self.bundle["calibration"]))
+            decided = self._cheapest(calibrate(self.raw(x), self.bundle["calibration"]))
             out = out[np.arange(len(x)), decided]
         return out
 
@@ -330,10 +334,8 @@ class Scorer:
         parts = self.contributions(x)
         features = self.bundle["features"]
         order = np.argsort(-np.abs(parts), axis=1)[:, :top_k]
-        return [
-            json.dumps([_reason(features[j], x[row, j], parts[row, j]) for j in places])
-            for row, places in enumerate(order)
-        ]
+        rows = zip(x, parts, order, strict=True)
+        return [json.dumps([_reason(features[j], values[j], row[j]) for j in places]) for values, row, places in rows]
 
 
 def _reason(feature: dict[str, Any], value: float, contribution: float) -> dict[str, Any]:

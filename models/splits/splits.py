@@ -20,6 +20,7 @@ from models.scoring.runtime import Array
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 
+_LEAST_VALIDATED = 5  # rows of a fold
 _TICK = np.timedelta64(1, "us")
 
 
@@ -247,8 +248,11 @@ def _time_folds(order: Order, rows: Array, folds: int, is_grouped: bool) -> list
 
 
 def _draw_folds(order: Order, rows: Array, folds: int) -> list[tuple[Array, Array]]:
-    """Folds by the draw, classes in proportion; at least two, for there is no forward here."""
-    folds = max(2, folds)
+    """Folds by the draw, classes in proportion; at least two, for there is no forward here.
+
+    Fewer than asked for where they would hold too few rows to validate on: each row is in one of them.
+    """
+    folds = max(2, min(folds, len(rows) // _LEAST_VALIDATED))
     draw, stratum = order.draw[rows], order.stratum[rows]
     fold = np.zeros(len(rows), dtype=int)
     for name in np.unique(stratum):
@@ -260,7 +264,7 @@ def _draw_folds(order: Order, rows: Array, folds: int) -> list[tuple[Array, Arra
 
 
 def _is_usable(train: Array, valid: Array, y: Array, spec: PredictiveSpec) -> bool:
-    if len(train) < 20 or len(valid) < 5:
+    if len(train) < 20 or len(valid) < _LEAST_VALIDATED:
         return False
     if spec.task == "binary":
         return len(np.unique(y[train])) == 2 and len(np.unique(y[valid])) == 2

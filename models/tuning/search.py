@@ -48,35 +48,49 @@ class Trial:
 
 
 @dataclass
-class Found:
-    """What the search found.
+class Member:
+    """A completed trial that is fitted again on all rows.
 
     Attributes:
-        estimator: The winning library.
+        estimator: Its library.
         params: Its parameters as its `fit` takes them.
-        study_params: The same by the study's names, to start the next night from.
         rounds: Rounds of each fold's best iteration, averaged.
         value: Mean validation loss.
-        trials: Every trial.
-        fits: The winner's fit per fold, for out-of-fold predictions.
-        best_by_library: Study parameters of the best trial of each library.
+        fits: Its fit per fold, for out-of-fold predictions.
     """
 
     estimator: Estimator
     params: dict[str, Any]
-    study_params: dict[str, Any]
     rounds: int
     value: float
-    trials: list[Trial]
     fits: list[Fit]
-    best_by_library: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
-class _Best:
-    value: float = float("inf")
-    fits: list[Fit] = field(default_factory=list)
-    params: dict[str, Any] = field(default_factory=dict)
+class Found:
+    """What the search found.
+
+    Attributes:
+        members: The trials whose answers are averaged, best first: at most as many as `search.members` says.
+        study_params: The best one's parameters by the study's names, to start the next night from.
+        trials: Every trial.
+        best_by_library: Study parameters of the best trial of each library.
+    """
+
+    members: list[Member]
+    study_params: dict[str, Any]
+    trials: list[Trial]
+    best_by_library: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Member:
+        """The winner."""
+        return self.members[0]
+
+    @property
+    def libraries(self) -> list[str]:
+        """Libraries of the members, each once."""
+        return sorted({member.estimator.library for member in self.members})
 
 
 class _Objective:
@@ -91,7 +105,7 @@ class _Objective:
         self.problem = problem
         self.folds = folds
         self.search = search
-        self.best = _Best()
+        self.members: list[Member] = []
         self.sizes = np.asarray([len(fold.y_valid) if fold.y_valid is not None else 0 for fold in folds], dtype=float)
 
     def __call__(self, trial: Any) -> float:
@@ -109,10 +123,16 @@ class _Objective:
                 if trial.should_prune():
                     raise optuna.TrialPruned
         value = float(np.average(losses, weights=self.sizes))
-        trial.set_user_attr("rounds", round(float(np.mean([fit.rounds for fit in fits]))))
-        if value < self.best.value:
-            self.best = _Best(value, fits, params)
+        rounds = round(float(np.mean([fit.rounds for fit in fits])))
+        trial.set_user_attr("rounds", rounds)
+        self._keep(Member(estimator, params, rounds, value, fits))
         return value
+
+    def _keep(self, member: Member) -> None:
+        """Hold the best trials; of the same parameters the first, for a second one would only weigh it double."""
+        if any(other.estimator is member.estimator and other.params == member.params for other in self.members):
+            return
+        self.members = sorted([*self.members, member], key=lambda each: each.value)[: self.search.members]
 
     def _fit(self, trial: Any, estimator: Estimator, fold: Fold, params: dict[str, Any], *, reports: bool) -> Fit:
         told = 0
@@ -191,7 +211,7 @@ def search(
         tell: called after each trial with trials done and trials in all.
 
     Returns:
-        The best trial with its fits per fold, and the table of all trials.
+        The best trials with their fits per fold, and the table of all trials.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     by_name = {each.library: each for each in estimators}
@@ -208,18 +228,7 @@ def search(
     tell("trials", 0, trials)
     study.optimize(objective, n_trials=trials, catch=(), callbacks=[told])
     rows = [_row(trial) for trial in study.trials if trial.state.is_finished()]
-    best = study.best_trial
-    chosen = by_name[best.params["library"]]
-    return Found(
-        estimator=chosen,
-        params=objective.best.params,
-        study_params=dict(best.params),
-        rounds=int(best.user_attrs["rounds"]),
-        value=float(best.value),
-        trials=rows,
-        fits=objective.best.fits,
-        best_by_library=_best_by_library(rows),
-    )
+    return Found(objective.members, dict(study.best_trial.params), rows, _best_by_library(rows))
 
 
 def _row(trial: Any) -> Trial:
@@ -248,7 +257,7 @@ def _best_by_library(rows: list[Trial]) -> dict[str, dict[str, Any]]:
 
 
 def out_of_fold(found: Found, folds: list[Fold], rows: list[Array], n_rows: int) -> Array:
-    """Predictions of the winner for rows that each fold did not train on.
+    """Predictions of the members' mean for rows that each fold did not train on.
 
     Args:
         found: the search's result.
@@ -260,8 +269,8 @@ def out_of_fold(found: Found, folds: list[Fold], rows: list[Array], n_rows: int)
         (n_rows,) or (n_rows, outputs); NaN where no fold validated.
     """
     parts = [
-        fit.booster.predict(fold.x_valid)
-        for fit, fold in zip(found.fits, folds, strict=True)
+        np.mean([member.fits[place].booster.predict(fold.x_valid) for member in found.members], axis=0)
+        for place, fold in enumerate(folds)
         if fold.x_valid is not None
     ]
     shape = (n_rows, *parts[0].shape[1:])

@@ -112,7 +112,7 @@ def write_work(folder: Path, spec: PredictiveSpec, ctx: ModelContext, result: Tr
 
 
 def _trials(spec: PredictiveSpec, fitted: Fitted) -> list[dict[str, Any]]:
-    """Each trial's library, parameters and rounds by fold, and the final fit as the last one."""
+    """Each trial's library, parameters and rounds by fold, and the final fits as the last ones."""
     found = fitted.found
     trials = [(each.library, _stripped(each.library, each.params), each.fold_rounds) for each in found.trials]
     done = [
@@ -123,13 +123,15 @@ def _trials(spec: PredictiveSpec, fitted: Fitted) -> list[dict[str, Any]]:
         }
         for library, params, rounds in trials
     ]
-    library = found.estimator.library
-    final = {
-        "library": library,
-        "params": _native(spec, fitted.problem, library, found.params),
-        "rounds": {"all": _rounds(fitted.scorer.boosters[0])},
-    }
-    return [*done, final]
+    final = [
+        {
+            "library": member.estimator.library,
+            "params": _native(spec, fitted.problem, member.estimator.library, member.params),
+            "rounds": {"all": _rounds(boosters[0])},
+        }
+        for member, boosters in zip(found.members, fitted.scorer.members, strict=True)
+    ]
+    return [*done, *final]
 
 
 def _stripped(library: str, params: dict[str, Any]) -> dict[str, Any]:

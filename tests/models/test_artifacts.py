@@ -64,7 +64,7 @@ def test_no_pickle_anywhere_and_parity_in_a_clean_process(task, library, ctx, ta
 
     folder = trained.registered.bundle.parents[1]
     example = input_example(trained.prepared, trained.fitted.scorer.bundle, 200)
-    example.to_json(tmp_path / "rows.json", orient="split", double_precision=15)
+    example.to_pandas().to_json(tmp_path / "rows.json", orient="split", double_precision=15)
     kinds = {f["name"]: f["kind"] for f in trained.fitted.scorer.bundle["features"]}
     done = subprocess.run(
         [sys.executable, "-I", "-c", LOAD, str(folder), str(tmp_path / "rows.json"), json.dumps(kinds)],

@@ -176,9 +176,34 @@ def test_the_threshold_is_the_cheapest_of_all(seed):
         return decision_cost(spec, ["n", "y"], y, (p >= threshold).astype(float)).sum()
 
     assert price(chosen) == pytest.approx(min(price(t) for t in [*np.unique(p), 1.01]), abs=1e-9)
-    best = choose_threshold(p, y, None)
-    scores = [reference.f1_score(y, p >= t, zero_division=0) for t in np.unique(p)]
-    assert reference.f1_score(y, p >= best, zero_division=0) == pytest.approx(max(scores))
+
+
+@pytest.mark.slow
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_the_threshold_without_costs_has_the_best_f1_of_its_neighbourhood(seed):
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0.01, 0.99, 60)
+    y = (rng.random(60) < p).astype(float)
+    y[0] = 1.0
+    z = np.log(p / (1 - p))
+
+    def about(at):
+        near = at + 0.05 * np.arange(-10, 11)
+        flagged = z >= near[:, None]
+        return (2 * (flagged & (y == 1)).sum(axis=1) / (flagged.sum(axis=1) + y.sum())).mean()
+
+    chosen = choose_threshold(p, y, None)
+    best = max(about(at) for at in np.arange(z.min(), z.max(), 0.05))
+    assert about(np.log(chosen / (1 - chosen))) == pytest.approx(best, abs=0.02)
+
+
+def test_where_events_stand_apart_f1_is_perfect_and_the_threshold_in_the_gap():
+    p = np.concatenate([np.linspace(0.001, 0.02, 900), np.linspace(0.9, 0.99, 30)])
+    y = (p > 0.5).astype(float)
+    chosen = choose_threshold(p, y, None)
+    assert 0.1 < chosen < 0.7
+    assert choose_threshold(p, np.zeros(930), None) == 1.0
 
 
 def test_baselines_know_only_what_was_known():

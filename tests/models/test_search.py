@@ -86,7 +86,7 @@ def test_hopeless_trials_are_pruned():
     pruned = [trial for trial in found.trials if trial.state == "PRUNED"]
     assert pruned
     assert all(sum(trial.fold_rounds) < 160 for trial in pruned), "a pruned trial is spared some of its rounds"
-    assert found.value == min(trial.value for trial in found.trials if trial.state == "COMPLETE")
+    assert found.best.value == min(trial.value for trial in found.trials if trial.state == "COMPLETE")
 
 
 def test_a_slow_learner_is_not_hopeless():

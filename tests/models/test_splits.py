@@ -156,6 +156,16 @@ def test_folds_without_time_keep_groups_whole():
         assert not {i // 5 for i in train} & {i // 5 for i in valid}
 
 
+def test_of_few_rows_each_is_validated_once_in_fewer_folds():
+    spec = _spec("regression", time=False, group=False, folds=10)
+    y = np.arange(41.0)
+    order = make_order(_frame(41), y, spec)
+    folds, notes = inner_folds(order, np.arange(41), y, spec, Cut("draw"))
+    assert sorted(np.concatenate([valid for _, valid in folds])) == list(range(41))
+    assert len(folds) == 8
+    assert not notes
+
+
 def test_events_at_one_end_only_fall_back_to_drawn_folds():
     n = 200
     time = np.datetime64("2026-01-01", "us") + (np.arange(n) * DAY).astype("timedelta64[us]")

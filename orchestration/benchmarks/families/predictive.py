@@ -76,5 +76,5 @@ def _on(
 def _chosen(fitted: Fitted) -> str:
     """The library, and the features that the family built."""
     built = [feature["name"] for feature in fitted.scorer.bundle["features"] if feature["kind"] == "built"]
-    library = fitted.found.estimator.library
+    library = fitted.found.best.estimator.library
     return f"{library} with {', '.join(built)}" if built else library
