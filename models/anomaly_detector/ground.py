@@ -169,7 +169,7 @@ def _query(
         tables.con.register("__done", done)
         pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
         is_new = f"NOT EXISTS (SELECT 1 FROM __done AS d WHERE {pairs})"
-    entity = _entity_sql(spec.series.entity if spec.series else [], "t0")
+    entity = _entity_sql(spec.follow, "t0")
     parts = [f"t0.{quote_identifier(key)} AS {quote_identifier(_KEY + key)}" for key in spec.keys]
     parts += [f"{entity} AS {ENTITY}", f"epoch({moment}) AS {TIME}", f"{is_new} AS {_NEW}"]
     parts += [f"CAST(t0.{quote_identifier(name)} AS DOUBLE) AS {quote_identifier(name)}" for name in chosen]

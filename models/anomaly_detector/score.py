@@ -23,7 +23,8 @@ from models.solution import NotYetError
 def score(spec: AnomalySpec, ctx: ModelContext) -> ScoreReport:
     """Score every row that the champion has not scored yet; a new champion scores all of them.
 
-    `value` is the score over its limit, `is_flagged` holds while an alarm is open, `reasons` are those of flagged rows.
+    `value` is the score over its limit, `reasons` are those of flagged rows. A row of a series is flagged while an
+    alarm is open, so that the newest one tells; one that stands for itself, like a cell, when it is over the limit.
 
     Args:
         spec: the solution.
@@ -60,7 +61,8 @@ def answered(spec: AnomalySpec, rows: Rows, scorer: Scorer, now: datetime, stamp
     first = float(rows.time_s[rows.is_new].min())
     # An alarm that is open at the first new row was raised by an earlier one, within the hold-off.
     value = score_from(scorer, rows, first - spec.hold_off_s)
-    _, under = alarms_of(spec, rows, value)
+    with np.errstate(invalid="ignore"):
+        under = alarms_of(spec, rows, value)[1] if spec.series is not None else value > 1
     new = rows.part(rows.is_new)
     flagged, value = under[rows.is_new], value[rows.is_new]
     reasons = np.full(len(flagged), None, dtype=object)

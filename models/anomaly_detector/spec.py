@@ -12,7 +12,6 @@ from models.solution import Part, SolutionSpec
 class Series(Part):
     """The table follows entities over time; each number is judged by its own past over windows of several lengths."""
 
-    entity: list[str] = Field(default_factory=list, description="columns that name what is followed; none: one series")
     windows_h: list[float] = Field(
         default=[1.0, 8.0, 24.0],
         description="hours over which what creeps or stays is judged, beside each row alone: an hour, a shift, a day",
@@ -47,7 +46,7 @@ class Events(Part):
     table: str = Field(description="lake relation or file with a row per event")
     begins_at: str = Field(description="column: from when an alarm tells of the event (UTC)")
     ends_at: str = Field(description="column: until when (UTC)")
-    entity: list[str] = Field(default_factory=list, description="columns that name whom it befell, as series.entity")
+    entity: list[str] = Field(default_factory=list, description="columns that name whom it befell, as `follow`")
 
 
 class AnomalyGates(Part):
@@ -68,7 +67,11 @@ class AnomalySpec(SolutionSpec):
     """
 
     time: str = Field(description="column: the moment of the row (UTC)")
-    series: Series | None = Field(default=None, description="entities that are followed; none: each row by itself")
+    follow: list[str] = Field(
+        default_factory=list,
+        description="columns that name what rows belong to (machine, cabinet), with alarms of its own; none: all one",
+    )
+    series: Series | None = Field(default=None, description="judged by the past of what is followed; none: row by row")
     alarms: Alarms = Field(default_factory=Alarms, description="the budget of alarms")
     holdout_ratio: float = Field(
         default=0.2,
@@ -86,12 +89,11 @@ class AnomalySpec(SolutionSpec):
 
     @model_validator(mode="after")
     def _named_for_one_thing(self) -> Self:
-        followed = self.series.entity if self.series else []
-        if self.time in followed:
+        if self.time in self.follow:
             msg = f"the moment '{self.time}' cannot be what is followed"
             raise ValueError(msg)
-        if self.events is not None and len(self.events.entity) not in (0, len(followed)):
-            msg = f"events.entity names as many columns as series.entity, or none; found {self.events.entity}"
+        if self.events is not None and len(self.events.entity) not in (0, len(self.follow)):
+            msg = f"events.entity names as many columns as `follow`, or none; found {self.events.entity}"
             raise ValueError(msg)
         return self
 
@@ -104,14 +106,14 @@ class AnomalySpec(SolutionSpec):
     def roles(self) -> dict[str, str]:
         """Columns that have another part to play than that of a watched number."""
         roles = super().roles
-        for name in self.series.entity if self.series else []:
+        for name in self.follow:
             roles.setdefault(name, "what is followed")
         return roles | {self.time: "moment of the row"}
 
     @property
     def named_columns(self) -> list[str]:
         """Columns of the table that the YAML names outright."""
-        return list(dict.fromkeys([*super().named_columns, self.time, *(self.series.entity if self.series else [])]))
+        return list(dict.fromkeys([*super().named_columns, self.time, *self.follow]))
 
     @property
     def primary_metric(self) -> str:

@@ -124,6 +124,7 @@ def _candidate(spec: AnomalySpec, rows: Rows, scorer: runtime.Scorer, evaluation
     return Candidate(
         kind=bundle["kind"],
         library="scikit-learn",
+        needs=(),
         digest=rows.digest,
         rows=(len(rows.time_s), len(rows.time_s)),
         columns={"watched": rows.columns, "time": spec.time},

@@ -64,7 +64,8 @@ def series_spec(file: str, **changes: Any) -> AnomalySpec:
         "table": file,
         "keys": ["machine_id", "hour_at"],
         "time": "hour_at",
-        "series": {"entity": ["machine_id"]},
+        "follow": ["machine_id"],
+        "series": {},
     }
     return AnomalySpec.model_validate(content | changes)
 
@@ -252,8 +253,8 @@ def test_a_table_that_has_only_begun_is_waited_for(place: Path, own_ctx: ModelCo
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"series": {"entity": ["machine_id"], "windows_h": [8, 8]}}, "different lengths"),
-        ({"series": {"entity": ["hour_at"]}}, "cannot be what is followed"),
+        ({"series": {"windows_h": [8, 8]}}, "different lengths"),
+        ({"follow": ["hour_at"]}, "cannot be what is followed"),
         ({"alarms": {"per_week": 0}}, "greater than 0"),
         ({"alarms": {"per_month": 3}}, "Extra inputs"),
         ({"events": {"table": "e.csv", "begins_at": "a", "ends_at": "b", "entity": ["x", "y"]}}, "as many columns"),

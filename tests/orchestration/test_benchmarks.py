@@ -59,3 +59,12 @@ def test_small_data_gets_a_simple_model_and_the_papers_figure(tmp_path: Path) ->
     found = measure(benchmark, read(benchmark, DATA), Ground(tmp_path, is_quick=True))
     assert found.outcomes[""].chosen == ("linear",)
     assert [row["met"] for row in found.rows] == [True, True]
+
+
+@there
+def test_all_windows_of_the_machine_are_told_at_less_than_one_false_alarm_a_week(tmp_path: Path) -> None:
+    benchmark = BY_NAME["nab_machine_temp"]
+    found = measure(benchmark, read(benchmark, DATA), Ground(tmp_path, is_quick=True, processes=1))
+    assert [row["met"] for row in found.rows if row["must"] is not None] == [True, True]
+    (windows,) = found.outcomes[""].tables
+    assert len(windows.rows) == 4

@@ -57,3 +57,18 @@ def test_a_scaffolded_solution_is_accepted_and_a_wrong_one_told_with_file_and_li
     assert refused.returncode != 0
     assert f"defs.yaml:{line}" in refused.stdout + refused.stderr
     assert "divination" in refused.stdout + refused.stderr
+
+
+def test_a_scaffolded_detector_is_accepted_and_a_wrong_budget_told(
+    dg: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    made = dg("scaffold", "defs", "orchestration.components.AnomalyDetector", "my_stage/my_model")
+    assert made.returncode == 0, made.stdout + made.stderr
+    checked = dg("check", "yaml", str(NEW))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    file = tmp_path / "project" / NEW / "defs.yaml"
+    file.write_text(file.read_text().replace("per_week:", "per_month:"))
+    line = next(number for number, text in enumerate(file.read_text().splitlines(), 1) if "per_month" in text)
+    refused = dg("check", "yaml", str(NEW))
+    assert refused.returncode != 0
+    assert f"defs.yaml:{line}" in refused.stdout + refused.stderr

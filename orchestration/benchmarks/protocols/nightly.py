@@ -152,14 +152,19 @@ def walk(job: Job) -> Walked:
     rows = read_rows(asked, ctx)
     learnt = min(int(job.learnt_share * len(rows.time_s)), job.learnt_rows)
     value = np.full(len(rows.time_s), np.nan)
-    for score, _ in walk_forward(asked, rows, float(rows.time_s[learnt])):
+    learnt_s = float(rows.time_s[learnt])
+    for score, _ in walk_forward(asked, rows, learnt_s):
         value = np.fmax(value, score)
-    # Nights on which nothing could be said yet are no nights without a false alarm.
+    # Nights on which nothing could be said yet are no nights without a false alarm; an event in them is one not told.
     begin_s = float(rows.time_s[np.isfinite(value)][0])
-    happened = [event for event in read_events(asked, ctx) if event.begin_s >= begin_s]
+    happened = [event for event in read_events(asked, ctx) if event.begin_s >= learnt_s]
     told = [tell(asked, rows, value, event) for event in happened]
     false = false_alarms(asked, rows, value, happened)
-    outside_s = float(rows.time_s[-1]) - begin_s - sum(event.end_s - event.begin_s for event in happened)
+    outside_s = (
+        float(rows.time_s[-1])
+        - begin_s
+        - sum(max(0.0, event.end_s - max(event.begin_s, begin_s)) for event in happened)
+    )
     rate = rate_interval(false, outside_s / _WEEK_S)
     shares = [each.share for each in told]
     figures = {
