@@ -119,6 +119,19 @@ def shewhart(spec: AnomalySpec, reference: Rows) -> Scorer:
     return Scorer(bundle | {"limit": level(maxima, chance)})
 
 
+def at_budget(spec: AnomalySpec, rows: Rows, scorer: Scorer, cut_s: float) -> Scorer:
+    """A detector with the limit that later rows themselves give, so that two of them alarm as often.
+
+    Where the later rows are too few for a limit it keeps its own.
+    """
+    later = rows.time_s >= cut_s
+    value = score_from(scorer, rows, cut_s)[later]
+    maxima = block_maxima(value, rows.time_s[later], rows.entity[later], spec.hold_off_s)
+    chance = chance_of_block(spec.alarms.per_week, len(maxima), float(np.ptp(rows.time_s[later])))
+    factor = level(maxima, chance)
+    return Scorer(scorer.bundle | {"limit": scorer.bundle["limit"] * factor}) if 0 < factor < np.inf else scorer
+
+
 def evaluate(spec: AnomalySpec, rows: Rows, scorer: Scorer, cut_s: float, events: Sequence[Event]) -> Evaluation:
     """Judge a detector on later rows.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.anomaly_detector.evaluate import Evaluation, Told, evaluate, rate_interval
+from models.anomaly_detector.evaluate import Evaluation, Told, at_budget, evaluate, rate_interval
 from models.anomaly_detector.ground import Rows, read_events, read_rows
 from models.anomaly_detector.runtime import Array, Scorer
 from models.anomaly_detector.spec import AnomalySpec
@@ -115,7 +115,7 @@ def _full(
     found = evaluate(spec, rows, own, later_s, events)
     against, is_better = Gate("not_worse", True, "there is no champion: the Shewhart chart decides"), False
     if other is not None:
-        against, is_better = _champion_gate(spec, found, evaluate(spec, rows, other, later_s, events), str(number))
+        against, is_better = _champion_gate(spec, ground, (own, other), str(number))
     gates = [
         enough,
         _rate_gate(spec, found),
@@ -180,8 +180,13 @@ def _events_gate(found: Evaluation) -> Gate:
     return Gate("events", figures["median_share"] <= figures["shewhart_median_share"], sentence, figures)
 
 
-def _champion_gate(spec: AnomalySpec, found: Evaluation, other: Evaluation, number: str) -> tuple[Gate, bool]:
-    gain = paired_mean(found.loss, other.loss, np.arange(len(found.loss)), spec.seed)
+def _champion_gate(
+    spec: AnomalySpec, ground: tuple[Rows, float], versus: tuple[Scorer, Scorer], number: str
+) -> tuple[Gate, bool]:
+    """Finds no less, no later, of the same faults than the champion would with as many alarms."""
+    rows, later_s = ground
+    own, other = (evaluate(spec, rows, at_budget(spec, rows, each, later_s), later_s, []).loss for each in versus)
+    gain = paired_mean(own, other, np.arange(len(own)), spec.seed)
     margins = Gates(not_worse_margin=spec.gates.not_worse_margin, horizon_nights=spec.gates.horizon_nights)
     return champion_gate(gain, margins, number)
 

@@ -16,6 +16,7 @@ WEEK_S = 7 * 86_400.0
 _HEAVIEST = 0.5  # shape of the tail at most: beyond it the variance has no end, and no reference tells so
 _SHAPED = 20  # excesses from which a shape is told from an exponential tail
 _FEWEST = 3
+_MOST_BLOCKS = 0.5  # share of the blocks that may alarm, whatever the budget: a light that is mostly on tells nothing
 
 
 def block_maxima(score: Array, time_s: Array, entity: Array, hold_off_s: float) -> Array:
@@ -76,4 +77,4 @@ def level(maxima: Array, chance: float) -> float:
 
 def chance_of_block(per_week: float, blocks: int, span_s: float) -> float:
     """Chance of an alarm in a block that makes a number of alarms a week, over all blocks of a span of time."""
-    return per_week * span_s / WEEK_S / max(blocks, 1)
+    return min(per_week * span_s / WEEK_S / max(blocks, 1), _MOST_BLOCKS)

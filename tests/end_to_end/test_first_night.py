@@ -29,6 +29,13 @@ def test_a_night_goes_through_and_opens_no_socket_but_loopback(first_night: Firs
     assert not first_night.plant.refused_file.exists(), first_night.plant.refused_file.read_text()
 
 
+def test_the_formation_of_cells_is_learnt_and_judged_from_the_first_cells_on(first_night: FirstNight) -> None:
+    told = {each["slug"]: each for each in json.loads(first_night.night.out)["solutions"]}["formation_anomaly"]
+    assert (told["family"], told["state"], told["metric"]["name"]) == ("AnomalyDetector", "working", "faults_found")
+    # A week of a small line is too little to promote by, which is said and is no failure.
+    assert told["champion_version"] is not None or "too small" in told["reason"] or "not yet" in told["reason"]
+
+
 def test_the_guard_of_that_test_works(first_night: FirstNight, tmp_path) -> None:
     import subprocess
     import sys

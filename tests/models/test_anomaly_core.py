@@ -231,6 +231,13 @@ def test_rows_later_alarm_about_as_often_as_the_budget_says() -> None:
     assert 4 < found < 25
 
 
+def test_a_budget_beyond_one_alarm_a_block_is_no_leave_to_alarm_all_the_time() -> None:
+    rng = np.random.default_rng(10)
+    scorer = Scorer(learn(independent(rng, 6000), per_week=100.0, hold_off_s=DAY_S))
+    over = scorer.predict(rows_table(independent(rng, 6000)))["value"] > 1
+    assert 0 < over.mean() < 0.02
+
+
 def test_a_number_that_never_moves_is_left_out_and_missing_ones_are_no_alarm() -> None:
     rng = np.random.default_rng(9)
     x = np.column_stack([independent(rng), np.ones(2000)])

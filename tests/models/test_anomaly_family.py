@@ -14,9 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from models.anomaly_detector.detector import walk_forward
+from models.anomaly_detector.evaluate import at_budget
 from models.anomaly_detector.ground import read_events, read_rows
 from models.anomaly_detector.judge import judge
 from models.anomaly_detector.monitor import monitor
+from models.anomaly_detector.runtime import Scorer
 from models.anomaly_detector.score import score
 from models.anomaly_detector.spec import AnomalySpec
 from models.anomaly_detector.train import train
@@ -184,6 +186,14 @@ def test_a_second_night_is_judged_against_the_champion(whole: Any) -> None:
     assert again.champion == trained.version
     assert again.gate("not_worse").passed
     assert not again.is_better
+
+
+def test_a_champion_that_alarms_more_is_compared_as_if_it_did_not(whole: Any) -> None:
+    spec, _, trained, _ = whole
+    cut = trained.scorer.bundle["record"]["cut_s"]
+    loud = Scorer(trained.scorer.bundle | {"limit": trained.scorer.bundle["limit"] / 3})
+    matched = [at_budget(spec, trained.rows, each, cut).bundle["limit"] for each in (loud, trained.scorer)]
+    assert matched[0] == pytest.approx(matched[1])
 
 
 def test_rows_by_themselves_go_the_same_way(place: Path, make_home: Any, tmp_path: Path) -> None:
