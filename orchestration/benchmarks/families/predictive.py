@@ -11,7 +11,7 @@ from models.evaluation.evaluate import evaluate
 from models.fitting import Fitted, fit
 from models.prepare import Prepared, prepare
 from models.spec import PredictiveSpec
-from orchestration.benchmarks.lives import life_metrics
+from orchestration.benchmarks.lives import life_metrics, percent_error
 from orchestration.benchmarks.outcome import Answers, Array
 from orchestration.benchmarks.splitting import PART, Job, Judged
 from pipelines.lake.home import Home
@@ -69,6 +69,8 @@ def _on(
     if spec.target.at_most is not None:
         y = np.asarray(prepared.frame.raw_target().to_numpy(), dtype=np.float64)[rows]
         metrics |= life_metrics(y, outputs.predicted)
+    if spec.task == "regression" and (y > 0).all():
+        metrics["percent_error"] = percent_error(y, outputs.predicted)
     finished = outputs.finished
     return metrics, Answers(y, outputs.predicted, finished.get("low"), finished.get("high"))
 
