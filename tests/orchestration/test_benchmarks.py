@@ -312,66 +312,6 @@ def test_no_benchmark_has_code_of_its_own() -> None:
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(BY_NAME)
 
 
-def test_the_page_is_what_its_json_says() -> None:
-    told = json.loads((ROOT / "docs" / page.JSON).read_text(encoding="utf-8"))
-    assert (ROOT / "docs" / page.PAGE).read_text(encoding="utf-8") == page.page(told)
-    files = {picture["file"] for each in told["sets"] for picture in each["pictures"]}
-    drawn = list((ROOT / "docs" / page.IMAGES).iterdir())
-    assert {file.name for file in drawn} == files
-    assert [file.name for file in drawn if file.stat().st_size > 100_000] == []
-
-
-def test_the_page_shows_every_data_set_as_its_yaml_says_it() -> None:
-    told = json.loads((ROOT / "docs" / page.JSON).read_text(encoding="utf-8"))
-    asked = {
-        (each.data, f"{one.title}, {round_.label}" if round_.label else one.title): (one.must, one.floor, one.published)
-        for each in BY_NAME.values()
-        for round_ in each.rounds(quick=told["is_quick"])
-        for one in round_.measures
-        if not told["is_quick"] or "seed" not in one.title
-    }
-    shown = {
-        (row["data"], row["metric"]): (
-            tuple(row["must"]) if isinstance(row["must"], list) else row["must"],
-            row["floor"],
-            row["published"],
-        )
-        for row in told["results"]
-    }
-    assert shown == asked
-
-
-def test_a_page_is_rendered_again_without_measuring_and_with_the_peer(tmp_path: Path) -> None:
-    benchmark, table = made("ordered")
-    measured = measure(benchmark, table, Ground(tmp_path))
-    machine = json.loads((ROOT / "docs" / page.JSON).read_text(encoding="utf-8"))["machine"]
-    found = {"made": (benchmark, measured)}
-    told = page.document(found, machine=machine, minutes=0.1, is_quick=True)
-    page.draw(found, tmp_path / "docs")
-    page.write(told, tmp_path / "docs")
-    before = (tmp_path / "docs" / page.PAGE).read_text(encoding="utf-8")
-    assert all((tmp_path / "docs" / page.IMAGES / each["file"]).is_file() for each in told["sets"][0]["pictures"])
-    peer = {"name": "P", "note": "N", "rows": [peer_row("made", measured.rows[0]["values"][:2]), peer_row("gone", [1])]}
-    (tmp_path / "peer.json").write_text(json.dumps(peer), encoding="utf-8")
-    beside = page.with_peer(told, tmp_path / "peer.json")
-    assert page.page(page.with_peer(beside, tmp_path / "none.json")) == before
-    (row,) = beside["peer"]["rows"]
-    assert row["ours"] == pytest.approx(np.mean(row["values"]))
-    assert "## A peer: P" in page.page(beside)
-
-
-def peer_row(data: str, values: list[float]) -> dict[str, Any]:
-    return {"data": data, "metric": "rmse", "learnt_from": "t", "values": values, "cpu_s": 1.0, "chosen": "rf"}
-
-
-def test_equal_pictures_are_equal_files(tmp_path: Path) -> None:
-    from orchestration.benchmarks.pictures import by_split
-
-    for name in ("a.png", "b.png"):
-        by_split([0.1, 0.2], Measure(name="f1", floor=0.15, must=0.2), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
 def test_rows_that_take_no_part_are_not_there(tmp_path: Path) -> None:
     benchmark, table = made("parts")
     protocol = {"kind": "parts", "column": "part", "learnt": ["a"], "judged": ["c"]}
