@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 
@@ -130,7 +131,30 @@ PREDICTIVE_MODEL = Family(
     },
 )
 
-FAMILIES = (PREDICTIVE_MODEL,)
+PROCESS_MONITOR = Family(
+    "ProcessMonitor",
+    MonitorSpec,
+    {
+        "model": {
+            "holdout": "There are enough later good rows to tell how often it alarms in vain.",
+            "false_alarms": "On later good rows it alarms no more often than its budget allows, beyond chance.",
+            "beats_baseline": "Where faults become known: finds more than a chart per variable at the same rate.",
+            "not_worse": "Not worse than the champion on the same later rows.",
+            "speed": MODEL_CHECKS["speed"],
+            "inputs": MODEL_CHECKS["inputs"],
+        },
+        "predictions": ANSWER_CHECKS,
+        "monitoring": {"live_skill": "The false-alarm rate on later good rows stays within its budget."},
+    },
+    {
+        "train": "models.process_monitor.family:train",
+        "judge": "models.process_monitor.family:judge",
+        "score": "models.process_monitor.family:score",
+        "monitor": "models.process_monitor.family:monitor",
+    },
+)
+
+FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR)
 
 
 def family_of(spec: SolutionSpec) -> Family:

@@ -19,6 +19,7 @@ from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import has_table, relation
+from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.sql import quote_identifier
@@ -203,12 +204,12 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
     drift = measure_drift(spec, ctx, version, scorer)
     days = live_skill(spec, ctx, int(version.number), scorer.bundle)
     lost, sentence = _lost(days, _promised(client, version))
-    _write(ctx, spec, int(version.number), drift, days)
+    write_report(ctx, spec, int(version.number), drift, days)
     return MonitorReport(spec.name, version.number, days, drift, lost, sentence)
 
 
-def _write(ctx: ModelContext, spec: PredictiveSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
-    """Replace this version's rows of the same days and of the same batch."""
+def write_report(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
+    """Replace this version's rows of the same days and of the same batch in `ops.live_skill` and `ops.drift`."""
     now = datetime.now(UTC).replace(tzinfo=None)
     at = ctx.as_of or now
     own_days = [day for day in days if day.production_day is not None]

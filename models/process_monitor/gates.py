@@ -9,17 +9,6 @@ from models.process_monitor.evaluation import Judged
 from models.process_monitor.spec import MonitorSpec
 from models.spec import Gates
 
-CHECKS = {
-    "holdout": "There are enough later good rows to tell how often it alarms in vain.",
-    "false_alarms": "On later good rows it alarms no more often than its budget allows, beyond chance.",
-    "beats_baseline": "Where faults become known: it finds more of them than a chart per variable at the same rate.",
-    "not_worse": "Not worse than the champion on the same later rows.",
-    "speed": "Measures within its time limit.",
-    "inputs": "What it was learnt from passed its checks.",
-}
-"""Asset checks of a monitor's model: what each gate of its verdict asks."""
-
-
 def holdout_gate(spec: MonitorSpec, judged: Judged) -> Gate:
     """Whether the hold-out can tell at all."""
     rows, least = int(judged.good.sum()), spec.gates.min_holdout_rows

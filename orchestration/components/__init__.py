@@ -1,5 +1,6 @@
 """Families of digital solutions: one Dagster Component class each, registered for `dg`."""
 
 from orchestration.components.predictive_model import PredictiveModel
+from orchestration.components.process_monitor import ProcessMonitor
 
-__all__ = ["PredictiveModel"]
+__all__ = ["PredictiveModel", "ProcessMonitor"]

@@ -36,3 +36,21 @@ class PredictiveModelScaffolder(SolutionScaffolder):
         "task": "regression",
         "action": {"kind": "report"},
     }
+
+
+class ProcessMonitorScaffolder(SolutionScaffolder):
+    """A monitor of a machine's hours; its reference is the earlier half of them until another one is named."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "Which machine leaves what is usual?",
+        "entity": "machine_hour",
+        "table": "marts.machine_hour",
+        "keys": ["machine_id", "hour_at"],
+        "time": "hour_at",
+        "group": "machine_id",
+        "max_gap_s": 3600,
+        "features": {"select": ["name_the_columns_*"]},
+        "reference": {"share": 0.5},
+        "persistence": 3,
+        "action": {"kind": "report"},
+    }
