@@ -113,6 +113,7 @@ def _candidate(spec: MonitorSpec, seen: Observations, fitted: Fitted, judged: Ju
     return Candidate(
         kind="process_monitor",
         library="pca",
+        needs=(),
         digest=seen.digest,
         rows=(seen.table.num_rows, fitted.rows + judged.rows),
         columns={name: str(kind) for name, kind in zip(seen.table.column_names, seen.table.schema.types, strict=True)},

@@ -9,6 +9,7 @@ from models.process_monitor.evaluation import Judged
 from models.process_monitor.spec import MonitorSpec
 from models.spec import Gates
 
+
 def holdout_gate(spec: MonitorSpec, judged: Judged) -> Gate:
     """Whether the hold-out can tell at all."""
     rows, least = int(judged.good.sum()), spec.gates.min_holdout_rows

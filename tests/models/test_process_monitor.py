@@ -207,6 +207,7 @@ def test_rows_follow_each_other_within_a_group_and_not_over_a_gap() -> None:
     _, before = follow(np.zeros(4), np.array([0.0, 1.0, 4.0, 5.0]), 1.5)
     assert before.tolist() == [0, 1, 0, 1]
     assert np.isnan(lowest_of_run(np.arange(4.0), before, 2)).tolist() == [True, False, True, False]
+    assert lowest_of_run(np.array([5.0, 1.0, 4.0, 3.0]), np.arange(4), 2)[1:].tolist() == [1.0, 1.0, 3.0]
 
 
 def test_a_run_that_loses_a_row_begins_anew_after_it() -> None:

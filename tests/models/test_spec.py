@@ -74,7 +74,7 @@ def test_the_solutions_name_their_margin_and_their_reasons():
 def test_the_solutions_watch_every_line_supplier_shift_and_product_that_their_table_knows():
     root = Path("orchestration/defs").resolve()
     slices = {
-        file.parent.name: set(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]["slices"])
+        file.parent.name: set(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"].get("slices", []))
         for file in root.glob("*/*/defs.yaml")
     }
     cell = {"line_code", "lfp_supplier_code", "electrolyte_supplier_code", "shift_code", "product_code"}

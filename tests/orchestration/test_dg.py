@@ -62,4 +62,4 @@ def test_a_scaffolded_solution_is_accepted_and_a_wrong_one_told_with_file_and_li
     refused = dg("check", "yaml", str(NEW))
     assert refused.returncode != 0
     assert f"defs.yaml:{line}" in refused.stdout + refused.stderr
-    assert wrong.split()[-1] in refused.stdout + refused.stderr
+    assert wrong.rsplit(maxsplit=1)[-1] in refused.stdout + refused.stderr
