@@ -89,7 +89,8 @@ def _read(bundle: dict[str, Any]) -> list[dict[str, Any]]:
 def _outputs(bundle: dict[str, Any]) -> dict[str, Kind]:
     if bundle["classes"]:
         return {"value": "double", "probability": "double", "class": "string"}
-    return {"value": "double", "low": "double", "high": "double"}
+    chance: dict[str, Kind] = {"probability": "double"} if "life" in bundle else {}
+    return {"value": "double", "low": "double", "high": "double", **chance}
 
 
 def _values(evaluation: Evaluation, fitted: Fitted) -> dict[str, float]:

@@ -182,6 +182,8 @@ def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history:
         "classes": [],
         "quantiles": [],
         "threshold": 0.5,
+        "calibration": {"kind": "none"},
+        "interval": {"by": "predicted life"},
         "life": _life(spec, prepared, oof, ground.cap),
         "record": record_of(ctx, prepared, found),
     }

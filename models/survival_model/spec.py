@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from models.spec import Part, PredictiveSpec, Search, Sequence, Split, Target
+from models.solution import Part
+from models.spec import PredictiveSpec, Search, Sequence, Split, Target
 
 _METRICS = (
     "concordance",
@@ -114,6 +115,12 @@ class SurvivalSpec(PredictiveSpec):
             msg = "policy finds the remaining life below which to act, so action.above and action.below are left out"
             raise ValueError(msg)
         return self
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Columns that have another part to play than that of a feature; what says how a life ended is the target."""
+        told = [name for name in (self.target.event, self.target.upper) if name is not None]
+        return super().roles | dict.fromkeys(told, "the target")
 
     @property
     def metrics(self) -> tuple[str, ...]:

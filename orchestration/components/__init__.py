@@ -1,5 +1,6 @@
 """Families of digital solutions: one Dagster Component class each, registered for `dg`."""
 
 from orchestration.components.predictive_model import PredictiveModel
+from orchestration.components.survival_model import SurvivalModel
 
-__all__ = ["PredictiveModel"]
+__all__ = ["PredictiveModel", "SurvivalModel"]
