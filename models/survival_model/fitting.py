@@ -16,6 +16,7 @@ from models.fitting import Fitted, History, final_rounds, problem_of, record_of
 from models.scoring.runtime import FORMAT, Array, Scorer, matrix
 from models.splits.splits import inner_folds
 from models.survival_model.bands import fit_life
+from models.survival_model.censoring import known_weights
 from models.survival_model.folds import LifeFold
 from models.survival_model.learners import LifeLightGBM, life_candidates
 from models.survival_model.lives import PreparedLives
@@ -60,8 +61,8 @@ class _Ground:
             x[valid],
             known.lower[valid],
             upper=known.upper[train],
-            upper_valid=known.upper[valid],
             cap=self.cap,
+            weights_valid=known_weights(known.take(valid)),
         )
 
 

@@ -17,24 +17,13 @@ class LifeFold(Fold):
     """A fold whose `y` are lower bounds; the upper ones are infinite where no end was seen."""
 
     upper: Array | None = None
-    upper_valid: Array | None = None
     cap: float = np.inf
+    weights_valid: Array | None = None
 
     @property
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds of the training rows."""
         return self.y, self.y if self.upper is None else self.upper
-
-    @property
-    def bounds_valid(self) -> tuple[Array, Array]:
-        """Lower and upper bounds of the validation rows.
-
-        Raises:
-            ValueError: there are none.
-        """
-        if self.y_valid is None:
-            raise ValueError("a fold without validation rows")
-        return self.y_valid, self.y_valid if self.upper_valid is None else self.upper_valid
 
     @property
     def is_exact(self) -> bool:
@@ -47,9 +36,20 @@ def outside(predicted: Array, lower: Array, upper: Array) -> Array:
     return np.asarray(predicted - np.clip(predicted, lower, upper))
 
 
-def outside_rmse(predicted: Array, lower: Array, upper: Array, cap: float = np.inf) -> float:
-    """The loss of trials: root mean square of `outside`, of predictions that are at most the cap."""
-    return float(np.sqrt(np.mean(outside(np.minimum(predicted, cap), lower, upper) ** 2)))
+def life_rmse(fold: LifeFold, predicted: Array) -> float:
+    """The loss of trials: root mean square error of the validation lives whose end was seen.
+
+    They are weighted for those that were not. How far answers lie outside the bounds would be no fair loss: where most
+    lives go on, an answer that is always too long would win.
+
+    Raises:
+        ValueError: the fold has no validation rows.
+    """
+    if fold.y_valid is None:
+        raise ValueError("a fold without validation rows")
+    weights = np.ones(len(predicted)) if fold.weights_valid is None else fold.weights_valid
+    error = np.where(weights > 0, np.minimum(predicted, fold.cap) - fold.y_valid, 0.0)
+    return float(np.sqrt(weights @ error**2 / max(weights.sum(), 1e-12)))
 
 
 def positive_bounds(lower: Array, upper: Array, cap: float) -> tuple[Array, Array]:

@@ -18,10 +18,10 @@ from models.estimators.base import REPORT_EVERY, Estimator, Fit, Fold, Problem, 
 from models.estimators.lightgbm import LightGBM
 from models.estimators.xgboost import XGBoost
 from models.scoring.runtime import Array, LightGBMBooster, XGBoostBooster
-from models.survival_model.folds import LifeFold, outside, outside_rmse, positive_bounds
+from models.survival_model.folds import LifeFold, life_rmse, outside, positive_bounds
 from models.survival_model.weibull import Weibull
 
-METRIC = "outside"
+METRIC = "life_rmse"
 
 
 def _squared(lower: Array, upper: Array) -> Callable[[Array, Any], tuple[Array, Array]]:
@@ -63,13 +63,11 @@ class LifeLightGBM(LightGBM):
 
         more: dict[str, Any] = {}
         if watching:
-            lower, upper = fold.bounds_valid
-            valid = lgb.Dataset(
-                fold.x_valid, label=lower, init_score=np.full(len(lower), middle), reference=train, **options
-            )
+            begin = np.full(len(np.asarray(fold.y_valid)), middle)
+            valid = lgb.Dataset(fold.x_valid, label=fold.y_valid, init_score=begin, reference=train, **options)
             more = {
                 "valid_sets": [valid],
-                "feval": lambda predicted, _: (METRIC, outside_rmse(predicted, lower, upper, fold.cap), False),
+                "feval": lambda predicted, _: (METRIC, life_rmse(fold, predicted), False),
                 "callbacks": [told, lgb.early_stopping(stop_after, verbose=False)],
             }
         native = lgb.train({**fixed, **params}, train, num_boost_round=rounds, **more)
@@ -142,7 +140,6 @@ class LifeXGBoost(XGBoost):
         if valid is None or stop_after == 0:
             native = xgb.train(everything, train, num_boost_round=rounds, **own)
             return Fit(XGBoostBooster(native, problem.n_threads), rounds, [])
-        lower, upper = fold.bounds_valid
         curve = _Curve(watch)
         native = xgb.train(
             everything,
@@ -150,7 +147,7 @@ class LifeXGBoost(XGBoost):
             num_boost_round=rounds,
             evals=[(valid, "valid")],
             verbose_eval=False,
-            custom_metric=lambda predicted, _: (METRIC, outside_rmse(predicted, lower, upper, fold.cap)),
+            custom_metric=lambda predicted, _: (METRIC, life_rmse(fold, predicted)),
             callbacks=[curve, xgb.callback.EarlyStopping(rounds=stop_after, metric_name=METRIC, maximize=False)],
             **own,
         )

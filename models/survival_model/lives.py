@@ -45,24 +45,20 @@ class Lives:
             return self
         return Lives(np.minimum(self.lower, at_most), np.minimum(self.upper, at_most), self.age)
 
-    def seen_until(self, last_age: Array) -> Lives:
+    def seen_until(self, last_age: Array, goes_on: Array) -> Lives:
         """What was known when each row's life was of a given age: an end that came later had not been seen.
 
         Args:
             last_age: age at which the life was last seen, per row.
+            goes_on: whether it was seen later as well.
 
         Raises:
             ValueError: the ages are not known.
         """
         if self.age is None:
             raise ValueError("without ages it is not known what had been seen")
-        seen = np.maximum(last_age - self.age, 0.0)
-        had_ended = self.upper <= seen
-        return Lives(
-            np.where(had_ended, self.lower, np.minimum(self.lower, seen)),
-            np.where(had_ended, self.upper, np.inf),
-            self.age,
-        )
+        seen = np.minimum(self.lower, np.maximum(last_age - self.age, 0.0))
+        return Lives(np.where(goes_on, seen, self.lower), np.where(goes_on, np.inf, self.upper), self.age)
 
 
 @dataclass
@@ -173,13 +169,15 @@ def _as_learnt(spec: SurvivalSpec, order: Order, split: Split, whole: Lives) -> 
             found="split.time without target.age",
             where=f"{spec.solution}: target",
         )
-    return whole.seen_until(last_seen(order, split.cut, whole.age))
+    return whole.seen_until(*last_seen(order, split.cut, whole.age))
 
 
-def last_seen(order: Order, cut: Cut, age: Array) -> Array:
-    """Greatest age of each row's life until the cut; of a life that began later none, which is minus infinity."""
+def last_seen(order: Order, cut: Cut, age: Array) -> tuple[Array, Array]:
+    """Of each row's life its greatest age until the cut (minus infinity: it began later), and whether it went on."""
     finish, _ = order.moments()
     before = np.asarray(finish <= np.datetime64(str(cut.after)))
     oldest = np.full(int(order.group.max()) + 1, -np.inf)
     np.maximum.at(oldest, order.group[before], age[before])
-    return np.asarray(oldest[order.group])
+    goes_on = np.zeros(len(oldest), dtype=bool)
+    goes_on[order.group[~before]] = True
+    return np.asarray(oldest[order.group]), goes_on[order.group]

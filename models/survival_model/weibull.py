@@ -14,7 +14,7 @@ import numpy as np
 from models.estimators.base import Fit, Fold, Problem, Watch
 from models.estimators.linear import Linear
 from models.scoring.runtime import Array, LinearBooster
-from models.survival_model.folds import LifeFold, outside_rmse, positive_bounds
+from models.survival_model.folds import LifeFold, life_rmse, positive_bounds
 
 _TINY = 1e-12
 _MAX_STEPS = 200
@@ -60,7 +60,7 @@ class Weibull:
         curve = []
         if fold.x_valid is not None:
             with np.errstate(over="ignore"):
-                curve = [outside_rmse(booster.predict(fold.x_valid), *fold.bounds_valid, fold.cap)]
+                curve = [life_rmse(fold, booster.predict(fold.x_valid))]
         return Fit(booster, 1, curve)
 
 

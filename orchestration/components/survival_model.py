@@ -12,6 +12,6 @@ from orchestration.components.solution import SolutionComponent
 class SurvivalModel(SolutionComponent):
     """The remaining life of a tool, a machine, a part: learnt, gated, answered and watched every night.
 
-    Lives that go on are learnt from as what they are. Windows over a sequence and what its numbers have in common become
-    features; where a failure and a planned replacement are priced, it finds when to act.
+    Lives that go on are learnt from as what they are. Windows over a sequence, and what its numbers have in common,
+    become features; where a failure and a planned replacement are priced, it finds when to act.
     """
