@@ -67,7 +67,7 @@ def window_names(name: str, sequence: Sequence) -> dict[tuple[str, int], str]:
 
 
 def _is_measured(spec: PredictiveSpec, sequence: Sequence, name: str, kind: str) -> bool:
-    others = {*sequence.entity, sequence.order, *spec.keys, spec.target.column, spec.split.part, spec.split.group}
+    others = {*sequence.entity, sequence.order, *spec.roles}
     return (
         kind_of(kind) == "number"
         and name not in others
@@ -77,7 +77,7 @@ def _is_measured(spec: PredictiveSpec, sequence: Sequence, name: str, kind: str)
 
 
 def _windows_of(name: str, sequence: Sequence) -> Iterator[str]:
-    column, order = quote_identifier(name), quote_identifier(sequence.order)
+    column, order = f"CAST({quote_identifier(name)} AS DOUBLE)", quote_identifier(sequence.order)
     base = f"avg({column}) FILTER (WHERE __row_no <= {sequence.base_rows}) OVER past"
     for (kind, rows), called in window_names(name, sequence).items():
         sql = {

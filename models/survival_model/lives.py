@@ -43,7 +43,9 @@ class Lives:
         """Lives longer than the cap count as the cap, which is known as soon as they have lasted so long."""
         if at_most is None:
             return self
-        return Lives(np.minimum(self.lower, at_most), np.minimum(self.upper, at_most), self.age)
+        is_lost = np.isinf(self.upper) & (self.lower < at_most)
+        upper = np.where(is_lost, np.inf, np.minimum(self.upper, at_most))
+        return Lives(np.minimum(self.lower, at_most), upper, self.age)
 
     def seen_until(self, last_age: Array, goes_on: Array) -> Lives:
         """What was known when each row's life was of a given age: an end that came later had not been seen.

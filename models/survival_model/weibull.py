@@ -78,33 +78,42 @@ def fit_weibull(design: Array, low: Array, high: Array, strength: float) -> tupl
     """
     from scipy.optimize import minimize
 
-    rows, terms = design.shape
+    terms = design.shape[1]
     begin = np.zeros(terms + 2)
     begin[terms], begin[terms + 1] = float(np.mean(low)), float(np.log(np.std(low) + 0.1))
-    exact, between = low == high, np.isfinite(high) & (low != high)
-
-    def loss(at: Array) -> tuple[float, Array]:
-        weights, start, log_spread = at[:terms], at[terms], at[terms + 1]
-        centre, spread = design @ weights + start, np.exp(log_spread)
-        a = np.clip((low - centre) / spread, -50.0, 50.0)
-        b = np.clip(np.where(between, (high - centre) / spread, 0.0), -50.0, 50.0)
-        grown = np.exp(a)
-        value = grown + np.where(exact, log_spread - a, 0.0)
-        by_a = grown - exact
-        by_b = np.zeros(rows)
-        if between.any():
-            # -log(S(low) - S(high)) = grown - log(1 - exp(-(e^b - e^a)))
-            gap = np.maximum(np.exp(b[between]) - grown[between], _TINY)
-            rest = -np.expm1(-gap)
-            slope = np.exp(-gap) / np.maximum(rest, _TINY)
-            value[between] -= np.log(np.maximum(rest, _TINY))
-            by_a[between] += slope * grown[between]
-            by_b[between] = -slope * np.exp(b[between])
-        by_centre = -(by_a + by_b) / spread
-        by_spread = float(exact.sum() - by_a @ a - by_b @ b)
-        total = float(value.sum()) + 0.5 * strength * float(weights @ weights)
-        gradient = np.concatenate([design.T @ by_centre + strength * weights, [by_centre.sum(), by_spread]])
-        return total / rows, gradient / rows
-
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
+    options = {"maxiter": _MAX_STEPS}
+    found = minimize(likelihood, begin, (design, low, high, strength), jac=True, method="L-BFGS-B", options=options)
     return found.x[:terms], float(found.x[terms]), float(np.exp(found.x[terms + 1]))
+
+
+def likelihood(at: Array, design: Array, low: Array, high: Array, strength: float) -> tuple[float, Array]:
+    """Penalised negative log-likelihood per row and its gradient.
+
+    Args:
+        at: coefficients, intercept, logarithm of the spread.
+        design: see `fit_weibull`, as are the others.
+        low: lower bounds.
+        high: upper bounds.
+        strength: ridge penalty.
+    """
+    rows, terms = design.shape
+    exact, between = low == high, np.isfinite(high) & (low != high)
+    weights, start, log_spread = at[:terms], at[terms], at[terms + 1]
+    centre, spread = design @ weights + start, np.exp(log_spread)
+    a = np.clip((low - centre) / spread, -50.0, 50.0)
+    grown = np.exp(a)
+    value = grown + np.where(exact, log_spread - a, 0.0)
+    by_low, by_high = grown - exact, np.zeros(rows)
+    b = np.clip((high[between] - centre[between]) / spread, -50.0, 50.0)
+    # What lies between: -log(S(low) - S(high)) = e^a - log(1 - exp(e^a - e^b)).
+    gap = np.maximum(np.exp(b) - grown[between], _TINY)
+    inside = np.maximum(-np.expm1(-gap), _TINY)
+    slope = np.exp(-gap) / inside
+    value[between] -= np.log(inside)
+    by_low[between] += slope * grown[between]
+    by_high[between] = -slope * np.exp(b)
+    by_centre = -(by_low + by_high) / spread
+    by_spread = float(exact.sum() - by_low @ a - by_high[between] @ b)
+    total = float(value.sum()) + 0.5 * strength * float(weights @ weights)
+    gradient = np.concatenate([design.T @ by_centre + strength * weights, [by_centre.sum(), by_spread]])
+    return total / rows, gradient / rows
