@@ -232,7 +232,8 @@ def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
         raise KeyError(f"columns missing for this model: {', '.join(missing[:10])}")
     out = np.empty((table.num_rows, len(features)), dtype=np.float32)
     places = {feature["name"]: place for place, feature in enumerate(features)}
-    read = {name: numbers(table.column(name)) for f in features if f["kind"] == "fused" for name in f["of"]}
+    summed = dict.fromkeys(name for feature in features if feature["kind"] == "fused" for name in feature["of"])
+    read = {name: numbers(table.column(name)) for name in summed}
     for place, feature in enumerate(features):
         if feature["kind"] == "fused":
             out[:, place] = _fused(feature, read)

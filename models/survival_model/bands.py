@@ -22,7 +22,9 @@ _POINTS = 33
 _HORIZONS = 8
 
 
-def fit_life(predicted: Array, lives: Lives, groups: Array, horizon: float, coverage: float) -> dict[str, Any]:
+def fit_life(
+    predicted: Array, lives: Lives, groups: Array, horizon: float, coverage: float, at_most: float | None = None
+) -> dict[str, Any]:
     """Interval and chances over the range of predicted lives.
 
     Args:
@@ -31,6 +33,7 @@ def fit_life(predicted: Array, lives: Lives, groups: Array, horizon: float, cove
         groups: life number per row.
         horizon: the probability is that of the event within it.
         coverage: wanted share inside, in (0, 1).
+        at_most: the cap, which is in many a life; None where there is none.
 
     Returns:
         `at` (predicted lives, rising), `low`, `high` and `probability` there; `horizons` and `within`, the chance of
@@ -46,7 +49,8 @@ def fit_life(predicted: Array, lives: Lives, groups: Array, horizon: float, cove
         if not rows.any():
             continue
         error = lives.lower[rows] - predicted[rows]
-        low, high = _two_sided(error, groups[rows], weights[rows], coverage)
+        is_capped = np.zeros(len(error), dtype=bool) if at_most is None else lives.lower[rows] >= at_most
+        low, high = _ends(error, is_capped, groups[rows], weights[rows], coverage)
         middles.append(float(predicted[place == number].mean()))
         below.append(low)
         above.append(high)
@@ -68,18 +72,29 @@ def _classes(groups: Array) -> int:
     return int(np.clip(len(np.unique(groups)) // _LIVES_PER_CLASS, 1, _CLASSES))
 
 
-def _two_sided(error: Array, groups: Array, weights: Array, coverage: float) -> tuple[float, float]:
-    """Errors that leave half of the rest on either side, corrected for the finite number of independent rows."""
+def _ends(error: Array, is_capped: Array, groups: Array, weights: Array, coverage: float) -> tuple[float, float]:
+    """Errors that leave half of the rest on either side, corrected for the finite number of independent rows.
+
+    Where more lives than that reach the cap, the interval does too, nothing is left above it, and all of the rest lies
+    below: it would else hold more than is promised.
+    """
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     worth = effective_rows(np.abs(error), codes, sizes)
     each = weights / np.bincount(codes, weights=weights)[codes]
+    each /= each.sum()
     order = np.argsort(error, kind="stable")
-    reached = np.cumsum(each[order]) / each.sum()
-    tail = max(0.0, 1 - (1 - (1 - coverage) / 2) * (worth + 1) / worth)
-    # The smallest error that leaves at most the tail below it, the largest one that leaves at most the tail above.
-    first = int(np.searchsorted(reached, tail, side="right"))
-    last = int(np.searchsorted(reached, 1 - tail, side="left"))
-    return float(error[order][min(first, len(error) - 1)]), float(error[order][min(last, len(error) - 1)])
+    reached = np.cumsum(each[order])
+
+    def quantile(share: float) -> float:
+        return float(error[order][min(int(np.searchsorted(reached, share, side="left")), len(error) - 1)])
+
+    def tail(share: float) -> float:
+        return max(0.0, 1 - (1 - share) * (worth + 1) / worth)
+
+    half = tail((1 - coverage) / 2)
+    if each @ is_capped > half:
+        return quantile(tail(1 - coverage)), float(error.max())
+    return quantile(half), quantile(1 - half)
 
 
 def _horizons(lives: Lives, horizon: float) -> list[float]:

@@ -143,8 +143,11 @@ def _life(spec: SurvivalSpec, prepared: PreparedLives, oof: Array, cap: float) -
     seen = np.flatnonzero(~np.isnan(oof))
     predicted = np.clip(oof[seen], 0.0, cap)
     groups = prepared.order.group[seen]
-    life = fit_life(predicted, prepared.learnt.take(seen), groups, spec.target.horizon, spec.interval_coverage)
-    life["at_most"] = spec.target.at_most
+    target = spec.target
+    life = fit_life(
+        predicted, prepared.learnt.take(seen), groups, target.horizon, spec.interval_coverage, target.at_most
+    )
+    life["at_most"] = target.at_most
     life["act_below"] = None
     if spec.policy is not None:
         past = histories(prepared.learnt_whole.take(seen), groups)

@@ -304,7 +304,8 @@ def test_the_index_follows_what_the_numbers_have_in_common(tools, tmp_path) -> N
     assert abs(loads["d"]) < 0.3 * abs(loads["a"])
     index = matrix(prepared.frame.table, entries)
     assert abs(np.corrcoef(index[:, -1], prepared.whole.lower)[0, 1]) > 0.4
-    hole = prepared.frame.table.set_column(0, "a", pa.nulls(prepared.frame.n_rows, pa.float32()))
+    table = prepared.frame.table
+    hole = table.set_column(table.column_names.index("a"), "a", pa.nulls(table.num_rows, pa.float32()))
     assert np.isfinite(matrix(hole, entries)[:, -1]).all(), "one that is missing counts as its mean"
 
 
