@@ -22,7 +22,7 @@ from models.survival_model.learners import LifeLightGBM, life_candidates
 from models.survival_model.lives import PreparedLives
 from models.survival_model.policy import best_threshold, histories
 from models.survival_model.spec import SurvivalSpec
-from models.tuning.search import Found, out_of_fold, search, warm_starts
+from models.tuning.search import Found, search, warm_starts
 
 # Quick and the same for all feature sets; leaves of many rows, for the rows of one life are alike.
 _TRIED_WITH = {
@@ -138,6 +138,19 @@ def _search(
     return search(learners, problem, list(folds), spec.search, trials=trials, first=first, draw=draw, tell=ctx.tell)
 
 
+def _unseen(prepared: PreparedLives, ground: _Ground, found: Found, x: Array) -> Array:
+    """Answers for every development row by what its life did not teach; NaN elsewhere.
+
+    Every row and not only those that were drawn: it is at each of them that a policy may act.
+    """
+    group, rows = prepared.order.group, prepared.split.development
+    out = np.full(len(x), np.nan)
+    for place, (_, valid) in enumerate(ground.pairs):
+        own = rows[np.isin(group[rows], group[valid])]
+        out[own] = np.mean([member.fits[place].booster.predict(x[own]) for member in found.members], axis=0)
+    return out
+
+
 def _life(spec: SurvivalSpec, prepared: PreparedLives, oof: Array, cap: float) -> dict[str, Any]:
     """What follows from out-of-fold predictions: intervals, chances, and where to act."""
     seen = np.flatnonzero(~np.isnan(oof))
@@ -175,7 +188,7 @@ def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history:
     x = matrix(prepared.frame.table, features)
     folds = ground.folds(prepared, x)
     found = _search(spec, problem, ground, folds, history, ctx)
-    oof = out_of_fold(found, list(folds), [valid for _, valid in ground.pairs], len(x))
+    oof = _unseen(prepared, ground, found, x)
     bundle = {
         "format": FORMAT,
         "name": spec.name,

@@ -177,9 +177,10 @@ def _as_learnt(spec: SurvivalSpec, order: Order, split: Split, whole: Lives) -> 
 def last_seen(order: Order, cut: Cut, age: Array) -> tuple[Array, Array]:
     """Of each row's life its greatest age until the cut (minus infinity: it began later), and whether it went on."""
     finish, _ = order.moments()
-    before = np.asarray(finish <= np.datetime64(str(cut.after)))
+    is_known = ~np.isnan(age)
+    before = is_known & (finish <= np.datetime64(str(cut.after)))
     oldest = np.full(int(order.group.max()) + 1, -np.inf)
     np.maximum.at(oldest, order.group[before], age[before])
     goes_on = np.zeros(len(oldest), dtype=bool)
-    goes_on[order.group[~before]] = True
+    goes_on[order.group[is_known & ~before]] = True
     return np.asarray(oldest[order.group]), goes_on[order.group]

@@ -42,13 +42,16 @@ def life_figures(
     error = known - value
     inside = (known >= finished["low"]) & (known <= finished["high"])
     ended, at_horizon = within_weights(lives, horizon)
+    _, code, size = np.unique(groups, return_inverse=True, return_counts=True)
+    rows_of_life = size[code]
     return {
         "concordance": concordance(lives, predicted, groups),
         "rmse": lambda w: float(np.sqrt(_mean(error**2, weights * w))),
         "mae": lambda w: _mean(np.abs(error), weights * w),
         "brier": lambda w: _mean((finished["probability"] - ended) ** 2, at_horizon * w),
         "integrated_brier": integrated_brier(lives, value, life),
-        "coverage": lambda w: _mean(inside.astype(np.float64), weights * w),
+        # Each life weighs the same, as the intervals promise: of a long one there are many rows, all much alike.
+        "coverage": lambda w: _mean(inside.astype(np.float64), weights * w / rows_of_life),
         "interval_width": lambda w: _mean(finished["high"] - finished["low"], w),
     }
 
