@@ -93,7 +93,7 @@ class SurvivalSpec(PredictiveSpec):
     """
 
     target: LifeTarget = Field(description="the remaining life")
-    task: Literal["regression"] = "regression"
+    task: Literal["regression"] = Field(default="regression", description="kind of answer: a number, nothing to choose")
     sequence: LifeSequence | None = Field(
         default=None, description="windows over the past of a sequence; none: rows alone"
     )
