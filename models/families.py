@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
+from models.survival_model.spec import SurvivalSpec
 
 if TYPE_CHECKING:
     from models.context import ModelContext
@@ -154,7 +155,27 @@ PROCESS_MONITOR = Family(
     },
 )
 
-FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR)
+SURVIVAL_MODEL = Family(
+    "SurvivalModel",
+    SurvivalSpec,
+    {
+        "model": {
+            **MODEL_CHECKS,
+            "concordance": "Tells which life ends first often enough, above what its age alone tells.",
+            "policy": "Acting on it costs less per unit of life than running to failure and than a fixed interval.",
+        },
+        "predictions": ANSWER_CHECKS,
+        "monitoring": WATCH_CHECKS,
+    },
+    {
+        "train": "models.survival_model.family:train",
+        "judge": "models.survival_model.family:judge",
+        "score": "models.survival_model.family:score",
+        "monitor": "models.survival_model.family:monitor",
+    },
+)
+
+FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL)
 
 
 def family_of(spec: SolutionSpec) -> Family:

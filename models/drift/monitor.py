@@ -181,12 +181,13 @@ def _promised(client: Any, version: Version) -> dict[str, float]:
     return out
 
 
-def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
+def monitor(spec: PredictiveSpec, ctx: ModelContext, *, has_live_skill: bool = True) -> MonitorReport:
     """Measure drift and live skill of the champion and write `ops.drift` and `ops.live_skill`.
 
     Args:
         spec: the solution.
         ctx: snapshot, moment and registry.
+        has_live_skill: whether the newest labels are a fair sample, so that skill on them can be told.
 
     Returns:
         What was seen; a repeated call over the same rows writes the same rows again in place of the old ones.
@@ -202,7 +203,7 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
         return MonitorReport(spec.name, version.number, skipped="nothing was scored yet")
     scorer = version.scorer(ctx.n_threads)
     drift = measure_drift(spec, ctx, version, scorer)
-    days = live_skill(spec, ctx, int(version.number), scorer.bundle)
+    days = live_skill(spec, ctx, int(version.number), scorer.bundle) if has_live_skill else []
     lost, sentence = _lost(days, _promised(client, version))
     write_report(ctx, spec, int(version.number), drift, days)
     return MonitorReport(spec.name, version.number, days, drift, lost, sentence)

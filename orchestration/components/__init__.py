@@ -2,5 +2,6 @@
 
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.components.process_monitor import ProcessMonitor
+from orchestration.components.survival_model import SurvivalModel
 
-__all__ = ["PredictiveModel", "ProcessMonitor"]
+__all__ = ["PredictiveModel", "ProcessMonitor", "SurvivalModel"]

@@ -54,3 +54,17 @@ class ProcessMonitorScaffolder(SolutionScaffolder):
         "persistence": 3,
         "action": {"kind": "report"},
     }
+
+
+class SurvivalModelScaffolder(SolutionScaffolder):
+    """The remaining life of machines; its target names no column yet."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "How long until it fails?",
+        "entity": "machine_hour",
+        "table": "marts.machine_hour",
+        "keys": ["machine_id", "hour_at"],
+        "target": {"column": "name_the_column", "event": "name_the_column_of_the_event", "horizon": 24},
+        "split": {"group": "name_the_column_of_the_life"},
+        "action": {"kind": "report"},
+    }
