@@ -4,6 +4,9 @@ UV := .tools/bin/uv
 VENV := .venv
 # On a terminal uv shows how far it is.
 QUIET := $(shell test -t 2 || echo --quiet)
+# Public data sets, which are not shipped; and where their peer is installed.
+DATA ?= $(or $(CELLWORKS_DATA),../shared/data)
+PEER := .tools/peer
 STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS := never
 export UV_COMPILE_BYTECODE := 1
@@ -56,6 +59,20 @@ soak: setup ## what takes minutes each: data faults from twin to checks, full re
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
 	$(VENV)/bin/cellworks bench --docs docs
 
+benchmarks: setup ## public data sets beside what was published; writes docs/benchmarks.md (DATA=folder; a quarter of an hour)
+	$(VENV)/bin/cellworks benchmarks --data $(DATA) --docs docs
+
+peer: setup ## FLAML with the same seconds, in its own environment, onto that page (DATA=folder; a quarter of an hour)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(PEER)
+	$(UV) pip sync $(QUIET) --python $(PEER)/bin/python --require-hashes tests/bench/peer/requirements.lock
+	rm -rf .tmp/peer
+	$(VENV)/bin/python tests/bench/peer/prepare.py $(DATA) .tmp/peer
+	OMP_NUM_THREADS=1 $(PEER)/bin/python tests/bench/peer/peer.py .tmp/peer tests/bench/peer/results.json
+	$(VENV)/bin/cellworks benchmarks --render --docs docs
+
+peer-lock: $(UV) ## resolve the peer again
+	$(UV) pip compile tests/bench/peer/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file tests/bench/peer/requirements.lock
+
 docs: setup ## the documentation site, into site/; broken links fail it
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
@@ -65,4 +82,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test soak bench docs docs-graph lock
+.PHONY: help setup demo ui lint types check test soak bench benchmarks peer peer-lock docs docs-graph lock

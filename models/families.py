@@ -11,8 +11,10 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
+from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
+from models.survival_model.spec import SurvivalSpec
 
 if TYPE_CHECKING:
     from models.context import ModelContext
@@ -131,6 +133,49 @@ PREDICTIVE_MODEL = Family(
     },
 )
 
+PROCESS_MONITOR = Family(
+    "ProcessMonitor",
+    MonitorSpec,
+    {
+        "model": {
+            "holdout": "There are enough later good rows to tell how often it alarms in vain.",
+            "false_alarms": "On later good rows it alarms no more often than its budget allows, beyond chance.",
+            "beats_baseline": "Where faults become known: finds more than a chart per variable at the same rate.",
+            "not_worse": "Not worse than the champion on the same later rows.",
+            "speed": MODEL_CHECKS["speed"],
+            "inputs": MODEL_CHECKS["inputs"],
+        },
+        "predictions": ANSWER_CHECKS,
+        "monitoring": {"live_skill": "The false-alarm rate on later good rows stays within its budget."},
+    },
+    {
+        "train": "models.process_monitor.family:train",
+        "judge": "models.process_monitor.family:judge",
+        "score": "models.process_monitor.family:score",
+        "monitor": "models.process_monitor.family:monitor",
+    },
+)
+
+SURVIVAL_MODEL = Family(
+    "SurvivalModel",
+    SurvivalSpec,
+    {
+        "model": {
+            **MODEL_CHECKS,
+            "concordance": "Tells which life ends first often enough, above what its age alone tells.",
+            "policy": "Acting on it costs less per unit of life than running to failure and than a fixed interval.",
+        },
+        "predictions": ANSWER_CHECKS,
+        "monitoring": WATCH_CHECKS,
+    },
+    {
+        "train": "models.survival_model.family:train",
+        "judge": "models.survival_model.family:judge",
+        "score": "models.survival_model.family:score",
+        "monitor": "models.survival_model.family:monitor",
+    },
+)
+
 ANOMALY_DETECTOR = Family(
     "AnomalyDetector",
     AnomalySpec,
@@ -155,7 +200,7 @@ ANOMALY_DETECTOR = Family(
     },
 )
 
-FAMILIES = (PREDICTIVE_MODEL, ANOMALY_DETECTOR)
+FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR)
 
 
 def family_of(spec: SolutionSpec) -> Family:

@@ -170,9 +170,7 @@ def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Ar
     fold = Fold(x, y)
     levels = spec.quantiles if spec.task == "quantile" else [problem.quantile]
     return [
-        each.estimator.fit(
-            replace(problem, quantile=level), fold, each.params, max(1, round(each.rounds * _MORE_ROWS))
-        ).booster
+        each.estimator.fit(replace(problem, quantile=level), fold, each.params, final_rounds(each.rounds)).booster
         for each in found.members
         for level in levels
     ]
@@ -194,7 +192,24 @@ def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, A
     return out
 
 
-def _record(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, Any]:
+def final_rounds(rounds: int) -> int:
+    """Rounds of the final fit, which sees all development rows, from those of the folds."""
+    return max(1, round(rounds * _MORE_ROWS))
+
+
+def problem_of(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, shape: tuple[int, int]) -> Problem:
+    """What is learnt from so many rows and columns, before it is known what these are."""
+    return Problem(
+        spec.task,
+        len(prepared.labels.classes),
+        quantile=spec.quantiles[1],
+        n_threads=ctx.n_threads,
+        seed=spec.search.seed,
+        max_bin=bins(*shape),
+    )
+
+
+def record_of(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, Any]:
     """What the version remembers of its making."""
     split, finish = prepared.split, prepared.order.finish
     return {
@@ -239,16 +254,8 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
     features, dropped = learn_contract(prepared.frame.take(rows))
     categories = tuple(place for place, f in enumerate(features) if f["kind"] == "category")
     monotone = _monotone(spec, ctx, features)
-    problem = Problem(
-        spec.task,
-        len(prepared.labels.classes),
-        categories,
-        monotone,
-        spec.quantiles[1],
-        ctx.n_threads,
-        spec.search.seed,
-        bins(len(rows), len(features)),
-    )
+    shape = len(rows), len(features)
+    problem = replace(problem_of(spec, ctx, prepared, shape), categories=categories, monotone=monotone)
     x = matrix(prepared.frame.table, features)
     if spec.features.build:
         problem, features, x = _with_built(spec, prepared, problem, features, x)
@@ -267,7 +274,7 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "classes": prepared.labels.classes,
         "quantiles": spec.quantiles,
         **_finish(spec, prepared, oof),
-        "record": _record(ctx, prepared, found),
+        "record": record_of(ctx, prepared, found),
     }
     scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
     sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.best.fits, strict=True)]

@@ -51,6 +51,16 @@ def prepare(spec: PredictiveSpec, ctx: ModelContext, columns: Sequence[str] | No
             f"{100 * frame.late_ratio:.1f} % of the labels came later than target.delay_h ({spec.target.delay_h:g} h): "
             "the newest rows are no fair sample, lengthen it"
         )
+    return checked(spec, Prepared(frame, labels, order, split))
+
+
+def checked(spec: PredictiveSpec, prepared: Prepared) -> Prepared:
+    """What was prepared, where there is enough on both sides of the cut.
+
+    Raises:
+        CellworksError: there is not.
+    """
+    split = prepared.split
     if len(split.development) < 20 or len(split.holdout) == 0:
         raise CellworksError(
             "the rows cannot be parted into development and hold-out",
@@ -59,4 +69,4 @@ def prepare(spec: PredictiveSpec, ctx: ModelContext, columns: Sequence[str] | No
             mend="wait for more labelled rows, or change split.holdout_ratio",
             where=spec.solution,
         )
-    return Prepared(frame, labels, order, split)
+    return prepared

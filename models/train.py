@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from models.registry.client import open_client
 from models.registry.log import candidate_of
 from models.registry.run import TrainingRun, told_failures, training_run
 from models.registry.versions import Version, aliases, all_versions, get_version
+from models.scoring.runtime import Array, Scorer
 from models.spec import PredictiveSpec
 
 
@@ -98,12 +100,31 @@ def history_of(client: Any, name: str) -> History | None:
     return History(record["library"], record["best_by_library"], trials)
 
 
-def train(spec: PredictiveSpec, ctx: ModelContext) -> TrainingResult:
+@dataclass(frozen=True)
+class Steps:
+    """What a family that learns from rows does in its own way; the rest of a training is the same for all.
+
+    Attributes:
+        prepare: Reads and checks the rows and cuts the hold-out; the columns are a contract's, or None.
+        fit: Learns on the development rows.
+        evaluate: Figures on rows that were not learnt from.
+    """
+
+    prepare: Callable[[PredictiveSpec, ModelContext, list[str] | None], Prepared]
+    fit: Callable[[PredictiveSpec, ModelContext, Prepared, History | None], Fitted]
+    evaluate: Callable[[PredictiveSpec, Prepared, Scorer, Array], Evaluation]
+
+
+PREDICTIVE = Steps(prepare, fit, evaluate)
+
+
+def train(spec: PredictiveSpec, ctx: ModelContext, steps: Steps = PREDICTIVE) -> TrainingResult:
     """Train, evaluate, log and register a challenger.
 
     Args:
         spec: the solution.
         ctx: where, as of when, with how many threads, and whether to search or refit.
+        steps: the family's own.
 
     Returns:
         The registered challenger with its figures. Nothing is promoted.
@@ -117,16 +138,18 @@ def train(spec: PredictiveSpec, ctx: ModelContext) -> TrainingResult:
     # Without anything to start from a refit is a search, and is called one.
     ctx = ctx if history is not None else ctx.with_mode("search")
     with training_run(client, spec, ctx) as run:
-        return _train(run, spec, ctx, history)
+        return _train(run, spec, ctx, steps, history)
 
 
-def _train(run: TrainingRun, spec: PredictiveSpec, ctx: ModelContext, history: History | None) -> TrainingResult:
+def _train(
+    run: TrainingRun, spec: PredictiveSpec, ctx: ModelContext, steps: Steps, history: History | None
+) -> TrainingResult:
     clock = _Clock()
-    prepared = prepare(spec, ctx)
+    prepared = steps.prepare(spec, ctx, None)
     clock.lap("read")
-    fitted = fit(spec, ctx, prepared, history)
+    fitted = steps.fit(spec, ctx, prepared, history)
     clock.lap("fit")
-    evaluation = evaluate(spec, prepared, fitted.scorer, prepared.split.holdout)
+    evaluation = steps.evaluate(spec, prepared, fitted.scorer, prepared.split.holdout)
     matter = importance(fitted.scorer, fitted.x_development, spec.search.seed)
     clock.lap("evaluate")
     made = candidate_of(spec, prepared, fitted, evaluation, matter)

@@ -1,9 +1,13 @@
 """What every test process needs before it imports anything of ours, and how two of them share the suite."""
 
+from __future__ import annotations
+
 import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -14,6 +18,11 @@ prepare_process()
 
 from pipelines.control_plan.site import load_site  # noqa: E402 - after the switches
 from pipelines.lake.home import Home  # noqa: E402
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from orchestration.benchmarks.spec import Benchmark
 
 # Folders whose files share a plant that takes a minute to build. They are the longest, so they begin first.
 SHARING = ("tests/end_to_end/", "tests/expectations/", "tests/dbt/")
@@ -59,5 +68,23 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
         for name in ("manifest.json", "partial_parse.msgpack", "project_hash"):
             shutil.copyfile(Home(shared).dbt_dir / "target" / name, target / name)
         return home
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def data_set() -> Callable[[str], tuple[Benchmark, pa.Table]]:
+    """Gives a public data set by name; where it is not there, the test is skipped with what is missing."""
+    from orchestration.benchmarks.run import read
+    from orchestration.benchmarks.spec import benchmarks
+
+    known = {each.data: each for each in benchmarks()}
+    folder = Path(os.environ.get("CELLWORKS_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+    def give(name: str) -> tuple[Benchmark, pa.Table]:
+        benchmark = known[name]
+        if lost := benchmark.lost(folder):
+            pytest.skip(f"{name}: no {', '.join(lost)} in {folder / name}; published at {benchmark.published_at}")
+        return benchmark, read(benchmark, folder)
 
     return give

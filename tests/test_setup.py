@@ -7,8 +7,11 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+PEER = (ROOT / "tests" / "bench" / "peer" / "requirements.lock").read_text(encoding="utf-8")
 
 
 def _named(requirement: str) -> str:
@@ -17,19 +20,27 @@ def _named(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
-def _locked() -> dict[str, str]:
-    """Each requirement of the lock with its lines."""
-    blocks = re.split(r"\n(?=[A-Za-z0-9])", "\n".join(x for x in LOCK.splitlines() if not x.strip().startswith("#")))
+def _locked(lock: str = LOCK) -> dict[str, str]:
+    """Each requirement of a lock with its lines."""
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", "\n".join(x for x in lock.splitlines() if not x.strip().startswith("#")))
     return {_named(block): block for block in blocks if block.strip()}
 
 
-def test_the_lock_names_no_address() -> None:
-    assert not re.search(r"://|file:|--index|--extra-index|--find-links|--trusted-host| @ ", LOCK)
+@pytest.mark.parametrize("lock", [LOCK, PEER], ids=["ours", "peer"])
+def test_a_lock_names_no_address(lock: str) -> None:
+    assert not re.search(r"://|file:|--index|--extra-index|--find-links|--trusted-host| @ ", lock)
 
 
-def test_every_requirement_of_the_lock_is_exact_and_hashed() -> None:
-    locked = _locked()
-    assert len(locked) > 150
+def test_the_peer_is_in_its_own_lock_alone() -> None:
+    assert "flaml" in _locked(PEER)
+    assert "flaml" not in _locked()
+    assert "flaml" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("lock", "least"), [(LOCK, 150), (PEER, 10)], ids=["ours", "peer"])
+def test_every_requirement_of_a_lock_is_exact_and_hashed(lock: str, least: int) -> None:
+    locked = _locked(lock)
+    assert len(locked) > least
     for name, block in locked.items():
         assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ;]+", block), name
         assert "--hash=sha256:" in block, name

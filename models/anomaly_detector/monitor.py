@@ -16,7 +16,7 @@ from models.anomaly_detector.runtime import Scorer, numbers
 from models.anomaly_detector.spec import AnomalySpec
 from models.context import ModelContext
 from models.drift.live import LiveDay
-from models.drift.monitor import Drift, MonitorReport, measured, newest_scores, store_watch
+from models.drift.monitor import Drift, MonitorReport, measured, newest_scores, write_report
 from models.drift.reference import MIN_ROWS
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
@@ -50,7 +50,7 @@ def monitor(spec: AnomalySpec, ctx: ModelContext) -> MonitorReport:
     rows = read_rows(spec, ctx, columns=scorer.bundle["record"]["columns"])
     drift = _drift(spec, ctx, version, rows)
     days = _rate(spec, ctx, int(version.number), scorer, rows)
-    store_watch(ctx, spec, int(version.number), drift, days)
+    write_report(ctx, spec, int(version.number), drift, days)
     if not days:
         return MonitorReport(spec.name, version.number, days, drift, None, "no later row was scored yet")
     whole = days[-1]

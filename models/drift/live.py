@@ -110,7 +110,11 @@ def _days(frame: Frame, rows: pa.Table, site: Site | None) -> Array:
     moment = frame.time if frame.time is not None else frame.known_at
     if moment is None:
         moment = rows.column("__predicted_at").to_numpy()
-    moment = np.asarray(moment).astype("datetime64[us]")
+    return production_days(np.asarray(moment).astype("datetime64[us]"), site)
+
+
+def production_days(moment: Array, site: Site | None) -> Array:
+    """Moments (datetime64[us], UTC) to the site's production days; to UTC dates without a site."""
     if site is not None:
         # A zone's offset changes at quarters of an hour, so each of them is looked up once, whatever the rows.
         quarters, place = np.unique(moment.astype("datetime64[15m]"), return_inverse=True)

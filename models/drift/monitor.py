@@ -182,12 +182,13 @@ def _promised(client: Any, version: Version) -> dict[str, float]:
     return out
 
 
-def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
+def monitor(spec: PredictiveSpec, ctx: ModelContext, *, has_live_skill: bool = True) -> MonitorReport:
     """Measure drift and live skill of the champion and write `ops.drift` and `ops.live_skill`.
 
     Args:
         spec: the solution.
         ctx: snapshot, moment and registry.
+        has_live_skill: whether the newest labels are a fair sample, so that skill on them can be told.
 
     Returns:
         What was seen; a repeated call over the same rows writes the same rows again in place of the old ones.
@@ -203,14 +204,14 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext) -> MonitorReport:
         return MonitorReport(spec.name, version.number, skipped="nothing was scored yet")
     scorer = version.scorer(ctx.n_threads)
     drift = measure_drift(spec, ctx, version, scorer)
-    days = live_skill(spec, ctx, int(version.number), scorer.bundle)
+    days = live_skill(spec, ctx, int(version.number), scorer.bundle) if has_live_skill else []
     lost, sentence = _lost(days, _promised(client, version))
-    store_watch(ctx, spec, int(version.number), drift, days)
+    write_report(ctx, spec, int(version.number), drift, days)
     return MonitorReport(spec.name, version.number, days, drift, lost, sentence)
 
 
-def store_watch(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
-    """Replace this version's rows of the same days and of the same batch."""
+def write_report(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
+    """Replace this version's rows of the same days and of the same batch in `ops.live_skill` and `ops.drift`."""
     now = datetime.now(UTC).replace(tzinfo=None)
     at = ctx.as_of or now
     own_days = [day for day in days if day.production_day is not None]

@@ -34,7 +34,7 @@ class Linear:
         """See `Estimator`."""
         return [{"linear_strength": 10.0, "linear_shape": "plain"}, {"linear_strength": 10.0, "linear_shape": "log"}]
 
-    def _terms(self, problem: Problem, x: Array, shape: str) -> dict[str, Any]:
+    def terms(self, problem: Problem, x: Array, shape: str) -> dict[str, Any]:
         """Terms of the design: each number once, each frequent category once, standardised."""
         column: list[int] = []
         code: list[float | None] = []
@@ -78,7 +78,7 @@ class Linear:
         shape = str(params["shape"])
         held = f"{self.library} {shape}"
         if held not in fold.cache:
-            terms = self._terms(problem, fold.x, shape)
+            terms = self.terms(problem, fold.x, shape)
             blank = {**terms, "coefficients": [[]], "intercept": [0.0], "link": "identity"}
             fold.cache[held] = (terms, LinearBooster(blank).design(fold.x))
         terms, design = fold.cache[held]

@@ -22,6 +22,7 @@ HIGHER_IS_BETTER = {
     "r2",
     "skill",
     "coverage",
+    "concordance",
 }
 
 Metric = Callable[[Array], float]

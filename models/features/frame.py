@@ -47,6 +47,7 @@ class Frame:
         part: text of the part; None without one.
         baseline: naive prediction of the table; None without one.
         slices: text per row of each slice column.
+        beside: further columns as they are, that a family asked for beside the target.
         digest: snapshot id or file hash.
     """
 
@@ -60,6 +61,7 @@ class Frame:
     part: pa.ChunkedArray | None = None
     baseline: Array | None = None
     slices: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+    beside: dict[str, pa.ChunkedArray] = field(default_factory=dict)
     digest: str = ""
     late_ratio: float = 0.0
 
@@ -92,6 +94,7 @@ class Frame:
             part=None if self.part is None else self.part.take(index),
             baseline=None if self.baseline is None else self.baseline[rows],
             slices={name: column.take(index) for name, column in self.slices.items()},
+            beside={name: column.take(index) for name, column in self.beside.items()},
             digest=self.digest,
             late_ratio=self.late_ratio,
         )
@@ -191,7 +194,13 @@ def _usable_from(source: _Source, spec: PredictiveSpec) -> tuple[str | None, str
 
 
 def _query(
-    tables: Tables, source: _Source, spec: PredictiveSpec, ctx: ModelContext, selection: Selection, with_target: bool
+    tables: Tables,
+    source: _Source,
+    spec: PredictiveSpec,
+    ctx: ModelContext,
+    selection: Selection,
+    with_target: bool,
+    further: list[tuple[str, str]],
 ) -> tuple[str, str, list[object]]:
     """SELECT and FROM, the ORDER BY, and the parameters of the labels."""
     keys = [source.find_own(key, spec, "the key") for key in spec.keys]
@@ -211,6 +220,7 @@ def _query(
     for place, name in enumerate(spec.slices):
         column = source.find_own(name, spec, "the slice")
         parts.append(f"coalesce(CAST({column} AS VARCHAR), 'missing') AS __slice_{place}")
+    parts += [f"{sql} AS __beside_{place}" for place, (_, sql) in enumerate(further)]
     parameters: list[object] = []
     if with_target:
         labels, parameters = _label_sql(source, spec, ctx)
@@ -286,6 +296,7 @@ def load_frame(
     columns: Sequence[str] | None = None,
     where: str = "",
     relations: Mapping[str, pa.Table] | None = None,
+    beside: Sequence[str] = (),
 ) -> Frame:
     """Read a solution's rows.
 
@@ -296,6 +307,7 @@ def load_frame(
         columns: exactly these feature columns, a learnt contract's; None: what the YAML selects.
         where: SQL condition over `t0` (the feature table), made of quoted names only.
         relations: Arrow tables that the condition may read, by name.
+        beside: columns read as they are, of the target's table or the solution's.
 
     Returns:
         The frame, ordered by time and keys.
@@ -316,7 +328,10 @@ def load_frame(
             if columns is None
             else exact_selection(columns, available, spec.table)
         )
-        query, order, bound = _query(tables, source, spec, ctx, selection, with_target)
+        further = [(name, source.find(name, spec.target.table, spec, "the column")) for name in beside]
+        query, order, bound = _query(tables, source, spec, ctx, selection, with_target, further)
         condition = f" WHERE {where}" if where else ""
         table = tables.arrow(f"{query}{condition} ORDER BY {order}", bound)
-    return _assemble(table, spec, ctx, selection)
+    frame = _assemble(table, spec, ctx, selection)
+    frame.beside = {name: table.column(f"__beside_{place}") for place, name in enumerate(beside)}
+    return frame

@@ -35,7 +35,7 @@ def sequence_sql(spec: PredictiveSpec, sequence: Sequence, relation: str, column
                 found=", ".join(list(columns)[:30]),
                 where=f"{spec.solution}: sequence",
             )
-    taken = [name for name, kind in columns.items() if _is_measured(spec, sequence, name, kind)]
+    taken = measured(spec, sequence, columns)
     entity = ", ".join(quote_identifier(name) for name in sequence.entity)
     order = quote_identifier(sequence.order)
     windows = ", ".join(
@@ -48,8 +48,26 @@ def sequence_sql(spec: PredictiveSpec, sequence: Sequence, relation: str, column
     return f"(SELECT {every} FROM ({numbered}) WINDOW {windows}, {past})"
 
 
+def measured(spec: PredictiveSpec, sequence: Sequence, columns: Mapping[str, str]) -> list[str]:
+    """Columns of a table that get windows."""
+    return [name for name, kind in columns.items() if _is_measured(spec, sequence, name, kind)]
+
+
+def window_names(name: str, sequence: Sequence) -> dict[tuple[str, int], str]:
+    """Names of a column's windows by kind (`mean`, `sd`, `slope`, `change`) and rows; the change has none."""
+    kinds = [
+        (kind, rows)
+        for rows in sequence.windows
+        for kind in ("mean", "sd", "slope")
+        if kind == "mean" or rows >= _SLOPE_FROM
+    ]
+    if sequence.base_rows:
+        kinds.append(("change", 0))
+    return {(kind, rows): f"{name}_{kind}_{rows}" if rows else f"{name}_{kind}" for kind, rows in kinds}
+
+
 def _is_measured(spec: PredictiveSpec, sequence: Sequence, name: str, kind: str) -> bool:
-    others = {*sequence.entity, sequence.order, *spec.keys, spec.target.column, spec.split.part, spec.split.group}
+    others = {*sequence.entity, sequence.order, *spec.roles}
     return (
         kind_of(kind) == "number"
         and name not in others
@@ -59,13 +77,13 @@ def _is_measured(spec: PredictiveSpec, sequence: Sequence, name: str, kind: str)
 
 
 def _windows_of(name: str, sequence: Sequence) -> Iterator[str]:
-    column, order = quote_identifier(name), quote_identifier(sequence.order)
-    for rows in sequence.windows:
-        yield f"avg({column}) OVER w{rows} AS {quote_identifier(f'{name}_mean_{rows}')}"
-        if rows >= _SLOPE_FROM:
-            yield f"stddev_samp({column}) OVER w{rows} AS {quote_identifier(f'{name}_sd_{rows}')}"
-            yield f"regr_slope({column}, {order}) OVER w{rows} AS {quote_identifier(f'{name}_slope_{rows}')}"
-    if sequence.base_rows:
-        base = f"avg({column}) FILTER (WHERE __row_no <= {sequence.base_rows}) OVER past"
-        latest = f"avg({column}) OVER w{max(sequence.windows)}"
-        yield f"{latest} - {base} AS {quote_identifier(f'{name}_change')}"
+    column, order = f"CAST({quote_identifier(name)} AS DOUBLE)", quote_identifier(sequence.order)
+    base = f"avg({column}) FILTER (WHERE __row_no <= {sequence.base_rows}) OVER past"
+    for (kind, rows), called in window_names(name, sequence).items():
+        sql = {
+            "mean": f"avg({column}) OVER w{rows}",
+            "sd": f"stddev_samp({column}) OVER w{rows}",
+            "slope": f"regr_slope({column}, {order}) OVER w{rows}",
+            "change": f"avg({column}) OVER w{max(sequence.windows)} - {base}",
+        }[kind]
+        yield f"{sql} AS {quote_identifier(called)}"

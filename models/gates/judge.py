@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,18 +45,23 @@ def _columns(*scorers: Scorer) -> list[str]:
 
 
 def _ground(
-    spec: PredictiveSpec, ctx: ModelContext, trained: TrainingResult | None, own: Scorer, other: Scorer | None
+    spec: PredictiveSpec,
+    ctx: ModelContext,
+    prepare: Callable[[PredictiveSpec, ModelContext, list[str] | None], Prepared],
+    trained: TrainingResult | None,
+    scorers: tuple[Scorer, Scorer | None],
 ) -> tuple[Prepared, str | None]:
     """Rows with every column that the versions need, and why the champion cannot be scored on them."""
+    own, other = scorers
     needed = _columns(own, other) if other else _columns(own)
     if trained is not None and set(needed) <= set(trained.prepared.frame.table.column_names):
         return trained.prepared, None
     try:
-        return prepare(spec, ctx, columns=needed), None
+        return prepare(spec, ctx, needed), None
     except CellworksError as error:
         if other is None:
             raise
-        ground = trained.prepared if trained is not None else prepare(spec, ctx, columns=_columns(own))
+        ground = trained.prepared if trained is not None else prepare(spec, ctx, _columns(own))
         return ground, error.what
 
 
@@ -103,13 +109,45 @@ def _gates(
     ]
 
 
-def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | str) -> Verdict:
+@dataclass(frozen=True)
+class Versus:
+    """The champion in a comparison: how it answers, its number, or why there is none to compare with."""
+
+    scorer: Scorer | None
+    number: str | None
+    why_not: str = ""
+
+    @property
+    def alone(self) -> Gate:
+        """The gate where there is nothing to compare with."""
+        return Gate("not_worse", True, f"{self.why_not}: the baselines decide")
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a family that learns from rows judges in its own way; the rest of a judgement is the same for all.
+
+    Attributes:
+        prepare: How it reads its rows; the columns are those of the contracts.
+        enough: Whether some rows can tell at all.
+        gates: Its gates on a hold-out that is large enough, and whether the challenger may claim to be better.
+    """
+
+    prepare: Callable[[PredictiveSpec, ModelContext, list[str] | None], Prepared]
+    enough: Callable[[PredictiveSpec, Prepared, Array], Gate]
+    gates: Callable[[PredictiveSpec, Prepared, Version, Scorer, Versus], tuple[list[Gate], bool]]
+
+
+def judge(
+    spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | str, way: Judging | None = None
+) -> Verdict:
     """Judge a version and write the sealed verdict on it.
 
     Args:
         spec: the solution with its gates.
         ctx: snapshot, moment and registry.
         challenger: what `train` returned, or a version's number (read again at the context's snapshot).
+        way: the family's own; None: the predictive one.
 
     Returns:
         The verdict with every gate's figures; also logged in the version's MLflow run as `verdict_<version>.json`, a
@@ -118,6 +156,7 @@ def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | 
     Raises:
         CellworksError: no such version, or it is the champion itself.
     """
+    way = way or Judging(prepare, enough_rows, predictive_gates)
     client = open_client(ctx)
     trained = challenger if isinstance(challenger, TrainingResult) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger))
@@ -129,46 +168,50 @@ def judge(spec: PredictiveSpec, ctx: ModelContext, challenger: TrainingResult | 
             f"version {version.number} of {spec.name} is the champion itself", mend="judge a challenger"
         )
     other = acting.scorer(ctx.n_threads) if acting else None
-    prepared, unscorable = _ground(spec, ctx, trained, own, other)
+    prepared, unscorable = _ground(spec, ctx, way.prepare, trained, (own, other))
     if unscorable is not None:
         other = None
     rows = _later_rows(prepared, own, other) if other else _later_rows(prepared, own)
     number = acting.number if acting else None
-    enough = holdout_gate(spec, prepared.labels.y[rows], prepared.order.group[rows], prepared.has_group)
+    enough = way.enough(spec, prepared, rows)
     if not enough.passed:
         verdict = Verdict(spec.name, version.number, "insufficient", [enough], number, False, len(rows))
     else:
-        verdict = _full(spec, prepared, version, (own, other), rows, (enough, number, unscorable))
+        why = f"champion {number} cannot be scored any more ({unscorable})" if unscorable else "there is no champion"
+        ground = _judged(prepared, own, rows)
+        gates, is_better = way.gates(spec, ground, version, own, Versus(other, number, why))
+        status: Status = "passed" if all(gate.passed for gate in gates) else "failed"
+        verdict = Verdict(spec.name, version.number, status, [enough, *gates], number, is_better, len(rows))
     cutoffs = {version.number: _cut(own).as_json()}
     if other is not None and number is not None:
         cutoffs[number] = _cut(other).as_json()
     return record(client, spec, ctx, version, replace(verdict, cutoffs=cutoffs))
 
 
-def _full(
-    spec: PredictiveSpec,
-    prepared: Prepared,
-    version: Version,
-    scorers: tuple[Scorer, Scorer | None],
-    rows: Array,
-    known: tuple[Gate, str | None, str | None],
-) -> Verdict:
-    """Every gate on a hold-out that is large enough."""
-    own, other = scorers
-    enough, number, unscorable = known
-    unseen = np.isin(np.flatnonzero(prepared.labels.known), rows, invert=True)
-    development = np.flatnonzero(prepared.labels.known)[unseen]
-    ground = Prepared(prepared.frame, prepared.labels, prepared.order, Split(development, rows, _cut(own), []))
+def _judged(prepared: Prepared, own: Scorer, rows: Array) -> Prepared:
+    """The rows with those that are judged as the hold-out."""
+    known = np.flatnonzero(prepared.labels.known)
+    development = known[np.isin(known, rows, invert=True)]
+    return replace(prepared, split=Split(development, rows, _cut(own), []))
+
+
+def enough_rows(spec: PredictiveSpec, prepared: Prepared, rows: Array) -> Gate:
+    """Whether the hold-out can tell at all; see `Judging`."""
+    return holdout_gate(spec, prepared.labels.y[rows], prepared.order.group[rows], prepared.has_group)
+
+
+def predictive_gates(
+    spec: PredictiveSpec, ground: Prepared, version: Version, own: Scorer, versus: Versus
+) -> tuple[list[Gate], bool]:
+    """The gates of predictive models; see `Judging`."""
+    rows = ground.split.holdout
     evaluation = evaluate(spec, ground, own, rows)
     is_better = False
-    if other is not None:
+    if versus.scorer is not None:
         against, is_better, reference = _compare(
-            spec, ground, evaluation.outputs, answer(spec, ground, other, rows), str(number)
+            spec, ground, evaluation.outputs, answer(spec, ground, versus.scorer, rows), str(versus.number)
         )
     else:
-        why = f"champion {number} cannot be scored any more ({unscorable})" if unscorable else "there is no champion"
-        against = Gate("not_worse", True, f"{why}: the baselines decide")
+        against = versus.alone
         reference = row_loss(spec, evaluation.outputs.y, evaluation.baselines[evaluation.best_baseline])
-    gates = [enough, *_gates(spec, ground, evaluation, version.tags, (against, reference))]
-    status: Status = "passed" if all(gate.passed for gate in gates) else "failed"
-    return Verdict(spec.name, version.number, status, gates, number, is_better, len(rows))
+    return _gates(spec, ground, evaluation, version.tags, (against, reference)), is_better

@@ -23,7 +23,7 @@ from models.solution import SolutionSpec
 from pipelines.lake.files import file_suffix
 
 _ENTRY = Path(__file__).with_name("pyfunc_model.py")
-Kind = Literal["double", "string"]
+Kind = Literal["double", "string", "boolean", "datetime"]
 
 
 @dataclass(frozen=True)

@@ -82,14 +82,16 @@ def candidate_of(
 
 
 def _read(bundle: dict[str, Any]) -> list[dict[str, Any]]:
-    """Features that are read and not built."""
-    return [feature for feature in bundle["features"] if feature["kind"] != "built"]
+    """Columns that are read, as features of a contract."""
+    by_name = {feature["name"]: feature for feature in bundle["features"]}
+    return [by_name.get(name, {"name": name, "kind": "number"}) for name in runtime.raw_columns(bundle["features"])]
 
 
 def _outputs(bundle: dict[str, Any]) -> dict[str, Kind]:
     if bundle["classes"]:
         return {"value": "double", "probability": "double", "class": "string"}
-    return {"value": "double", "low": "double", "high": "double"}
+    chance: dict[str, Kind] = {"probability": "double"} if "life" in bundle else {}
+    return {"value": "double", "low": "double", "high": "double", **chance}
 
 
 def _values(evaluation: Evaluation, fitted: Fitted) -> dict[str, float]:

@@ -208,8 +208,10 @@ COMBINE: dict[str, Callable[[Array, Array], Array]] = {"x": np.multiply, "/": np
 
 
 def raw_columns(features: list[dict[str, Any]]) -> list[str]:
-    """Columns that a contract reads; a built feature is made of some of them."""
-    return [feature["name"] for feature in features if feature["kind"] != "built"]
+    """Columns that a contract reads; a built feature is made of some of them, a fused one of columns of its own."""
+    own = [[feature["name"]] if feature["kind"] != "fused" else feature["of"] for feature in features]
+    made = {feature["name"] for feature in features if feature["kind"] == "built"}
+    return list(dict.fromkeys(name for names in own for name in names if name not in made))
 
 
 def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
@@ -217,8 +219,9 @@ def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
 
     Args:
         table: holds every feature's column by name; other columns are ignored.
-        features: the contract: `name`, `kind` (`number`, `category` or `built`), the `book` of a category, and `op`
-            and `of` (two numbers before it) of what is built.
+        features: the contract: `name`, `kind` (`number`, `category`, `built` or `fused`), the `book` of a category,
+            `op` and `of` (two numbers before it) of what is built, and `of` (columns), `weights` and `mean` of a
+            weighted sum.
 
     Raises:
         KeyError: a feature's column is missing.
@@ -229,7 +232,12 @@ def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
         raise KeyError(f"columns missing for this model: {', '.join(missing[:10])}")
     out = np.empty((table.num_rows, len(features)), dtype=np.float32)
     places = {feature["name"]: place for place, feature in enumerate(features)}
+    summed = dict.fromkeys(name for feature in features if feature["kind"] == "fused" for name in feature["of"])
+    read = {name: numbers(table.column(name)) for name in summed}
     for place, feature in enumerate(features):
+        if feature["kind"] == "fused":
+            out[:, place] = _fused(feature, read)
+            continue
         if feature["kind"] == "built":
             a, b = (out[:, places[name]] for name in feature["of"])
             with np.errstate(all="ignore"):  # what has no value becomes missing below
@@ -239,6 +247,14 @@ def matrix(table: pa.Table, features: list[dict[str, Any]]) -> Array:
         out[:, place] = numbers(column) if feature["kind"] == "number" else codes(column, feature["book"])
     out[np.isinf(out)] = np.nan
     return out
+
+
+def _fused(feature: dict[str, Any], read: dict[str, Array]) -> Array:
+    """Weighted sum of columns less their means; one that is missing counts as its mean, all of them as missing."""
+    off = np.column_stack([read[name] for name in feature["of"]]) - np.asarray(feature["mean"])
+    there = ~np.isnan(off)
+    total = np.where(there, off, 0.0) @ np.asarray(feature["weights"], dtype=np.float64)
+    return np.where(there.any(axis=1), total, np.nan)
 
 
 def calibrate(raw: Array, calibration: dict[str, Any]) -> Array:
@@ -255,6 +271,22 @@ def calibrate(raw: Array, calibration: dict[str, Any]) -> Array:
     if kind == "temperature":
         return softmax(np.log(np.clip(raw, _TINY, 1.0)) / calibration["temperature"])
     return raw
+
+
+def remaining_life(raw: Array, life: dict[str, Any]) -> dict[str, Array]:
+    """Predicted lives to `value`, `low`, `high` and the `probability` of the event within the horizon.
+
+    What was seen in validation at the predictions `at` is interpolated between them; beyond them it stays the same.
+    """
+    at_most = np.inf if life["at_most"] is None else life["at_most"]
+    value = np.clip(raw, 0.0, at_most)
+    low, high, probability = (np.interp(value, life["at"], life[name]) for name in ("low", "high", "probability"))
+    return {
+        "value": value,
+        "low": np.maximum(np.minimum(low, value), 0.0),
+        "high": np.minimum(np.maximum(high, value), at_most),
+        "probability": probability,
+    }
 
 
 class Scorer:
@@ -305,6 +337,8 @@ class Scorer:
             decided = self._cheapest(every)
             best = every[np.arange(len(every)), decided]
             return {"value": best, "probability": best, "class": names[decided]}
+        if "life" in self.bundle:
+            return remaining_life(raw, self.bundle["life"])
         interval = self.bundle["interval"]
         low, middle, high = (raw[:, 0], raw[:, 1], raw[:, 2]) if raw.ndim == 2 else (raw, raw, raw)
         return {"value": middle, "low": low - interval["below"], "high": high + interval["above"]}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -53,10 +54,13 @@ class ScoreReport:
     skipped: str = ""
 
 
-def flagged(spec: PredictiveSpec, finished: dict[str, Array], classes: list[str]) -> Array:
-    """Rows that call for the action: the event, a listed class, or a value beyond `action.above` or `below`."""
+def flagged(spec: PredictiveSpec, finished: dict[str, Array], bundle: dict[str, Any]) -> Array:
+    """Rows that call for the action: the event, a listed class, or a value beyond `action.above` or `below`.
+
+    Where a policy is priced, the version knows itself below which remaining life to act.
+    """
     if spec.task == "binary":
-        return np.asarray(finished["class"] == classes[1])
+        return np.asarray(finished["class"] == bundle["classes"][1])
     if spec.task == "multiclass":
         return np.isin(finished["class"].astype(str), spec.action.classes)
     out = np.zeros(len(finished["value"]), dtype=bool)
@@ -64,6 +68,8 @@ def flagged(spec: PredictiveSpec, finished: dict[str, Array], classes: list[str]
         out |= finished["value"] > spec.action.above
     if spec.action.below is not None:
         out |= finished["value"] < spec.action.below
+    if (act_below := bundle.get("life", {}).get("act_below")) is not None:
+        out |= finished["value"] <= act_below
     return out
 
 
@@ -119,7 +125,7 @@ def rows_table(
     seconds["features"] = time.perf_counter() - begun
     finished = scorer.finish(scorer.raw(x))
     seconds["predict"] = time.perf_counter() - begun - seconds["features"]
-    acting = flagged(spec, finished, scorer.bundle["classes"])
+    acting = flagged(spec, finished, scorer.bundle)
     chosen = _explained(spec, acting)
     reasons: list[str | None] = [None] * frame.n_rows
     begun = time.perf_counter()

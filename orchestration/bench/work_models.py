@@ -159,13 +159,13 @@ def _rounds(booster: Any) -> int:
 
 
 def trial_tables() -> dict[str, Any]:
-    """Completed trials of each version's own table in the registry, by solution and version."""
+    """Completed trials of each version of a predictive solution in the registry, by solution and version."""
     from models.registry.client import open_home
     from models.registry.versions import all_versions, get_version
 
     client = open_home(plant().home)
     told: dict[str, dict[str, int]] = {}
-    for spec in discover():
+    for spec in (each for each in discover() if isinstance(each, PredictiveSpec)):
         for version in all_versions(client, spec.name):
             bundle = get_version(client, spec.name, str(version.version)).bundle
             trials = json.loads((bundle / "trials.json").read_text(encoding="utf-8"))

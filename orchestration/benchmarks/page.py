@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from orchestration.benchmarks.spec import Benchmark
 
 JSON, PAGE, IMAGES = "benchmarks.json", "benchmarks.md", "images/benchmarks"
 PEER = Path("tests", "bench", "peer", "results.json")
-_MANY = 10  # draws from which they are drawn one by one
+_MANY = 10  # splits or seeds from which each is drawn
+_NAMED = 3  # of what the search chose, in all splits or seeds
 _HEAD = """# Public data sets
 
 <!-- Written by `make benchmarks`; not to be edited. -->
@@ -29,6 +31,9 @@ judged, which a test holds.
 it is measured. A 95 % interval over splits or seeds says how much the luck of the draw moves the mean (on the narrow
 side, for splits share rows); the one over the judged rows how much other rows would move a single draw.
 """
+_QUICK = """!!! warning "A quick run"
+    One split or seed of each data set and no protocol beside: it says whether everything works, not how well.
+"""
 
 
 def document(found: Mapping[str, tuple[Benchmark, Measured]], **about: Any) -> dict[str, Any]:
@@ -36,7 +41,7 @@ def document(found: Mapping[str, tuple[Benchmark, Measured]], **about: Any) -> d
 
     Args:
         found: each data set with its figures, by name.
-        about: machine and minutes of the run.
+        about: `machine`, `minutes` and `is_quick` of the run.
     """
     rows = [row for _, measured in found.values() for row in measured.rows]
     sets = [_set(benchmark, measured) for benchmark, measured in found.values()]
@@ -65,13 +70,12 @@ def _round(label: str, told: str, outcome: Outcome) -> dict[str, Any]:
     tables = [
         {"title": each.title, "columns": each.columns, "rows": each.rows, "note": each.note} for each in outcome.tables
     ]
-    chosen = list(dict.fromkeys(outcome.chosen))
     return {
         "label": label,
         "protocol": told,
         "seconds": outcome.seconds,
         "cpu_s": outcome.cpu_s,
-        "chosen": [[each, outcome.chosen.count(each)] for each in chosen],
+        "chosen": [list(each) for each in Counter(outcome.chosen).most_common()],
         "tables": tables,
     }
 
@@ -115,10 +119,12 @@ def page(told: Mapping[str, Any]) -> str:
     machine = told["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     system = f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}"
+    command = "cellworks benchmarks --quick" if told["is_quick"] else "make benchmarks"
     load = ", ".join(str(each) for each in machine["load_before"])
     parts = [
         _HEAD,
-        f"Command: `make benchmarks`, {machine['at']}, {told['minutes']:.1f} minutes, two processes of one thread.",
+        *([_QUICK] if told["is_quick"] else []),
+        f"Command: `{command}`, {machine['at']}, {told['minutes']:.1f} minutes, two processes of one thread.",
         f"\nMachine: {machine['processor']}, {system}, load before {load}; {packages}.",
         f"\nWhat must be reached is reached by {_count(told, 'met')}, what is aimed at by {_count(told, 'aim_met')}.\n",
         _overview(told["results"]),
@@ -159,7 +165,7 @@ def _section(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     own = [row for row in rows if row["data"] == told["data"]]
     parts = [
         f"\n## {told['title']} {{#{told['data']}}}\n",
-        f"`{told['data']}`: {told['about']}. Published at <{told['published_at']}>.\n",
+        f"`{told['data']}`: {told['about']}. Published at `{told['published_at']}`.\n",
         f"Asked of `{told['through']}`: {told['question']}\n",
         *(f"- {_told(each)}" for each in told["rounds"]),
         *([f"- {told['forward']}"] if told["forward"] else []),
@@ -178,7 +184,9 @@ def _section(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
 def _told(each: Mapping[str, Any]) -> str:
     label = f"*{each['label']}*: " if each["label"] else "Published protocol: "
     seconds = f"{each['seconds']:.1f} s to learn once ({each['cpu_s']:.1f} s of one core)"
-    chosen = "; ".join(f"{name} ({count})" if count > 1 else name for name, count in each["chosen"])
+    chosen = "; ".join(f"{name} ({count})" if count > 1 else name for name, count in each["chosen"][:_NAMED])
+    if len(each["chosen"]) > _NAMED:
+        chosen += f"; and {len(each['chosen']) - _NAMED} others"
     return f"{label}{each['protocol']}. {seconds}.{f' Chosen: {chosen}.' if chosen else ''}"
 
 

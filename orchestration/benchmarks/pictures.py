@@ -40,6 +40,7 @@ def by_split(values: Sequence[float], measure: Measure, file: Path) -> None:
         axis.axhline(measure.floor, color=FLOOR, linewidth=1, linestyle="--", label=measure.floor_is)
     if isinstance(measure.must, float):
         axis.axhline(measure.must, color=GREY, linewidth=1, linestyle=":", label="must")
+    axis.set_xticks(range(0, len(values), 5))
     axis.set_xlabel("split")
     axis.set_ylabel(measure.name)
     axis.legend(fontsize=7)
@@ -52,7 +53,9 @@ def of_answers(benchmark: Benchmark, answers: Mapping[str, Answers]) -> tuple[Pi
         return ()
     unit = benchmark.solution["target"].get("unit", "")
     return tuple(
-        Picture(part, f"answers against the truth, {part}, first seed", partial(scatter, each, unit))
+        Picture(
+            part, f"answers against the truth with their intervals, {part}, first draw", partial(scatter, each, unit)
+        )
         for part, each in answers.items()
     )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
+from models.families import FAMILIES, family_named
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -183,6 +185,11 @@ class Benchmark(Part):
 
     @model_validator(mode="after")
     def _judged_by_its_own(self) -> Benchmark:
+        family = family_named(self.through)
+        if family is None:
+            msg = f"through is one of {', '.join(each.component for each in FAMILIES)}; found {self.through}"
+            raise ValueError(msg)
+        family.spec.model_validate({**self.solution, "stage": "benchmark", "slug": self.data, "table": "benchmark"})
         for each in self.rounds(quick=False):
             if self.through not in each.protocol.families:
                 msg = f"protocol '{each.protocol.kind}' judges {', '.join(each.protocol.families)}; not {self.through}"

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestration.benchmarks import pictures, spec
@@ -46,7 +47,7 @@ class Split:
         if self.has_answer is not None:
             column = benchmark.solution["target"]["column"]
             place = table.schema.get_field_index(column)
-            answers = pa.compute.if_else(pa.array(self.has_answer), table.column(column), None)
+            answers = pc.if_else(pa.array(self.has_answer), table.column(column), None)
             table = table.set_column(place, column, answers)
         parts = pa.array(self.parts.tolist(), pa.string())
         return table.append_column(PART, parts).filter(parts.is_valid())

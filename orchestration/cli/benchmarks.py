@@ -27,7 +27,7 @@ def run_benchmarks(data: Path | None, only: str | None, docs: Path | None, *, qu
     """Measure, print, and write the documentation's page where its folder is named.
 
     Raises:
-        CellworksError: no data is named, there is no such benchmark, or the page would hold a part of the figures only.
+        CellworksError: no data is named, there is no such benchmark, or the page would lack some.
     """
     if data is None:
         raise CellworksError(
@@ -38,12 +38,12 @@ def run_benchmarks(data: Path | None, only: str | None, docs: Path | None, *, qu
         )
     chosen = _chosen(only)
     if docs is not None:
-        _refuse_a_part_of_the_page(chosen, data, whole=only is None and not quick)
+        _refuse_a_part_of_the_page(chosen, data, only)
     machine, begun = description(_PACKAGES), time.monotonic()
     found = _measured(chosen, data, quick=quick)
     if docs is not None:
         minutes = (time.monotonic() - begun) / 60
-        told = page.document(found, machine=machine, minutes=minutes)
+        told = page.document(found, is_quick=quick, machine=machine, minutes=minutes)
         page.draw(found, docs)
         page.write(page.with_peer(told, project_root() / page.PEER), docs)
     rows = [row for _, measured in found.values() for row in measured.rows]
@@ -85,13 +85,13 @@ def _measured(chosen: list[Benchmark], data: Path, *, quick: bool) -> dict[str, 
     return found
 
 
-def _refuse_a_part_of_the_page(chosen: list[Benchmark], data: Path, *, whole: bool) -> None:
+def _refuse_a_part_of_the_page(chosen: list[Benchmark], data: Path, only: str | None) -> None:
     lost = [benchmark.data for benchmark in chosen if benchmark.lost(data)]
-    if lost or not whole:
+    if lost or only is not None:
         raise CellworksError(
-            "the page holds the figures of one whole run",
-            expected="every data set, neither --only nor --quick",
-            found=f"without {', '.join(lost)}" if lost else "a part",
+            "the page shows every data set, as one run measured them",
+            expected="all of them in the folder, and no --only",
+            found=f"without {', '.join(lost)}" if lost else f"--only {only}",
             mend="leave --docs out to measure a part",
         )
 

@@ -2,5 +2,7 @@
 
 from orchestration.components.anomaly_detector import AnomalyDetector
 from orchestration.components.predictive_model import PredictiveModel
+from orchestration.components.process_monitor import ProcessMonitor
+from orchestration.components.survival_model import SurvivalModel
 
-__all__ = ["AnomalyDetector", "PredictiveModel"]
+__all__ = ["AnomalyDetector", "PredictiveModel", "ProcessMonitor", "SurvivalModel"]

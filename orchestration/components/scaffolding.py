@@ -38,6 +38,38 @@ class PredictiveModelScaffolder(SolutionScaffolder):
     }
 
 
+class ProcessMonitorScaffolder(SolutionScaffolder):
+    """A monitor of a machine's hours; its reference is the earlier half of them until another one is named."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "Which machine leaves what is usual?",
+        "entity": "machine_hour",
+        "table": "marts.machine_hour",
+        "keys": ["machine_id", "hour_at"],
+        "time": "hour_at",
+        "group": "machine_id",
+        "max_gap_s": 3600,
+        "features": {"select": ["name_the_columns_*"]},
+        "reference": {"share": 0.5},
+        "persistence": 3,
+        "action": {"kind": "report"},
+    }
+
+
+class SurvivalModelScaffolder(SolutionScaffolder):
+    """The remaining life of machines; its target names no column yet."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "How long until it fails?",
+        "entity": "machine_hour",
+        "table": "marts.machine_hour",
+        "keys": ["machine_id", "hour_at"],
+        "target": {"column": "name_the_column", "event": "name_the_column_of_the_event", "horizon": 24},
+        "split": {"group": "name_the_column_of_the_life"},
+        "action": {"kind": "report"},
+    }
+
+
 class AnomalyDetectorScaffolder(SolutionScaffolder):
     """The figures of a cell's formation, judged together."""
 

@@ -277,6 +277,8 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
             yield from (
                 _column(f"{name}_{end}", "float", f"{text[name][:-1]}, {what}.") for end, what in COURSES.items()
             )
+    elif kind == "stacker_hour":
+        yield from (_column(name, "float", f"{text[name][:-1]}, mean of the hour.") for name in data["stacker_hour"])
     else:
         names = data["machine_hour"] if kind == "machine_hour" else data["electrode"][kind]
         feed = "historian__machine_hour" if kind == "machine_hour" else kind

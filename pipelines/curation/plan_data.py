@@ -48,6 +48,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "electrode": {feed: names_of(site, feed) for feed in (*ELECTRODE_FEEDS, ROLL_RESULT)},
         "cell": cell_characteristics(site),
         "machine_hour": names_of(site, "historian__machine_hour"),
+        "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
         "module": names_of(site, "tester__module"),
         "container": names_of(site, "tester__container"),
         "oee": oee_data(site),

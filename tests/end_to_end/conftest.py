@@ -168,10 +168,10 @@ class FirstNight:
 
 @pytest.fixture(scope="session")
 def first_night(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]) -> FirstNight:
-    """Two weeks of a small line, a night that is interrupted, and one that is not; sockets are refused all along."""
+    """Nine days of a small line, a night that is interrupted, and one that is not; sockets are refused all along."""
     plant = SmallPlant(tmp_path_factory.mktemp("plant"))
     parsed(plant.home.root)
-    options = ("--days", "14", "--seed", "5", "--scale", "0.05", "--telemetry-days", "1")
+    options = ("--days", "9", "--seed", "5", "--scale", "0.05", "--telemetry-days", "1")
     simulated = plant.run("simulate", *options, guarded=True)
     assert simulated.code == 0, simulated.err
     interrupted = tuple(_interrupted(plant, why) for why in ("ingest", "curate marts"))

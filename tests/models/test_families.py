@@ -5,12 +5,16 @@ from __future__ import annotations
 from pkgutil import resolve_name
 
 import pytest
+import yaml
 
 from models.families import FAMILIES, PREDICTIVE_MODEL, Family, family_named, family_of
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from orchestration import components
+from orchestration.catalogue import build_spec, type_of
+from orchestration.components import scaffolding
 from orchestration.components.solution import SolutionComponent
+from pipelines.control_plan.errors import CellworksError
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.component)
@@ -23,6 +27,18 @@ def test_a_family_has_its_component_its_functions_and_its_checks(family: Family)
     assert all(callable(resolve_name(place)) for place in family.functions.values())
     assert set(family.checks) == {"model", "predictions", "monitoring"}
     assert all(text for named in family.checks.values() for text in named.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.component)
+def test_what_is_scaffolded_is_read_and_a_wrong_attribute_is_told_with_file_and_line(family: Family) -> None:
+    attributes = getattr(scaffolding, f"{family.component}Scaffolder").attributes
+    spec = build_spec(family, ("my_stage", "my_solution"), attributes, "defs.yaml")
+    assert family_of(spec) is family
+    text = yaml.safe_dump({"type": type_of(family), "attributes": {**attributes, "entity": ["a", "list"]}})
+    line = next(number for number, row in enumerate(text.splitlines(), 1) if row.strip().startswith("entity"))
+    with pytest.raises(CellworksError, match=f"line {line}: attributes.entity|line {line}: entity") as told:
+        build_spec(family, ("my_stage", "my_solution"), yaml.safe_load(text)["attributes"], "defs.yaml", text)
+    assert family.component in str(told.value)
 
 
 def test_a_spec_knows_its_family_and_a_stranger_has_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -11,25 +12,23 @@ from models.evaluation.evaluate import evaluate
 from models.fitting import Fitted, fit
 from models.prepare import Prepared, prepare
 from models.spec import PredictiveSpec
-from orchestration.benchmarks.lives import life_metrics
+from orchestration.benchmarks.lives import life_metrics, percent_error
 from orchestration.benchmarks.outcome import Answers, Array
 from orchestration.benchmarks.splitting import PART, Job, Judged
 from pipelines.lake.home import Home
 
 
-def specification(job: Job) -> PredictiveSpec:
+def as_written(job: Job) -> dict[str, Any]:
     """The solution as a user would write it, over the split's rows."""
     solution = job.benchmark.solution
-    return PredictiveSpec.model_validate(
-        {
-            **solution,
-            "stage": "benchmark",
-            "slug": job.benchmark.data,
-            "table": str(job.file),
-            "split": {**solution.get("split", {}), "part": PART, "holdout_parts": job.judged},
-            "search": {**solution.get("search", {}), "seed": job.seed},
-        }
-    )
+    return {
+        **solution,
+        "stage": "benchmark",
+        "slug": job.benchmark.data,
+        "table": str(job.file),
+        "split": {**solution.get("split", {}), "part": PART, "holdout_parts": job.judged},
+        "search": {**solution.get("search", {}), "seed": job.seed},
+    }
 
 
 def judge(job: Job) -> Judged:
@@ -38,7 +37,7 @@ def judge(job: Job) -> Judged:
     Args:
         job: the split; its file holds the rows with the column that parts them.
     """
-    spec = specification(job)
+    spec = PredictiveSpec.model_validate(as_written(job))
     ctx = ModelContext(home=Home(job.file.parent), n_threads=1)
     begun, cpu = time.perf_counter(), time.process_time()
     prepared = prepare(spec, ctx)
@@ -47,12 +46,13 @@ def judge(job: Job) -> Judged:
     metrics: dict[tuple[str, str], tuple[float, float, float]] = {}
     answers = {}
     for part in job.judged:
-        found, answers[part] = _on(spec, prepared, fitted, _rows(prepared, part))
+        found, answers[part] = _on(spec, prepared, fitted, rows_of(prepared, part))
         metrics |= {(part, name): each for name, each in found.items()}
     return Judged(metrics, answers, _chosen(fitted), seconds, cpu_s)
 
 
-def _rows(prepared: Prepared, part: str) -> Array:
+def rows_of(prepared: Prepared, part: str) -> Array:
+    """Judged rows of a part."""
     held = prepared.split.holdout
     if prepared.frame.part is None:
         return held
@@ -69,6 +69,8 @@ def _on(
     if spec.target.at_most is not None:
         y = np.asarray(prepared.frame.raw_target().to_numpy(), dtype=np.float64)[rows]
         metrics |= life_metrics(y, outputs.predicted)
+    if spec.task == "regression" and (y > 0).all():
+        metrics["percent_error"] = percent_error(y, outputs.predicted)
     finished = outputs.finished
     return metrics, Answers(y, outputs.predicted, finished.get("low"), finished.get("high"))
 

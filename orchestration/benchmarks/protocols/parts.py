@@ -29,7 +29,7 @@ class Protocol(RowProtocol):
 
     def told(self) -> str:
         """The protocol in words."""
-        parts = f"the published split: learnt on {', '.join(self.learnt)}, judged on {', '.join(self.judged)}"
+        parts = f"the authors' split, learnt on {', '.join(self.learnt)}, judged on {', '.join(self.judged)}"
         return f"{parts}; mean over {self.seeds} seeds of the search"
 
     def parted(self, table: pa.Table, *, quick: bool) -> list[Split]:

@@ -1,0 +1,140 @@
+"""What a process monitor is, as its YAML says it. Light: pydantic only, safe to import anywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.solution import Part, SolutionSpec
+
+
+class ReferencePeriod(Part):
+    """The rows that show what is usual (phase I): those that a column marks, or the earliest ones."""
+
+    column: str | None = Field(default=None, description="column that marks them; none: the earliest rows")
+    values: list[str] = Field(default_factory=list, description="values of `column` that mark them")
+    share: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="share of the rows of each group, the earliest, without `column`"
+    )
+    days: float | None = Field(
+        default=None, gt=0.0, description="first days of each group, without `column`; later rows never join"
+    )
+    holdout_ratio: float = Field(
+        default=0.25, gt=0.0, lt=0.6, description="latest share of them that is not learnt from: it judges the rate"
+    )
+    outlier_z: float = Field(
+        default=6.0, gt=2.0, description="robust deviations (median, MAD) of a variable from which a row is left out"
+    )
+    max_rows: int = Field(default=50_000, ge=100, description="newest reference rows of a group that are learnt from")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.column is None) != (not self.values):
+            msg = "reference.column names the column and reference.values its values: write both or none"
+            raise ValueError(msg)
+        if sum(rule is not None for rule in (self.column, self.share, self.days)) != 1:
+            msg = "the reference period is told by one of `column` with `values`, `share`, and `days`"
+            raise ValueError(msg)
+        return self
+
+
+class Pca(Part):
+    """Principal components: how many, over how many rows, and how they are validated."""
+
+    lags: Annotated[int, Field(ge=0, le=20)] | Literal["auto"] = Field(
+        default="auto", description="rows before a row set beside it; 0: static; `auto`: chosen in validation"
+    )
+    max_lags: int = Field(default=3, ge=0, le=20, description="most that `auto` tries")
+    components: int | None = Field(default=None, ge=1, description="how many; none: as `explained` says, or validation")
+    explained: float | None = Field(
+        default=None, gt=0.0, lt=1.0, description="as many as explain this share of the variance"
+    )
+    folds: int = Field(default=5, ge=3, le=50, description="blocks of consecutive rows, each held out once")
+    gap_share: float = Field(
+        default=0.05, ge=0.0, lt=0.2, description="share of the rows left out on both sides of a block: near rows tell"
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.components is not None and self.explained is not None:
+            msg = "write pca.components or pca.explained, or none of them: validation then chooses"
+            raise ValueError(msg)
+        return self
+
+
+class Fault(Part):
+    """Where it is known afterwards which rows were faulty: detection is then judged too."""
+
+    column: str = Field(description="column of the fault")
+    healthy: list[str] = Field(default_factory=lambda: ["0", "false"], description="its values, as text, of good rows")
+
+
+class MonitorGates(Part):
+    """Limits that a challenger must keep; ratios in [0, 1]."""
+
+    min_holdout_rows: int = Field(default=100, ge=10, description="later reference rows; fewer: 'insufficient'")
+    max_rate_ratio: float = Field(
+        default=2.0, ge=1.0, description="false-alarm rate on the later reference rows, as a multiple of what is wanted"
+    )
+    not_worse_margin: float = Field(
+        default=0.02, ge=0.0, lt=1.0, description="share of rows by which it may alarm less rightly than the champion"
+    )
+    max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0, description="time limit of scoring")
+
+
+class MonitorSpec(SolutionSpec):
+    """One monitor: what it watches, what is usual, how seldom it may cry wolf."""
+
+    time: str = Field(description="column by which rows follow each other: a time, or a number that rises")
+    max_gap_s: float | None = Field(
+        default=None, gt=0.0, description="rows further apart do not follow each other: lags and runs begin anew"
+    )
+    group: str | None = Field(default=None, description="column that names the machine; its rows follow each other")
+    references: Literal["one", "each"] = Field(
+        default="one", description="one reference for all groups, or one for each"
+    )
+    reference: ReferencePeriod = Field(description="which rows show what is usual (phase I)")
+    pca: Pca = Field(default_factory=Pca, description="the model of what is usual")
+    statistic: Literal["combined", "t2", "spe"] = Field(
+        default="combined", description="what acts; combined: the larger of T2 and SPE, each over its limit"
+    )
+    false_alarm_rate: float = Field(
+        default=0.01, gt=0.0, le=0.2, description="share of good rows that may be in alarm; sets the limits"
+    )
+    persistence: int = Field(default=1, ge=1, le=100, description="consecutive signals that make an alarm")
+    top_k: int = Field(default=3, ge=0, le=20, description="variables named as reasons of an alarm")
+    fault: Fault | None = Field(default=None, description="where faults become known afterwards")
+    gates: MonitorGates = Field(default_factory=MonitorGates, description="limits a challenger must keep")
+    seed: int = Field(default=7, description="seed of the intervals")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.references == "each" and self.group is None:
+            msg = "references: each needs `group`, the column that names the machine"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """See `SolutionSpec`."""
+        return super().roles | {column: role for column, role in self._own_roles.items() if column}
+
+    @property
+    def _own_roles(self) -> dict[str | None, str]:
+        return {
+            self.time: "time of the row",
+            self.group: "group of the row",
+            self.reference.column: "mark of the reference period",
+            self.fault.column if self.fault else None: "the fault",
+        }
+
+    @property
+    def named_columns(self) -> list[str]:
+        """See `SolutionSpec`."""
+        return list(dict.fromkeys([*super().named_columns, *(name for name in self._own_roles if name)]))
+
+    @property
+    def primary_metric(self) -> str:
+        """False alarms where nobody tells faults, else what share of the faulty rows was found."""
+        return "detection_rate" if self.fault else "false_alarm_rate"
