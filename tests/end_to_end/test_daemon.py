@@ -107,7 +107,7 @@ def _processes(home: Path) -> list[str]:
 
 
 def _lives_on(pages: Pages, solution: str, deliver: Callable[[], None]) -> None:
-    """What a UI left open does: score what arrives and what a moved alias names, and stop as a whole."""
+    """What a UI left open does: score what arrives."""
     plant, slug = pages.plant, solution.rsplit("/", 1)[-1]
     wait_for("Dagster", lambda: pages.get(pages.dagster))
     wait_for("MLflow", lambda: pages.get(pages.mlflow))
@@ -123,15 +123,24 @@ def _lives_on(pages: Pages, solution: str, deliver: Callable[[], None]) -> None:
     assert run["tags"]["dagster/sensor_name"] == "new_data"
     assert pages.runs("score") == [], "the night had taken in and scored all before it"
 
+
+def _follows_the_alias(pages: Pages, solution: str) -> None:
+    """What a moved alias names scores all rows."""
+    plant, slug = pages.plant, solution.rsplit("/", 1)[-1]
+    rows = _count(plant, slug, 1)
     client, name = open_home(plant.home), solution.replace("/", ".")
     made = client.create_model_version(name, client.get_model_version(name, "1").source)
     sign_override(plant.home, name, made.version, "Ana", "end-to-end test")
     client.set_registered_model_alias(name, "champion", made.version)
-    wait_for("predictions by the new champion", lambda: _count(plant, slug, int(made.version)) > before)
+    wait_for("predictions by the new champion", lambda: _count(plant, slug, int(made.version)) >= rows)
     [scored] = pages.runs("score")
     assert scored["tags"]["cellworks/solution"] == solution
     assert scored["tags"][f"cellworks.version/{slug}"] == str(made.version)
 
+
+def _stops(pages: Pages) -> None:
+    """All of it goes, and leaves no process and no port behind."""
+    plant = pages.plant
     pages.process.send_signal(signal.SIGINT)
     assert pages.process.wait(60) == 0, pages.log.read_text()[-3000:]
     assert _processes(plant.home.root) == []
@@ -140,7 +149,7 @@ def _lives_on(pages: Pages, solution: str, deliver: Callable[[], None]) -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
-def test_a_file_that_grew_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(
+def test_a_file_that_grew_is_scored_by_the_daemon_which_then_stops(
     tmp_path: Path, parsed: Callable[[Path], Path]
 ) -> None:
     plant = SmallPlant(tmp_path)
@@ -156,13 +165,16 @@ def test_a_file_that_grew_and_a_moved_alias_are_scored_by_the_daemon_which_then_
 
     with served(plant) as pages:
         _lives_on(pages, "mine/one", deliver)
+        _stops(pages)
 
 
 @pytest.mark.soak
-def test_a_day_of_the_line_is_taken_in_and_scored_by_the_daemon(first_night: FirstNight) -> None:
+def test_a_day_of_the_line_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(first_night: FirstNight) -> None:
     def deliver() -> None:
         delivered = first_night.plant.run("simulate", "--days", "1", "--telemetry-days", "0")
         assert delivered.code == 0, delivered.err
 
     with served(first_night.plant) as pages:
         _lives_on(pages, "line/weld_resistance", deliver)
+        _follows_the_alias(pages, "line/weld_resistance")
+        _stops(pages)
