@@ -155,13 +155,13 @@ class FirstNight:
     """The plant after its first night, and what each process of it told.
 
     Attributes:
-        interrupted: Nights that got Ctrl-C while they took rows in, and while dbt built models.
+        interrupted: A night that got Ctrl-C while dbt built models; faults/ has one that takes rows in.
         second: A night begun beside the one under way.
         night: The night that went through.
     """
 
     plant: SmallPlant
-    interrupted: tuple[Done, ...]
+    interrupted: Done
     second: Done
     night: Done
 
@@ -171,10 +171,10 @@ def first_night(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path
     """Nine days of a small line, a night that is interrupted, and one that is not; sockets are refused all along."""
     plant = SmallPlant(tmp_path_factory.mktemp("plant"))
     parsed(plant.home.root)
-    options = ("--days", "9", "--seed", "5", "--scale", "0.05", "--telemetry-days", "1")
+    options = ("--days", "9", "--seed", "5", "--scale", "0.12", "--telemetry-days", "1")
     simulated = plant.run("simulate", *options, guarded=True)
     assert simulated.code == 0, simulated.err
-    interrupted = tuple(_interrupted(plant, why) for why in ("ingest", "curate marts"))
+    interrupted = _interrupted(plant, "curate marts")
     begun = plant.start("nightly", "--json", guarded=True)
     wait_for("a night under way", lambda: begun.poll() is not None or _noted(plant.home))
     second = plant.run("nightly", guarded=True)

@@ -219,7 +219,7 @@ def _tables(series: Sequence[str], settings: Sequence[dict[str, Any]], walked: S
             for (name, changes), each in zip(each_way, walked, strict=True)
         ]  # fmt: skip
         heads = ("series", "setting", "windows found", "of", "false alarms", "a week", "latest share")
-        note = "Neighbours of the defaults, looked at after these were fixed; nothing was chosen by them."
+        note = "What neighbours of the settings would have brought: how much of the result is theirs."
         found.append(Table("Sensitivity", heads, tuple(rows), note))
     return found
 
