@@ -18,7 +18,7 @@ from models.gates.checks import champion_gate, inputs_gate
 from models.gates.record import record
 from models.gates.verdict import Gate, Status, Verdict
 from models.registry.client import open_client
-from models.registry.versions import Version, champion, get_version
+from models.registry.versions import Version, get_version, rival
 from models.spec import Gates
 from pipelines.control_plan.errors import CellworksError
 
@@ -51,12 +51,7 @@ def judge(spec: AnomalySpec, ctx: ModelContext, challenger: TrainedDetector | st
     trained = challenger if isinstance(challenger, TrainedDetector) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger))
     own = trained.scorer if trained else load(version, ctx.n_threads)
-    reigning = champion(ctx.home, spec.name, client=client)
-    acting = reigning.version if reigning else None
-    if acting is not None and acting.number == version.number:
-        raise CellworksError(
-            f"version {version.number} of {spec.name} is the champion itself", mend="judge a challenger"
-        )
+    acting = rival(ctx.home, version, client)
     other = load(acting, ctx.n_threads) if acting else None
     rows, other = _ground(spec, ctx, trained, own, other)
     later_s = max(cut_s(each) for each in (own, other) if each is not None)

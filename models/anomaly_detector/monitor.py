@@ -16,10 +16,9 @@ from models.anomaly_detector.runtime import Scorer, numbers
 from models.anomaly_detector.spec import AnomalySpec
 from models.context import ModelContext
 from models.drift.live import LiveDay
-from models.drift.monitor import Drift, MonitorReport, measured, newest_scores, write_report
+from models.drift.monitor import Drift, MonitorReport, Seen, measured, newest_scores, watch_by
 from models.drift.reference import MIN_ROWS
-from models.registry.client import open_client
-from models.registry.versions import Version, champion, without_champion
+from models.registry.versions import Version
 from models.scoring.table import has_table, relation
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
@@ -37,29 +36,21 @@ def monitor(spec: AnomalySpec, ctx: ModelContext) -> MonitorReport:
         spec: the solution.
         ctx: snapshot, moment and registry.
     """
-    client = open_client(ctx)
-    reigning = champion(ctx.home, spec.name, client=client)
-    if reigning is None:
-        return MonitorReport(spec.name, None, skipped=without_champion(client, spec.name))
-    version = reigning.version
-    if version is None:
-        return MonitorReport(spec.name, None, skipped="there is no champion that may act")
-    if not ctx.home.catalogue.is_file():
-        return MonitorReport(spec.name, version.number, skipped="nothing was scored yet")
-    scorer = load(version, ctx.n_threads)
-    rows = read_rows(spec, ctx, columns=scorer.bundle["record"]["columns"])
-    drift = _drift(spec, ctx, version, rows)
-    days = _rate(spec, ctx, int(version.number), scorer, rows)
-    write_report(ctx, spec, int(version.number), drift, days)
-    if not days:
-        return MonitorReport(spec.name, version.number, days, drift, None, "no later row was scored yet")
-    whole = days[-1]
-    over = whole.low is not None and whole.low > spec.alarms.per_week
-    word = "over" if over else "within"
-    sentence = (
-        f"{whole.value:.3g} alarms a week since the reference ends, {word} the budget of {spec.alarms.per_week:g}"
-    )
-    return MonitorReport(spec.name, version.number, days, drift, over, sentence)
+
+    def watch(version: Version) -> Seen:
+        scorer = load(version, ctx.n_threads)
+        rows = read_rows(spec, ctx, columns=scorer.bundle["record"]["columns"])
+        drift = _drift(spec, ctx, version, rows)
+        days = _rate(spec, ctx, int(version.number), scorer, rows)
+        if not days:
+            return Seen(days, drift, None, "no later row was scored yet")
+        whole, budget = days[-1], spec.alarms.per_week
+        over = whole.low is not None and whole.low > budget
+        word = "over" if over else "within"
+        sentence = f"{whole.value:.3g} alarms a week since the reference ends, {word} the budget of {budget:g}"
+        return Seen(days, drift, over, sentence)
+
+    return watch_by(spec, ctx, watch)
 
 
 def _drift(spec: AnomalySpec, ctx: ModelContext, version: Version, rows: Rows) -> list[Drift]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -193,6 +194,34 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext, *, has_live_skill: bool = T
     Returns:
         What was seen; a repeated call over the same rows writes the same rows again in place of the old ones.
     """
+
+    def watch(version: Version) -> Seen:
+        scorer = version.scorer(ctx.n_threads)
+        drift = measure_drift(spec, ctx, version, scorer)
+        days = live_skill(spec, ctx, int(version.number), scorer.bundle) if has_live_skill else []
+        return Seen(days, drift, *_lost(days, _promised(open_client(ctx), version)))
+
+    return watch_by(spec, ctx, watch)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a family saw of its champion; see `MonitorReport`."""
+
+    days: list[LiveDay]
+    drift: list[Drift]
+    skill_lost: bool | None
+    sentence: str
+
+
+def watch_by(spec: SolutionSpec, ctx: ModelContext, watch: Callable[[Version], Seen]) -> MonitorReport:
+    """Let a family watch its champion, and write what it saw: the way of every family.
+
+    Args:
+        spec: the solution.
+        ctx: snapshot, moment and registry.
+        watch: the family's own part.
+    """
     client = open_client(ctx)
     reigning = champion(ctx.home, spec.name, client=client)
     if reigning is None:
@@ -202,15 +231,12 @@ def monitor(spec: PredictiveSpec, ctx: ModelContext, *, has_live_skill: bool = T
         return MonitorReport(spec.name, None, skipped="there is no champion that may act")
     if not ctx.home.catalogue.is_file():
         return MonitorReport(spec.name, version.number, skipped="nothing was scored yet")
-    scorer = version.scorer(ctx.n_threads)
-    drift = measure_drift(spec, ctx, version, scorer)
-    days = live_skill(spec, ctx, int(version.number), scorer.bundle) if has_live_skill else []
-    lost, sentence = _lost(days, _promised(client, version))
-    write_report(ctx, spec, int(version.number), drift, days)
-    return MonitorReport(spec.name, version.number, days, drift, lost, sentence)
+    seen = watch(version)
+    _write(ctx, spec, int(version.number), seen.drift, seen.days)
+    return MonitorReport(spec.name, version.number, seen.days, seen.drift, seen.skill_lost, seen.sentence)
 
 
-def write_report(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
+def _write(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
     """Replace this version's rows of the same days and of the same batch in `ops.live_skill` and `ops.drift`."""
     now = datetime.now(UTC).replace(tzinfo=None)
     at = ctx.as_of or now

@@ -26,7 +26,7 @@ from models.gates.record import record
 from models.gates.verdict import Gate, Status, Verdict
 from models.prepare import Prepared, prepare
 from models.registry.client import open_client
-from models.registry.versions import Version, champion, get_version
+from models.registry.versions import Version, get_version, rival
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, Split
@@ -161,12 +161,7 @@ def judge(
     trained = challenger if isinstance(challenger, TrainingResult) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger))
     own = trained.fitted.scorer if trained else version.scorer(ctx.n_threads)
-    reigning = champion(ctx.home, spec.name, client=client)
-    acting = reigning.version if reigning else None
-    if acting is not None and acting.number == version.number:
-        raise CellworksError(
-            f"version {version.number} of {spec.name} is the champion itself", mend="judge a challenger"
-        )
+    acting = rival(ctx.home, version, client)
     other = acting.scorer(ctx.n_threads) if acting else None
     prepared, unscorable = _ground(spec, ctx, way.prepare, trained, (own, other))
     if unscorable is not None:

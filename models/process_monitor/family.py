@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from models.context import ModelContext
 from models.drift.live import LiveDay, production_days
-from models.drift.monitor import MonitorReport, write_report
+from models.drift.monitor import MonitorReport, Seen, watch_by
 from models.evaluation.bootstrap import Interval
 from models.features.frame import EmptyTableError
 from models.gates.checks import inputs_gate
@@ -30,7 +30,7 @@ from models.process_monitor.spec import MonitorSpec
 from models.registry.candidate import Candidate, Kind, register_candidate
 from models.registry.client import open_client
 from models.registry.run import training_run
-from models.registry.versions import Version, champion, get_version, without_champion
+from models.registry.versions import Version, get_version, rival
 from models.scoring.score import ScoreReport, score_by
 from models.scoring.table import answer_table, scored_keys
 from pipelines.control_plan.errors import CellworksError
@@ -141,12 +141,7 @@ def judge(spec: MonitorSpec, ctx: ModelContext, challenger: Trained | str) -> Ve
     trained = challenger if isinstance(challenger, Trained) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger))
     own = trained.fitted.scorer if trained else scorer_of(version)
-    reigning = champion(ctx.home, spec.name, client=client)
-    acting = reigning.version if reigning else None
-    if acting is not None and acting.number == version.number:
-        raise CellworksError(
-            f"version {version.number} of {spec.name} is the champion itself", mend="judge a challenger"
-        )
+    acting = rival(ctx.home, version, client)
     other = scorer_of(acting) if acting else None
     seen, why = _ground(spec, ctx, trained, own, other)
     if why:
@@ -163,8 +158,8 @@ def judge(spec: MonitorSpec, ctx: ModelContext, challenger: Trained | str) -> Ve
     else:
         against, is_better = Gate("not_worse", True, why or "there is no champion: the budget decides"), False
         if other is not None:
-            rival = evaluate(spec, seen, other, [cut["after"] for cut in cuts.values()])
-            against, is_better = champion_gate(spec, judged, rival, str(number))
+            theirs = evaluate(spec, seen, other, [cut["after"] for cut in cuts.values()])
+            against, is_better = champion_gate(spec, judged, theirs, str(number))
         gates = [
             enough,
             rate_gate(spec, judged),
@@ -234,23 +229,18 @@ def _rows(
 
 def monitor(spec: MonitorSpec, ctx: ModelContext) -> MonitorReport:
     """Watch the champion: how much of each day is in alarm, and where faults become known, whether rightly."""
-    client = open_client(ctx)
-    reigning = champion(ctx.home, spec.name, client=client)
-    if reigning is None:
-        return MonitorReport(spec.name, None, skipped=without_champion(client, spec.name))
-    version = reigning.version
-    if version is None:
-        return MonitorReport(spec.name, None, skipped="there is no champion that may act")
-    scorer = scorer_of(version)
-    seen = observe(spec, ctx, columns=scorer.bundle["features"])
-    judged = evaluate(spec, seen, scorer, [scorer.bundle["record"]["cut"]["after"]])
-    days = _days(ctx, seen, scorer, judged)
-    figure, budget = judged.metrics["false_alarm_rate"], spec.gates.max_rate_ratio * spec.false_alarm_rate
-    lost = None if figure.groups < 2 else figure.low > budget
-    share = f"{100 * figure.value:.2f} % of the later good rows are in alarm, budget {100 * budget:.2f} %"
-    sentence = share if lost is not None else "no later good row has come yet"
-    write_report(ctx, spec, int(version.number), [], days)
-    return MonitorReport(spec.name, version.number, days, [], lost, sentence)
+
+    def watch(version: Version) -> Seen:
+        scorer = scorer_of(version)
+        seen = observe(spec, ctx, columns=scorer.bundle["features"])
+        judged = evaluate(spec, seen, scorer, [scorer.bundle["record"]["cut"]["after"]])
+        figure, budget = judged.metrics["false_alarm_rate"], spec.gates.max_rate_ratio * spec.false_alarm_rate
+        lost = None if figure.groups < 2 else figure.low > budget
+        share = f"{100 * figure.value:.2f} % of the later good rows are in alarm, budget {100 * budget:.2f} %"
+        sentence = share if lost is not None else "no later good row has come yet"
+        return Seen(_days(ctx, seen, scorer, judged), [], lost, sentence)
+
+    return watch_by(spec, ctx, watch)
 
 
 def _days(ctx: ModelContext, seen: Observations, scorer: Scorer, judged: Judged) -> list[LiveDay]:

@@ -198,6 +198,21 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
     return Champion(last, f"{alarm}; version {last.number} goes on")
 
 
+def rival(home: Home, version: Version, client: Any) -> Version | None:
+    """The champion that a version is judged against; None while there is none that may act.
+
+    Raises:
+        CellworksError: the version is the champion itself.
+    """
+    reigning = champion(home, version.name, client=client)
+    acting = reigning.version if reigning else None
+    if acting is not None and acting.number == version.number:
+        raise CellworksError(
+            f"version {version.number} of {version.name} is the champion itself", mend="judge a challenger"
+        )
+    return acting
+
+
 def is_stopped(client: Any, name: str) -> bool:
     """Whether a person took the champion away: a version was champion once, and the alias names none."""
     return CHAMPION not in aliases(client, name) and any(
