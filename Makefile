@@ -53,7 +53,7 @@ check: setup ## lint, types and the quick tests (two minutes)
 test: setup ## the suite, on two cores
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
 
-soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, a day under the daemon, wide tables, the pages of dbt
+soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
 	$(VENV)/bin/pytest -m soak
 
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)

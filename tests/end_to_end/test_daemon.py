@@ -21,7 +21,7 @@ from pipelines.lake.connection import reader
 from tests.end_to_end.conftest import FirstNight, SmallPlant, wait_for
 from tests.orchestration.conftest import own_rows, write_solution
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]  # the sensors themselves are ticked in orchestration/
 
 _REMOTE = re.compile(r"""(?:src|href|import|url)\s*[=(:]?\s*["'(]?(?:https?:)?//([^"'/)\s]+)""")
 
@@ -168,7 +168,6 @@ def test_a_file_that_grew_is_scored_by_the_daemon_which_then_stops(
         _stops(pages)
 
 
-@pytest.mark.soak
 def test_a_day_of_the_line_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(first_night: FirstNight) -> None:
     def deliver() -> None:
         delivered = first_night.plant.run("simulate", "--days", "1", "--telemetry-days", "0")
