@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -130,9 +131,9 @@ class SolutionSpec(Part):
         return list(dict.fromkeys([*self.keys, *sorted(self.features.outright)]))
 
     @property
+    @abstractmethod
     def primary_metric(self) -> str:
         """Metric shown first."""
-        raise NotImplementedError
 
     @property
     def acts_within_h(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightgbm as lgb
@@ -12,6 +13,17 @@ from models.scoring.runtime import LightGBMBooster
 _OBJECTIVES = {"regression": "regression", "quantile": "quantile", "binary": "binary", "multiclass": "multiclass"}
 _METRICS = {"regression": "rmse", "quantile": "quantile", "binary": "binary_logloss", "multiclass": "multi_logloss"}
 _WIDE = 100  # columns from which building histograms by column pays on few cores
+
+
+def recorder(curve: list[float], watch: Watch | None) -> Callable[[Any], None]:
+    """A callback that keeps the validation curve and reports it."""
+
+    def record(env: Any) -> None:
+        curve.append(float(env.evaluation_result_list[0][2]))
+        if watch is not None and env.iteration % REPORT_EVERY == REPORT_EVERY - 1:
+            watch(env.iteration + 1, min(curve))
+
+    return record
 
 
 class LightGBM:
@@ -100,13 +112,8 @@ class LightGBM:
         train, valid = self._sets(problem, fold, fixed)
         curve: list[float] = []
 
-        def record(env: Any) -> None:
-            curve.append(float(env.evaluation_result_list[0][2]))
-            if watch is not None and env.iteration % REPORT_EVERY == REPORT_EVERY - 1:
-                watch(env.iteration + 1, min(curve))
-
         watching = valid is not None and stop_after > 0
-        callbacks = [record, lgb.early_stopping(stop_after, verbose=False)] if watching else []
+        callbacks = [recorder(curve, watch), lgb.early_stopping(stop_after, verbose=False)] if watching else []
         native = lgb.train(
             {**fixed, **params},
             train,

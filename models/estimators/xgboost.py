@@ -18,7 +18,7 @@ _OBJECTIVES = {
 _METRICS = {"regression": "rmse", "quantile": "quantile", "binary": "logloss", "multiclass": "mlogloss"}
 
 
-class _Record(xgb.callback.TrainingCallback):  # type: ignore[misc] # the library has no types here
+class Record(xgb.callback.TrainingCallback):  # type: ignore[misc] # the library has no types here
     """Keeps the validation curve and reports it."""
 
     def __init__(self, metric: str, watch: Watch | None) -> None:
@@ -118,7 +118,7 @@ class XGBoost:
             return Fit(
                 XGBoostBooster(xgb.train(everything, train, num_boost_round=rounds), problem.n_threads), rounds, []
             )
-        record = _Record(_METRICS[problem.task], watch)
+        record = Record(_METRICS[problem.task], watch)
         native = xgb.train(
             everything,
             train,

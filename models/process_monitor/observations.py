@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.context import ModelContext
-from models.features.frame import EmptyTableError
+from models.features.frame import EmptyTableError, check_keys
 from models.features.select import Selection, exact_selection, select_features
 from models.features.source import open_tables
 from models.process_monitor.runtime import Array, groups_of
@@ -145,16 +145,7 @@ def _assembled(spec: MonitorSpec, ctx: ModelContext, selection: Selection, table
         raise EmptyTableError(
             f"the table '{spec.table}' has no rows", expected="rows to watch", found="0 rows", where=spec.solution
         )
-    names = [_KEY + key for key in spec.keys]
-    distinct = table.group_by(names).aggregate([]).num_rows
-    if distinct != table.num_rows:
-        raise CellworksError(
-            f"the keys {', '.join(spec.keys)} do not name one row of '{spec.table}'",
-            expected=f"{table.num_rows} different keys",
-            found=f"{distinct}",
-            mend="name more key columns",
-            where=spec.solution,
-        )
+    check_keys(table, spec)
     suffix = file_suffix(spec.table)
     own = [*selection.numbers, spec.time, *([spec.group] if spec.group else [])]
     watched = table.select(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import time
@@ -120,7 +121,7 @@ def _log_figures(run: TrainingRun, spec: SolutionSpec, ctx: ModelContext, candid
     for name, figure in candidate.metrics.items():
         figures |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
     figures |= candidate.values
-    figures = {name: float(value) for name, value in figures.items() if value == value}  # noqa: PLR0124 - no NaN
+    figures = {name: float(value) for name, value in figures.items() if not math.isnan(value)}
     params = {**candidate.params, "library": candidate.library, "mode": ctx.mode, "n_threads": ctx.n_threads}
     run.client.log_batch(
         run.run_id,

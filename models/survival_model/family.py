@@ -146,7 +146,7 @@ def _leak(spec: SurvivalSpec, evaluation: Evaluation, tags: dict[str, str]) -> G
 def _concordance_gate(spec: SurvivalSpec, evaluation: Evaluation) -> Gate:
     """Tells which life ends first often enough, and better than its age alone."""
     found = evaluation.metrics["concordance"]
-    best = max((value for value in evaluation.baseline_metrics.values() if value == value), default=0.5)  # noqa: PLR0124
+    best = max((value for value in evaluation.baseline_metrics.values() if not np.isnan(value)), default=0.5)
     limit = spec.min_concordance
     passed = found.value >= limit and found.value > best
     sentence = f"concordance {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), {limit} asked, {best:.3f} naive"

@@ -14,9 +14,9 @@ import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
 
-from models.estimators.base import REPORT_EVERY, Estimator, Fit, Fold, Problem, Watch
-from models.estimators.lightgbm import LightGBM
-from models.estimators.xgboost import XGBoost
+from models.estimators.base import Estimator, Fit, Fold, Problem, Watch
+from models.estimators.lightgbm import LightGBM, recorder
+from models.estimators.xgboost import Record, XGBoost
 from models.scoring.runtime import Array, LightGBMBooster, XGBoostBooster
 from models.survival_model.folds import LifeFold, life_rmse, outside, positive_bounds
 from models.survival_model.weibull import Weibull
@@ -56,11 +56,6 @@ class LifeLightGBM(LightGBM):
         watching = fold.x_valid is not None and stop_after > 0
         curve: list[float] = []
 
-        def told(env: Any) -> None:
-            curve.append(float(env.evaluation_result_list[0][2]))
-            if watch is not None and env.iteration % REPORT_EVERY == REPORT_EVERY - 1:
-                watch(env.iteration + 1, min(curve))
-
         more: dict[str, Any] = {}
         if watching:
             begin = np.full(len(np.asarray(fold.y_valid)), middle)
@@ -68,7 +63,7 @@ class LifeLightGBM(LightGBM):
             more = {
                 "valid_sets": [valid],
                 "feval": lambda predicted, _: (METRIC, life_rmse(fold, predicted), False),
-                "callbacks": [told, lgb.early_stopping(stop_after, verbose=False)],
+                "callbacks": [recorder(curve, watch), lgb.early_stopping(stop_after, verbose=False)],
             }
         native = lgb.train({**fixed, **params}, train, num_boost_round=rounds, **more)
         best = native.best_iteration if watching and native.best_iteration > 0 else rounds
@@ -81,22 +76,6 @@ def _raised(native: Any, middle: float) -> Any:
     for leaf in range(leaves):
         native.set_leaf_output(0, leaf, native.get_leaf_output(0, leaf) + middle)
     return native
-
-
-class _Curve(xgb.callback.TrainingCallback):  # type: ignore[misc] # the library has no types here
-    """Keeps the validation curve and reports it."""
-
-    def __init__(self, watch: Watch | None) -> None:
-        super().__init__()
-        self.watch = watch
-        self.values: list[float] = []
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - the library's call
-        """Read the newest validation loss; never stops by itself."""
-        self.values.append(float(evals_log["valid"][METRIC][-1]))
-        if self.watch is not None and epoch % REPORT_EVERY == REPORT_EVERY - 1:
-            self.watch(epoch + 1, min(self.values))
-        return False
 
 
 class LifeXGBoost(XGBoost):
@@ -140,7 +119,7 @@ class LifeXGBoost(XGBoost):
         if valid is None or stop_after == 0:
             native = xgb.train(everything, train, num_boost_round=rounds, **own)
             return Fit(XGBoostBooster(native, problem.n_threads), rounds, [])
-        curve = _Curve(watch)
+        record = Record(METRIC, watch)
         native = xgb.train(
             everything,
             train,
@@ -148,11 +127,11 @@ class LifeXGBoost(XGBoost):
             evals=[(valid, "valid")],
             verbose_eval=False,
             custom_metric=lambda predicted, _: (METRIC, life_rmse(fold, predicted)),
-            callbacks=[curve, xgb.callback.EarlyStopping(rounds=stop_after, metric_name=METRIC, maximize=False)],
+            callbacks=[record, xgb.callback.EarlyStopping(rounds=stop_after, metric_name=METRIC, maximize=False)],
             **own,
         )
         best = int(native.best_iteration) + 1
-        return Fit(XGBoostBooster(native[:best], problem.n_threads), best, curve.values)
+        return Fit(XGBoostBooster(native[:best], problem.n_threads), best, record.curve)
 
     def _life_params(self, problem: Problem, params: dict[str, Any], fold: LifeFold) -> dict[str, Any]:
         out = {name: value for name, value in {**self._fixed(problem), **params}.items() if name != "life"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -41,10 +42,11 @@ class Protocol(Part):
     kind: str
     families: ClassVar[tuple[Family, ...]] = ("PredictiveModel", "SurvivalModel")
 
+    @abstractmethod
     def told(self) -> str:
         """The protocol in words, for the page."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, benchmark: Benchmark, table: pa.Table, ground: Ground) -> Outcome:
         """Learn and judge.
 
@@ -53,7 +55,6 @@ class Protocol(Part):
             table: the rows.
             ground: where to work; a quick run takes one seed or split only.
         """
-        raise NotImplementedError
 
 
 def kinds() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,9 +122,9 @@ class RowProtocol(spec.Protocol):
 
     drawn: ClassVar[str] = "seeds"
 
+    @abstractmethod
     def parted(self, table: pa.Table, *, quick: bool) -> list[Split]:
         """How the rows are parted; the first split only when it is to be quick."""
-        raise NotImplementedError
 
     def run(self, benchmark: spec.Benchmark, table: pa.Table, ground: Ground) -> Outcome:
         """Learn and judge each split."""
