@@ -73,6 +73,17 @@ def test_a_failed_run_is_marked_with_its_reason(ctx, table_file, cells, solution
     assert "one class only" in run.data.tags["failure"]
 
 
+def test_an_interval_that_one_lot_cannot_give_is_left_out_of_what_is_logged(ctx, table_file, cells, solution):
+    columns = cells(800)
+    columns["lot_id"] = np.where(np.arange(800) < 600, columns["lot_id"], "L999")
+    trained = train(solution(table_file(columns), "regression", search={"trials": 1, "libraries": ["linear"]}), ctx)
+    assert np.isnan(trained.metrics["rmse"].low)
+    logged = open_client(ctx).get_run(trained.run_id).data.metrics
+    assert logged["rmse"] > 0
+    assert "rmse_low" not in logged
+    assert not any(np.isnan(value) for value in logged.values())
+
+
 @pytest.mark.parametrize("value", ["many", "unknown"])
 def test_numbers_that_are_text_are_refused_for_regression(value, ctx, table_file, cells, solution):
     columns = cells(800) | {"capacity_ah": np.asarray([value] * 800)}

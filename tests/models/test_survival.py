@@ -369,3 +369,19 @@ def test_a_hold_out_where_nothing_ends_cannot_tell(tools, ctx) -> None:
     verdict = judge(spec, ctx, trained)
     assert verdict.status == "insufficient"
     assert "lives ended" in verdict.sentence
+
+
+@pytest.mark.slow
+def test_what_tells_no_more_than_the_age_is_refused(tools, ctx) -> None:
+    spec = _spec(tools, features={"select": ["d"]}, sequence=None, min_concordance=0.5, search={"trials": 1})
+    trained = train(spec, ctx)
+    gate = judge(spec, ctx, trained).gate("concordance")
+    assert gate.figures["concordance"] < gate.figures["naive"]
+    assert not gate.passed
+    # With the limit out of the way it is the age that it loses to; and where a service costs what a failure does,
+    # no moment to serve is worth anything.
+    dear = {"min_concordance": 0.0, "policy": Policy(failure=10.0, planned=9.9)}
+    verdict = judge(spec.model_copy(update=dear), ctx, trained)
+    assert not verdict.gate("concordance").passed
+    assert "no cheaper than" in verdict.gate("policy").sentence
+    assert not verdict.gate("policy").passed
