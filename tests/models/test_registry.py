@@ -45,7 +45,7 @@ def _audit(home):
 def test_rollback_is_followed_audited_and_scored(two, ctx, later):
     early = replace(ctx, as_of=later)
     assert score(two, early).version == "2"
-    with pytest.raises(CellworksError, match="version 2 of finishing.cells is the champion itself"):
+    with pytest.raises(CellworksError, match=r"version 2 of finishing\.cells is the champion itself"):
         judge(two, early, "2")
     back = rollback(ctx.home, "cells", "Ana", "scrap rose")
     assert (back.version, champion(ctx.home, "cells").version.number) == ("1", "1")
