@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -39,6 +40,8 @@ def run_benchmarks(data: Path | None, only: str | None, docs: Path | None, *, qu
     chosen = _chosen(only)
     if docs is not None:
         _refuse_a_part_of_the_page(chosen, data, only)
+    # A plain end by SIGTERM would leave the working processes running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     machine, begun = description(_PACKAGES), time.monotonic()
     found = _measured(chosen, data, quick=quick)
     if docs is not None:
