@@ -70,6 +70,9 @@ def figures(model: AutoML, rows: pd.DataFrame, x: pd.DataFrame, about: dict[str,
             f"rmse {part}": float(np.sqrt(np.mean(error**2))),
             f"rmse_uncapped {part}": float(np.sqrt(np.mean(raw**2))),
             f"nasa_score {part}": float(cost.sum()),
+            f"percent_error {part}": float(
+                100 * np.mean(np.abs(raw) / np.abs(rows["__raw"].to_numpy(dtype=float)[own]))
+            ),
         }
     return found
 
