@@ -68,11 +68,12 @@ def crossed(part: Array, operator: Array, value: Array) -> Array:
     operators, operator_no = np.unique(operator, return_inverse=True)
     cell = part_no * len(operators) + operator_no
     counts = np.bincount(cell, minlength=len(parts) * len(operators))
-    if counts.min(initial=len(value)) != counts.max(initial=0) or not np.isfinite(value).all():
+    least, most = (int(counts.min()), int(counts.max())) if len(value) else (0, 0)
+    if least == 0 or least != most or not np.isfinite(value).all():
         raise CellworksError(
             "the gauge study is not complete",
             expected="every operator measures every part equally often, and no reading is missing",
-            found=f"between {counts.min(initial=0)} and {counts.max(initial=0)} readings of a part by an operator, "
+            found=f"between {least} and {most} readings of a part by an operator, "
             f"{int((~np.isfinite(value)).sum())} missing",
             mend="measure what is missing, or leave the part out",
         )

@@ -51,7 +51,7 @@ class Charts:
             CellworksError: a number that no chart can be drawn with; names the first series.
         """
         own = {field.name: np.broadcast_to(getattr(self, field.name), series) for field in fields(self)}
-        masks = np.ascontiguousarray(own.pop("rules"), dtype=np.int64)
+        masks = own.pop("rules").astype(np.int64)
         table = np.column_stack([column.astype(np.float64) for column in own.values()]) if series else np.zeros((0, 8))
         sound = np.isfinite(table).all(axis=1) & (own["sigma"] > 0)
         sound &= (own["ewma_weight"] > 0) & (own["ewma_weight"] <= 1)
@@ -106,6 +106,7 @@ def signals(values: Array, starts: Array, charts: Charts, begins: Array | None =
 
     begins = _NO_RUNS if begins is None else begins
     _check(values, starts, begins)
+    values, begins = _frozen(values), _frozen(begins)
     parameters, masks = charts.parameters(len(starts) - 1)
     starts = np.ascontiguousarray(starts, dtype=np.int64)
 
@@ -129,6 +130,13 @@ def _chunks(starts: Array) -> Iterator[tuple[int, int]]:
     wanted = np.arange(starts[0], starts[-1] + _CHUNK_POINTS, _CHUNK_POINTS)
     edges = np.unique(np.append(np.searchsorted(starts[:-1], wanted), [0, len(starts) - 1]))
     yield from pairwise(edges.tolist())
+
+
+def _frozen(values: Array) -> Array:
+    """The same values, not to be written: arrays that are and that are not would be compiled for twice."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _check(values: Array, starts: Array, begins: Array) -> None:
