@@ -7,6 +7,7 @@ first point on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import log, sqrt
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipelines.charts.rules import Rule, Run
 _NODES = 48
 _REACH = 9.0  # standard deviations from its mean beyond which a point is not counted
 _SETTLED = 1e-6  # share by which an exact limit of an EWMA may still differ from the asymptotic one
-_NARROWEST, _WIDEST = 0.05, 40.0  # limits and decision intervals that a search goes through
+_NARROWEST, _WIDEST = 0.5, 40.0  # limits and decision intervals that a search goes through
 
 _State = tuple[int, ...]
 """For each rule two histories, above and below: bits of the points before, newest lowest."""
@@ -61,7 +62,7 @@ def cusum_arl(shift: float, slack: float, decision: float, sides: int = 2) -> fl
 
     if sides == 2:
         return 1 / sum(1 / cusum_arl(each, slack, decision, 1) for each in (shift, -shift))
-    node, weight = np.polynomial.legendre.leggauss(max(_NODES, int(8 * decision)))
+    node, weight = _gauss(max(_NODES, int(8 * decision)))
     # The first state is the sum's atom at 0, the others lie inside.
     at = np.append(0.0, (node + 1) * decision / 2)
     toward = at[None, 1:] + slack - at[:, None] - shift
@@ -94,10 +95,10 @@ def ewma_arl(
     Source: Crowder, Technometrics 29 (1987) 401; collocation as in Knoth, Statistics and Computing 15 (2005) 341.
     """
     half = ewma_sigmas * sqrt(weight / (2 - weight))
-    place = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
+    place = _chebyshev()[0]
 
     def step(state: Array, to: float) -> Array:
-        return _ewma_step(state, to, place, weight, shift, limit_sigmas)
+        return _ewma_step(state, to, weight, shift, limit_sigmas)
 
     left = np.linalg.solve(np.eye(_NODES) - step(half * place, half), np.ones(_NODES))
     steps = int(np.ceil(log(_SETTLED) / (2 * log(1 - weight)))) if is_exact and weight < 1 else 0
@@ -186,13 +187,28 @@ def _useful(history: int, run: Run) -> int:
     return history
 
 
-def _ewma_step(state: Array, to: float, place: Array, weight: float, shift: float, limit_sigmas: float) -> Array:
-    """Matrix (states, nodes) that takes a function's values at nodes within `to` to its mean after one point.
+@cache
+def _chebyshev() -> tuple[Array, Array]:
+    """Chebyshev points in (-1, 1), and the matrix that takes values there to coefficients of Chebyshev polynomials."""
+    place = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
+    coefficients = np.polynomial.chebyshev.chebvander(place, _NODES - 1).T * 2 / _NODES
+    coefficients[0] /= 2
+    return place, coefficients
+
+
+@cache
+def _gauss(nodes: int) -> tuple[Array, Array]:
+    """Points in (-1, 1) and weights of Gauss and Legendre."""
+    node, weight = np.polynomial.legendre.leggauss(nodes)
+    return node, weight
+
+
+def _ewma_step(state: Array, to: float, weight: float, shift: float, limit_sigmas: float) -> Array:
+    """Matrix (states, nodes) that takes a function's values at Chebyshev points within `to` to its mean after a point.
 
     Args:
         state: EWMA before the point (states,).
         to: half-width that the EWMA must keep within after it.
-        place: Chebyshev nodes in (-1, 1).
         weight: lambda.
         shift: of the point's mean.
         limit_sigmas: that the point must keep within.
@@ -200,14 +216,12 @@ def _ewma_step(state: Array, to: float, place: Array, weight: float, shift: floa
     reach = np.asarray([max(-limit_sigmas, shift - _REACH), min(limit_sigmas, shift + _REACH)])
     kept = (1 - weight) * state[:, None]
     low, high = np.clip(np.hstack([(-to - kept) / weight, (to - kept) / weight]), *reach).T
-    node, share = np.polynomial.legendre.leggauss(len(place))
+    node, share = _gauss(_NODES)
     half = (high - low)[:, None] / 2
     z = low[:, None] + half * (node + 1)
     mass = half * share * np.exp(-((z - shift) ** 2) / 2) / sqrt(2 * np.pi)
-    last = len(place) - 1
-    basis = np.polynomial.chebyshev.chebvander(np.clip((kept + weight * z) / to, -1, 1), last)
-    values = np.einsum("sq,sqn->sn", mass, basis)
-    return np.asarray(np.linalg.solve(np.polynomial.chebyshev.chebvander(place, last).T, values.T).T)
+    basis = np.polynomial.chebyshev.chebvander(np.clip((kept + weight * z) / to, -1, 1), _NODES - 1)
+    return np.asarray((mass[:, None, :] @ basis)[:, 0] @ _chebyshev()[1])
 
 
 def _limit_for(arl: float, arl_of: Callable[[float], float]) -> float:

@@ -61,14 +61,14 @@ def test_intervals_cover_what_they_promise():
     rng = np.random.default_rng(3)
     truth = {"cp": 8 / 6, "pp": 8 / 6, "cpk": 3.5 / 3, "ppk": 3.5 / 3, "cpm": 8 / (6 * np.sqrt(1.25))}
     covered = dict.fromkeys(truth, 0)
-    for _ in range(500):
+    for _ in range(400):
         values = rng.normal(0.5, 1.0, 100)
-        found = judged(values, BOTH, individuals(values, rounds=0))
+        found = judged(values, BOTH, replace(individuals(values, rounds=0), is_stable=True))
         for name, value in truth.items():
             index = getattr(found, name)
             covered[name] += index.low <= value <= index.high
     for name, count in covered.items():
-        assert 0.92 <= count / 500 <= 0.98, name
+        assert 0.92 <= count / 400 <= 0.98, name
 
 
 @pytest.mark.parametrize(

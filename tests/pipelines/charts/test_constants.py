@@ -40,9 +40,9 @@ def test_factors_of_gauge_studies_are_those_of_the_aiag():
 
 
 def test_large_subgroups_stay_sound():
-    sizes = [constants(size) for size in range(2, 101)]
+    sizes = [constants(size) for size in (2, 3, 5, 10, 15, 25, 50, 100)]
     assert (np.diff([one.d2 for one in sizes]) > 0).all()
-    assert (np.diff([one.d3 for one in sizes[2:]]) < 0).all()
+    assert (np.diff([one.d3 for one in sizes[1:]]) < 0).all()
     assert constants(100).d2 == pytest.approx(5.0152, abs=1e-4)
 
 

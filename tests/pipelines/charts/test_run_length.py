@@ -112,6 +112,10 @@ def test_rule_1_alone_is_a_shewhart_chart_at_every_shift():
         assert runs_arl(shift, western_electric([1])) == pytest.approx(shewhart_arl(shift))
 
 
+def test_nine_on_a_side_is_a_run_of_a_fair_coin():
+    assert runs_arl(0.0, [rule for rule in RULES if rule.name == "nine_on_a_side"]) == pytest.approx(2**9 - 1)
+
+
 def test_runs_of_other_forms_have_no_chain():
     with pytest.raises(ValueError, match="exact"):
         runs_arl(0.0, [rule for rule in RULES if rule.name == "fourteen_alternating"])
@@ -141,7 +145,7 @@ def test_a_run_length_that_no_limit_gives_is_refused():
 
 
 def test_run_lengths_fall_as_the_shift_grows():
-    shifts = np.linspace(0, 4, 9)
+    shifts = (0.0, 0.5, 1.0, 2.0, 4.0)
     charts = [
         lambda shift: cusum_arl(shift, 0.5, 5.0),
         lambda shift: ewma_arl(shift, 0.1, 2.7, limit_sigmas=3.5, is_exact=True),
