@@ -45,6 +45,13 @@ def test_indices_by_hand(within):
         assert index.low < index.value < index.high
 
 
+def test_a_cpk_is_no_surer_than_its_mean(within):
+    values = np.random.default_rng(6).normal(3.9, 0.5, 60)
+    found = judged(values, BOTH, replace(within, degrees_of_freedom=1e9))
+    # Sigma is known, so all doubt is the mean's: 1.96 / sqrt(60) sigma, over 3 sigma.
+    assert found.cpk.high - found.cpk.value == pytest.approx(1.96 / np.sqrt(60) / 3, rel=1e-3)
+
+
 def test_of_a_single_limit_only_the_nearer_distance_is_told(within):
     values = np.random.default_rng(2).normal(size=300)
     burr = judged(values, Specification(upper=4.0), within)

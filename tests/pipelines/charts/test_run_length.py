@@ -107,6 +107,15 @@ def test_western_electric_rules(numbers, arl):
     assert runs_arl(0.0, western_electric(numbers)) == pytest.approx(arl, abs=0.006)
 
 
+def test_the_default_finds_what_the_western_electric_rules_find_with_fewer_false_signals():
+    shifts = (0.0, 0.5, 1.0, 2.0, 3.0)
+    default = [ewma_arl(shift, 0.1, 2.814, is_exact=True, limit_sigmas=3.0) for shift in shifts]
+    rules = [runs_arl(shift, western_electric([1, 2, 3, 4])) for shift in shifts]
+    # As the reference page shows them; simulation holds both in test_kernel.py.
+    assert default == pytest.approx([222, 26.8, 7.99, 2.62, 1.50], rel=3e-3)
+    assert rules == pytest.approx([91.75, 27.3, 9.22, 3.13, 1.67], rel=3e-3)
+
+
 def test_rule_1_alone_is_a_shewhart_chart_at_every_shift():
     for shift in SHIFTS:
         assert runs_arl(shift, western_electric([1])) == pytest.approx(shewhart_arl(shift))
