@@ -20,6 +20,14 @@ PUBLIC = {
         "models.registry.aliases",
         "models.scoring.score",
     ),
+    "Control charts": (
+        "pipelines.charts.kernel",
+        "pipelines.charts.limits",
+        "pipelines.charts.run_length",
+        "pipelines.charts.autocorrelation",
+        "pipelines.charts.capability",
+        "pipelines.charts.gauge",
+    ),
     "Actions": ("pipelines.actions.propose", "pipelines.actions.decide"),
 }
 
