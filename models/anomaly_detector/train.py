@@ -131,7 +131,7 @@ def _candidate(spec: AnomalySpec, rows: Rows, scorer: runtime.Scorer, evaluation
         inputs=inputs,
         outputs={"value": "double"},
         example=rows.table.slice(0, 3).select(list(inputs)),
-        runtime=Path(runtime.__file__),
+        runtime=(Path(runtime.__file__),),
         write=write,
         draw=partial(_draw, rows, evaluation),
         params={

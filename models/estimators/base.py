@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from models.scoring.runtime import Array, Booster
+from models.scoring.boosters import Booster
+from models.scoring.runtime import Array
 from models.spec import Task
 
 Watch = Callable[[int, float], None]

@@ -8,7 +8,7 @@ from typing import Any
 import lightgbm as lgb
 
 from models.estimators.base import REPORT_EVERY, Fit, Fold, Problem, Watch
-from models.scoring.runtime import LightGBMBooster
+from models.scoring.boosters import LightGBMBooster
 
 _OBJECTIVES = {"regression": "regression", "quantile": "quantile", "binary": "binary", "multiclass": "multiclass"}
 _METRICS = {"regression": "rmse", "quantile": "quantile", "binary": "binary_logloss", "multiclass": "multi_logloss"}

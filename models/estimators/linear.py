@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from models.estimators.base import Fit, Fold, Problem, Watch, loss
-from models.scoring.runtime import Array, LinearBooster
+from models.scoring.boosters import LinearBooster
+from models.scoring.runtime import Array
 
 MAX_ROWS = 20_000
 MAX_CELLS = 5_000_000

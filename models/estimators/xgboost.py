@@ -7,7 +7,7 @@ from typing import Any
 import xgboost as xgb
 
 from models.estimators.base import REPORT_EVERY, Fit, Fold, Problem, Watch
-from models.scoring.runtime import XGBoostBooster
+from models.scoring.boosters import XGBoostBooster
 
 _OBJECTIVES = {
     "regression": "reg:squarederror",

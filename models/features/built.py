@@ -16,7 +16,8 @@ import numpy as np
 from models.estimators.base import Fold, Problem
 from models.estimators.choose import bins
 from models.estimators.lightgbm import LightGBM
-from models.scoring.runtime import COMBINE, Array, LightGBMBooster
+from models.scoring.boosters import LightGBMBooster
+from models.scoring.runtime import COMBINE, Array
 
 STRONGEST = 8  # numbers whose pairs are looked at: 84 candidates
 _COUNTS = (2, 4, 8)

@@ -58,9 +58,10 @@ class Verdict:
         """Promoted because, or not promoted because."""
         broken = [gate.sentence for gate in self.gates if not gate.passed]
         if self.status == "passed":
-            against = f"champion {self.champion}" if self.champion else "the naive baselines"
-            word = "better than" if self.is_better else "no worse than" if self.champion else "better than"
-            return f"version {self.version} passed every gate: {word} {against} on {self.rows} later rows"
+            told = "there is no champion yet"
+            if self.champion:
+                told = f"{'better' if self.is_better else 'no worse'} than champion {self.champion}"
+            return f"version {self.version} passed every gate on {self.rows} later rows: {told}"
         return f"version {self.version} not promoted, because " + "; ".join(broken)
 
     def gate(self, name: str) -> Gate:

@@ -19,7 +19,7 @@ from models.features.frame import EmptyTableError
 from models.gates.checks import inputs_gate
 from models.gates.record import record
 from models.gates.verdict import Gate, Status, Verdict
-from models.process_monitor import runtime
+from models.process_monitor import charts, runtime
 from models.process_monitor.card import draw, model_card
 from models.process_monitor.evaluation import Judged, evaluate
 from models.process_monitor.fitting import Fitted, fit
@@ -120,7 +120,7 @@ def _candidate(spec: MonitorSpec, seen: Observations, fitted: Fitted, judged: Ju
         inputs=inputs,
         outputs={"value": "double", "class": "string", "is_flagged": "boolean"},
         example=seen.table.select(list(inputs)).slice(0, 5),
-        runtime=Path(runtime.__file__),
+        runtime=(Path(runtime.__file__), Path(charts.__file__)),
         write=fitted.save,
         draw=lambda folder: draw(spec, seen, fitted, folder),
         params=params,

@@ -105,11 +105,11 @@ def _variables(spec: MonitorSpec, seen: Observations, rows: int, x: Array) -> tu
             dropped[name] = f"constant in the reference ({there[0]:g})"
         else:
             names.append(name)
-    if len(names) < 2:
+    if len(names) < (1 if spec.statistic == "charts" else 2):
         raise CellworksError(
-            "a multivariate monitor needs at least two columns of numbers that vary",
+            "a multivariate monitor needs at least two columns of numbers that vary, charts alone need one",
             found="; ".join(f"{name}: {why}" for name, why in list(dropped.items())[:10]),
-            mend="select further columns under features",
+            mend="select further columns under features, or write `charts: {}` and `statistic: charts`",
             where=f"{spec.solution}: features",
         )
     return names, dropped

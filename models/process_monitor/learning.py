@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from models.process_monitor.blocks import Rows, held_out
+from models.process_monitor.charting import learn_charts
 from models.process_monitor.runtime import Array, Reference, lowest_of_run, with_lags
-from models.process_monitor.spec import MonitorSpec, Pca
+from models.process_monitor.spec import Charts, Kind, MonitorSpec, Pca
 from models.process_monitor.theory import spe_limit, t2_limit_phase_1, t2_limit_phase_2
 from pipelines.control_plan.errors import CellworksError
 
@@ -75,11 +76,12 @@ def directions(rows: Rows, lags: int) -> tuple[dict[str, Any], Array, Array]:
     return {"mean": mean, "scale": scale, "lags": lags}, (vectors * signs).T, np.maximum(variances[::-1], 0.0)
 
 
-def reference_of(rows: Rows, lags: int, components: int) -> Reference:
-    """A reference without limits: the standardisation and the strongest directions of the rows."""
-    base, every, variances = directions(rows, lags)
-    kept = min(components, int((variances > 1e-9 * variances[0]).sum()))
-    return Reference({**base, "loadings": every[:kept], "variances": variances[:kept]})
+def reference_of(rows: Rows, choice: Choice, charts: Charts | None = None) -> Reference:
+    """A reference without limits: the standardisation and the strongest directions of the rows, and their charts."""
+    base, every, variances = directions(rows, choice.lags)
+    kept = min(choice.components, int((variances > 1e-9 * variances[0]).sum()))
+    content = {**base, "loadings": every[:kept], "variances": variances[:kept]}
+    return Reference({**content, "charts": learn_charts(rows, charts)} if charts else content)
 
 
 def validation_loss(rows: Rows, pca: Pca, lags: int) -> Array:
@@ -139,11 +141,11 @@ def choose(rows: Rows, pca: Pca) -> list[Choice]:
     return sorted((_choice(rows, pca, lags) for lags in tried), key=lambda each: each.loss or 0.0)
 
 
-def held_statistics(rows: Rows, pca: Pca, choice: Choice) -> dict[str, Array]:
+def held_statistics(rows: Rows, pca: Pca, choice: Choice, charts: Charts | None = None) -> dict[str, Array]:
     """Statistics of each reference row from a model that has not seen its block, nor the rows beside it."""
     out: dict[str, Array] = {}
     for learnt, block in held_out(rows, pca.folds, pca.gap_share, choice.lags):
-        measured = reference_of(rows.take(learnt), choice.lags, choice.components).measure(rows.x, rows.before)
+        measured = reference_of(rows.take(learnt), choice, charts).measure(rows.x, rows.before)
         for name, values in measured.items():
             out.setdefault(name, np.full(len(values), np.nan))[block] = values[block]
     return out
@@ -162,10 +164,15 @@ def limits_of(held: dict[str, Array], before: Array, rate: float, persistence: i
     """
 
     def limit(values: Array) -> float:
-        return float(np.nanquantile(lowest_of_run(values, before, persistence), 1 - rate, method="higher"))
+        found = np.nanquantile(lowest_of_run(values, before, persistence), 1 - rate, method="higher")
+        return max(float(found), 1e-12)  # one variable alone leaves no residual
 
     limits = {name: limit(values) for name, values in held.items()}
-    return {**limits, "combined": limit(np.maximum(held["t2"] / limits["t2"], held["spe"] / limits["spe"]))}
+    together = {"combined": ["t2", "spe"], "charts": [name for name in held if name in get_args(Kind)]}
+    for name, parts in together.items():
+        if parts:
+            limits[name] = limit(np.maximum.reduce([held[part] / limits[part] for part in parts]))
+    return limits
 
 
 def _plausible(rows: Rows, outlier_z: float) -> Array:
@@ -181,7 +188,7 @@ def _plausible(rows: Rows, outlier_z: float) -> Array:
 def _within_theory(rows: Rows, choice: Choice) -> Array:
     """Rows that a clean normal reference would hold, by T2 and SPE of the reference rows themselves."""
     _, _, variances = directions(rows, choice.lags)
-    measured = reference_of(rows, choice.lags, choice.components).measure(rows.x, rows.before)
+    measured = reference_of(rows, choice).measure(rows.x, rows.before)
     count = int((~np.isnan(measured["t2"])).sum())
     alpha, kept = _FAMILY_RATE / (2 * count), min(choice.components, count - 2)
     beyond = measured["t2"] > t2_limit_phase_1(count, kept, alpha)
@@ -199,6 +206,14 @@ def _screened(rows: Rows, spec: MonitorSpec) -> tuple[Rows, list[Choice], list[s
     if (~good).mean() > _MOST_SCREENED:
         return rows, tried, ["more reference rows are unusual than outliers could be: none was left out for that"]
     return rows.take(good), tried, []
+
+
+def _listed(content: dict[str, Any]) -> dict[str, Any]:
+    """Arrays as lists, at any depth, as JSON has them."""
+    return {
+        name: _listed(value) if isinstance(value, dict) else value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in content.items()
+    }
 
 
 def learn(rows: Rows, spec: MonitorSpec) -> Learnt:
@@ -221,11 +236,9 @@ def learn(rows: Rows, spec: MonitorSpec) -> Learnt:
         )
     clean, tried, notes = _screened(rows, spec)
     best = tried[0]
-    held = held_statistics(clean, spec.pca, best)
-    reference = reference_of(clean, best.lags, best.components)
-    content = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in reference.content.items()
-    }
+    held = held_statistics(clean, spec.pca, best, spec.charts)
+    reference = reference_of(clean, best, spec.charts)
+    content = _listed(reference.content)
     content["limits"] = limits_of(held, clean.before, spec.false_alarm_rate, spec.persistence)
     rest = directions(clean, best.lags)[2][len(reference.variances) :]
     theory = {"spe": spe_limit(rest, spec.false_alarm_rate)} if rest.sum() > 0 else {}

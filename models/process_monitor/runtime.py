@@ -6,7 +6,8 @@ one reference for all rows or one for each group: mean and scale of each variabl
 
 T2 measures how far a row lies from the centre along the directions in which the reference varies, SPE how far it lies
 off them. Dynamic PCA (Ku, Storer, Georgakis, Chemom. Intell. Lab. Syst. 30 (1995) 179) sets a row's last rows beside
-it.
+it. Charts watch each variable by itself: single values, EWMA, CUSUM, run rules. Both look back on a bounded number of
+rows, so that a row's answer is the same whenever it is scored and whatever is scored with it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .charts import MEMORY, Charts  # noqa: TID252 - this file and that one lie beside each other in every bundle too
+
 FORMAT = 1
 Array = npt.NDArray[Any]
 STATISTICS = ("t2", "spe", "combined", "shewhart")
 """What has a limit: the combined one is the larger of T2 and SPE, each over its limit; the Shewhart one is the largest
 deviation of one variable alone, which is what a chart per variable sees, and never acts."""
 _MOST_MISSING = 0.5  # a row with more of its variables missing is not judged
+_BY_RULE = 1.000001  # where a rule signals: over the limit, whatever the statistics say
 
 
 def column_numbers(table: pa.Table, names: list[str]) -> Array:
@@ -102,7 +106,7 @@ class Reference:
 
     Args:
         content: `mean` and `scale` per variable, `lags`, `loadings` (directions, (lags + 1) * variables), `variances`
-            per direction, `limits` by statistic.
+            per direction, `limits` by statistic, and where variables are charted one by one `charts`.
     """
 
     def __init__(self, content: dict[str, Any]) -> None:
@@ -113,6 +117,7 @@ class Reference:
         self.loadings = np.asarray(content["loadings"])
         self.variances = np.asarray(content["variances"])
         self.limits: dict[str, float] = content.get("limits", {})
+        self.charts = Charts(content["charts"]) if content.get("charts") else None
 
     def design(self, x: Array) -> Array:
         """Variables (rows, variables) to standardised rows with lags; what is missing counts as usual."""
@@ -131,14 +136,30 @@ class Reference:
         # By Pythagoras: the directions are orthonormal, and the residual itself is not needed.
         spe = np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0.0)
         out = {"t2": t2, "spe": spe, "shewhart": np.abs(z[:, : x.shape[1]]).max(axis=1)}
+        if self.charts:
+            out |= {kind: values.max(axis=1) for kind, values in self.charts.each(x, before).items()}
         judged = self.judged(x, before)
         return {name: np.where(judged, values, np.nan) for name, values in out.items()}
 
-    def ratios(self, measured: dict[str, Array]) -> dict[str, Array]:
-        """Each statistic over its limit; beyond 1 is a signal."""
-        out = {name: values / self.limits[name] for name, values in measured.items()}
+    def ratios(self, x: Array, before: Array) -> dict[str, Array]:
+        """Each statistic over its limit for each row; beyond 1 is a signal."""
+        out = {name: values / self.limits[name] for name, values in self.measure(x, before).items()}
         out["combined"] = np.maximum(out["t2"], out["spe"]) / self.limits["combined"]
+        if self.charts:
+            largest = np.maximum.reduce([out[kind] for kind in self.charts.kinds]) / self.limits["charts"]
+            ruled = self.charts.ruled(x, before).any(axis=1)
+            out["charts"] = np.where(ruled, np.maximum(largest, _BY_RULE), largest)
         return out
+
+    def chart_shares(self, x: Array, before: Array) -> Array:
+        """How much each variable's charts have to do with a row's, (rows, variables); each row adds up to 1."""
+        if self.charts is None:
+            raise ValueError("this reference has no charts")
+        each = self.charts.each(x, before)
+        largest = np.maximum.reduce([values / self.limits[kind] for kind, values in each.items()])
+        # A rule that signals is as good a reason as a statistic at its limit.
+        largest = np.where(self.charts.ruled(x, before), np.maximum(largest, 1.0), largest)
+        return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1e-300))
 
     def contributions(self, z: Array, statistic: str) -> Array:
         """How much each variable has to do with a row's statistic, (rows, variables); each row adds up to 1.
@@ -177,8 +198,8 @@ class Scorer:
     @property
     def rows_before(self) -> int:
         """Rows before a row that its answer depends on."""
-        lags = max(each.lags for each in self.references.values())
-        return int(lags + self.bundle["persistence"] - 1)
+        reach = max(MEMORY if each.charts else each.lags for each in self.references.values())
+        return int(reach + self.bundle["persistence"] - 1)
 
     def _order(self, table: pa.Table) -> tuple[Array, Array]:
         """See `follow`."""
@@ -197,9 +218,11 @@ class Scorer:
         """Each statistic over its limit per row of the table; NaN where a row is not judged."""
         order, before = self._order(table)
         x = column_numbers(table, self.bundle["features"])[order]
-        out = {name: np.full(len(x), np.nan) for name in STATISTICS}
+        charts = next(iter(self.references.values())).charts
+        names = (*STATISTICS, *((*charts.kinds, "charts") if charts else ()))
+        out = {name: np.full(len(x), np.nan) for name in names}
         for reference, rows in self._members(table, order):
-            for name, values in reference.ratios(reference.measure(x[rows], before[rows])).items():
+            for name, values in reference.ratios(x[rows], before[rows]).items():
                 out[name][order[rows]] = values
         return out
 
@@ -217,13 +240,20 @@ class Scorer:
             table: the variables, the time's column and the group's where the bundle names one, rows in any order. A
                 row that has too few rows before it has no value.
         """
-        ratios = self.statistics(table)
-        value = ratios[self.bundle["statistic"]]
-        leads = np.where(np.nan_to_num(ratios["t2"]) > np.nan_to_num(ratios["spe"]), "t2", "spe").astype(object)
-        if self.bundle["statistic"] != "combined":
-            leads[:] = self.bundle["statistic"]
+        ratios, acting = self.statistics(table), self.bundle["statistic"]
+        value = ratios[acting]
+        parts = [name for name in ratios if name in self._parts(acting)]
+        largest = np.argmax([np.nan_to_num(ratios[name]) for name in parts], axis=0)
+        leads = np.asarray(parts, dtype=object)[largest]
+        if acting == "charts":
+            leads[(value == _BY_RULE) & (ratios["charts"] > 1)] = "run rule"
         leads[np.isnan(value)] = None
         return {"value": value, "class": leads, "is_flagged": self.alarms(table, value)}
+
+    def _parts(self, acting: str) -> tuple[str, ...]:
+        """The statistics that an acting one is the largest of."""
+        charts = next(iter(self.references.values())).charts
+        return {"combined": ("t2", "spe"), "charts": tuple(charts.kinds) if charts else ()}.get(acting, (acting,))
 
     def contributions(self, table: pa.Table, chosen: Array) -> Array:
         """Share of each variable in the acting statistic of the chosen rows, (chosen, variables); NaN if unjudged."""
@@ -234,8 +264,11 @@ class Scorer:
         out = np.full((len(chosen), x.shape[1]), np.nan)
         for reference, rows in self._members(table, order):
             wanted = (place[order[rows]] >= 0) & reference.judged(x[rows], before[rows])
-            z = reference.design(x[rows])[wanted]
-            out[place[order[rows[wanted]]]] = reference.contributions(z, self.bundle["statistic"])
+            if self.bundle["statistic"] == "charts":
+                shares = reference.chart_shares(x[rows], before[rows])[wanted]
+            else:
+                shares = reference.contributions(reference.design(x[rows])[wanted], self.bundle["statistic"])
+            out[place[order[rows[wanted]]]] = shares
         return out
 
     def reasons(self, table: pa.Table, chosen: Array, top_k: int) -> list[str | None]:

@@ -63,6 +63,72 @@ class Pca(Part):
         return self
 
 
+Kind = Literal["individuals", "xbar", "ewma", "cusum"]
+Rule = Literal[
+    "two_of_three",
+    "four_of_five",
+    "eight_on_a_side",
+    "nine_on_a_side",
+    "six_rising_or_falling",
+    "fourteen_alternating",
+    "fifteen_within_1_sigma",
+    "eight_beyond_1_sigma",
+]
+
+
+class Charts(Part):
+    """A chart of each variable by itself, beside the principal components."""
+
+    kinds: list[Kind] = Field(
+        default=["individuals", "ewma"],
+        min_length=1,
+        description="individuals (large shifts), xbar (means), EWMA and CUSUM (small lasting ones); each has its own limit",
+    )
+    subgroup: int = Field(default=5, ge=2, le=25, description="last rows that xbar is the mean of")
+    weight: float = Field(
+        default=0.2, ge=0.05, le=1.0, description="of the newest row in the EWMA: smaller finds smaller shifts"
+    )
+    shift: float = Field(
+        default=1.0, gt=0.0, le=6.0, description="sigma of the shift that CUSUM is to find soonest: twice its slack"
+    )
+    rules: list[Rule] = Field(
+        default_factory=list,
+        description="run rules of Western Electric or Nelson that signal too; each adds false alarms to the budget",
+    )
+    residuals: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="chart what the row before does not tell; `auto`: of variables that follow themselves",
+    )
+
+
+class Specification(Part):
+    """Limits that a customer or a drawing sets, in the variable's own unit."""
+
+    lower: float | None = Field(default=None, description="lower specification limit")
+    upper: float | None = Field(default=None, description="upper specification limit")
+    target: float | None = Field(default=None, description="wanted value; none: the middle between both limits")
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Self:
+        if self.lower is None and self.upper is None:
+            msg = "a specification has a lower limit, an upper limit, or both"
+            raise ValueError(msg)
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            msg = f"the lower limit lies below the upper one; found {self.lower} and {self.upper}"
+            raise ValueError(msg)
+        return self
+
+
+class Gauge(Part):
+    """A crossed study of a gauge: parts measured by operators, each more than once."""
+
+    table: str = Field(min_length=1, description="lake relation or file with a row per measurement")
+    part: str = Field(description="column of the part that was measured")
+    operator: str = Field(description="column of who or what measured it")
+    value: str = Field(description="column of the value measured")
+    tolerance: float = Field(gt=0.0, description="width of the specification, in the value's unit")
+
+
 class Fault(Part):
     """Where it is known afterwards which rows were faulty: detection is then judged too."""
 
@@ -96,8 +162,16 @@ class MonitorSpec(SolutionSpec):
     )
     reference: ReferencePeriod = Field(description="which rows show what is usual (phase I)")
     pca: Pca = Field(default_factory=Pca, description="the model of what is usual")
-    statistic: Literal["combined", "t2", "spe"] = Field(
-        default="combined", description="what acts; combined: the larger of T2 and SPE, each over its limit"
+    charts: Charts | None = Field(default=None, description="a chart of each variable by itself")
+    capability: dict[str, Specification] = Field(
+        default_factory=dict, description="specification by variable: capability is told where the variable is stable"
+    )
+    gauges: dict[str, Gauge] = Field(
+        default_factory=dict, description="study of its gauge by variable; one that cannot tell parts fails the gate"
+    )
+    statistic: Literal["combined", "t2", "spe", "charts"] = Field(
+        default="combined",
+        description="what acts; combined: the larger of T2 and SPE, charts: the largest of all charts, over its limit",
     )
     false_alarm_rate: float = Field(
         default=0.01, gt=0.0, le=0.2, description="share of good rows that may be in alarm; sets the limits"
@@ -113,7 +187,15 @@ class MonitorSpec(SolutionSpec):
         if self.references == "each" and self.group is None:
             msg = "references: each needs `group`, the column that names the machine"
             raise ValueError(msg)
+        if self.statistic == "charts" and self.charts is None:
+            msg = "statistic: charts needs `charts`, which says how each variable is charted; `charts: {}` takes defaults"
+            raise ValueError(msg)
         return self
+
+    @property
+    def tables(self) -> list[str]:
+        """Rows and the studies of gauges."""
+        return list(dict.fromkeys([self.table, *(gauge.table for gauge in self.gauges.values())]))
 
     @property
     def roles(self) -> dict[str, str]:
@@ -132,7 +214,16 @@ class MonitorSpec(SolutionSpec):
     @property
     def named_columns(self) -> list[str]:
         """See `SolutionSpec`."""
-        return list(dict.fromkeys([*super().named_columns, *(name for name in self._own_roles if name)]))
+        named = [*super().named_columns, *(name for name in self._own_roles if name), *self.capability]
+        return list(dict.fromkeys(named))
+
+    def over(self, relations: dict[str, str], domain: str) -> Self:
+        """The same solution over other relations: rows and the studies of gauges."""
+        gauges = {
+            name: gauge.model_copy(update={"table": relations.get(gauge.table, gauge.table)})
+            for name, gauge in self.gauges.items()
+        }
+        return super().over(relations, domain).model_copy(update={"gauges": gauges})
 
     @property
     def primary_metric(self) -> str:

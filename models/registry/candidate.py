@@ -41,8 +41,8 @@ class Candidate:
         inputs: Columns that the model needs, by name.
         outputs: Columns that it answers.
         example: A few rows as the inputs say.
-        runtime: Source that predicts from the bundle alone; it is copied into it. Its `Scorer` has `load`,
-            `predict`.
+        runtime: Sources that predict from the bundle alone and are copied into it: `runtime.py`, whose `Scorer` has
+            `load` and `predict`, and those that it imports as lying beside it.
         write: Writes the bundle's files into a folder.
         draw: Writes pictures and tables for people into a folder.
         params: Parameters, shown as text.
@@ -62,7 +62,7 @@ class Candidate:
     inputs: Mapping[str, Kind]
     outputs: Mapping[str, Kind]
     example: pa.Table
-    runtime: Path
+    runtime: tuple[Path, ...]
     write: Callable[[Path], None]
     draw: Callable[[Path], None]
     params: Mapping[str, Any]
@@ -157,7 +157,8 @@ def _log_model(run: TrainingRun, spec: SolutionSpec, candidate: Candidate) -> st
         bundle = place / "bundle"
         bundle.mkdir()
         candidate.write(bundle)
-        shutil.copy(candidate.runtime, bundle / "runtime.py")
+        for source in candidate.runtime:
+            shutil.copy(source, bundle / source.name)
         folder = _save_pyfunc(place, bundle, candidate, (run.run_id, logged.model_id))
         run.client.log_model_artifacts(logged.model_id, str(folder))
     run.client.finalize_logged_model(logged.model_id, "READY")

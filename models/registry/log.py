@@ -18,7 +18,7 @@ from models.prepare import Prepared
 from models.registry.candidate import Candidate, Kind
 from models.registry.card import model_card
 from models.registry.figures import BEST_BASELINE
-from models.scoring import runtime
+from models.scoring import boosters, runtime
 from models.spec import PredictiveSpec
 
 _KINDS: dict[str, tuple[Kind, pa.DataType]] = {"number": ("double", pa.float64()), "category": ("string", pa.string())}
@@ -64,7 +64,7 @@ def candidate_of(
         inputs={f["name"]: _KINDS[f["kind"]][0] for f in _read(bundle)},
         outputs=_outputs(bundle),
         example=input_example(prepared, bundle),
-        runtime=Path(runtime.__file__),
+        runtime=(Path(runtime.__file__), Path(boosters.__file__)),
         write=lambda folder: write_bundle(folder, prepared, fitted, evaluation, importance),
         draw=draw,
         params=_params(spec, prepared, fitted),

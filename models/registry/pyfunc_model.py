@@ -7,6 +7,7 @@ this project to be installed. Input: a frame with the contract's columns; output
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,15 @@ class CellworksModel(PythonModel):  # type: ignore[misc] # the library has no ty
     def load_context(self, context: Any) -> None:
         """Load the bundle and its own copy of the runtime."""
         folder = Path(context.artifacts["bundle"])
-        spec = importlib.util.spec_from_file_location("cellworks_model_runtime", folder / "runtime.py")
+        # A package of its own for each bundle: the runtime imports what lies beside it, and not another version's.
+        name = f"cellworks_model_runtime_{len(sys.modules)}"
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "runtime.py", submodule_search_locations=[str(folder)]
+        )
         if spec is None or spec.loader is None:
             raise ImportError(f"no runtime in {folder}")
         runtime = importlib.util.module_from_spec(spec)
+        sys.modules[name] = runtime
         spec.loader.exec_module(runtime)
         self.scorer = runtime.Scorer.load(folder)
 

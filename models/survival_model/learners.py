@@ -17,7 +17,8 @@ import xgboost as xgb
 from models.estimators.base import Estimator, Fit, Fold, Problem, Watch
 from models.estimators.lightgbm import LightGBM, recorder
 from models.estimators.xgboost import Record, XGBoost
-from models.scoring.runtime import Array, LightGBMBooster, XGBoostBooster
+from models.scoring.boosters import LightGBMBooster, XGBoostBooster
+from models.scoring.runtime import Array
 from models.survival_model.folds import LifeFold, life_rmse, outside, positive_bounds
 from models.survival_model.weibull import Weibull
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from models.estimators.base import Fit, Fold, Problem, Watch
 from models.estimators.linear import Linear
-from models.scoring.runtime import Array, LinearBooster
+from models.scoring.boosters import LinearBooster
+from models.scoring.runtime import Array
 from models.survival_model.folds import LifeFold, life_rmse, positive_bounds
 
 _TINY = 1e-12

@@ -7,7 +7,7 @@ import pytest
 
 from models.estimators.base import Fold, Problem
 from models.estimators.linear import Linear
-from models.scoring.runtime import LinearBooster
+from models.scoring.boosters import LinearBooster
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from models.scoring.runtime import FORMAT, LinearBooster, Scorer
+from models.scoring.boosters import LinearBooster
+from models.scoring.runtime import FORMAT, Scorer
 
 # Class A leans on the thickness, class B on the voltage; B is the likelier for the row of the test.
 TERMS = {

@@ -19,7 +19,8 @@ from models.context import ModelContext
 from models.estimators.base import Problem
 from models.features.fused import fused_features
 from models.registry.aliases import promote
-from models.scoring.runtime import LightGBMBooster, matrix, raw_columns
+from models.scoring.boosters import LightGBMBooster
+from models.scoring.runtime import matrix, raw_columns
 from models.survival_model.bands import fit_life
 from models.survival_model.censoring import known_weights, within_weights
 from models.survival_model.family import judge, monitor, score, train

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +259,30 @@ def test_work_side_by_side_comes_back_in_order_and_its_error_as_it_was(tmp_path:
     assert told == [(1, 3), (2, 3), (3, 3)]
     with pytest.raises(ValueError, match="'x'"):
         ground.each(int, ["3", "x", "2"])
+
+
+def test_a_terminated_run_takes_its_processes_with_it(data_set: Any) -> None:
+    data_set("severson_lfp")
+    folder = os.environ.get("CELLWORKS_DATA") or str(ROOT / "shared" / "data")
+    command = [str(Path(sys.executable).with_name("cellworks")), "benchmarks", "--data", folder, "--only", "severson_lfp"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_until(lambda: len(_group(process.pid)) >= 4)  # itself, two workers, and what watches over these
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    _wait_until(lambda: not _group(process.pid))
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _group(leader: int) -> list[str]:
+    """Processes of the group that a process leads."""
+    done = subprocess.run(["ps", "-o", "pid=", "-g", str(leader)], capture_output=True, text=True, check=False)
+    return done.stdout.split()
 
 
 def test_side_by_side_brings_what_one_after_the_other_brings(tmp_path: Path) -> None:
