@@ -141,6 +141,7 @@ PROCESS_MONITOR = Family(
             "holdout": "There are enough later good rows to tell how often it alarms in vain.",
             "false_alarms": "On later good rows it alarms no more often than its budget allows, beyond chance.",
             "beats_baseline": "Where faults become known: finds more than a chart per variable at the same rate.",
+            "gauge": "No studied gauge takes more than 30 % of its tolerance.",
             "not_worse": "Not worse than the champion on the same later rows.",
             "speed": MODEL_CHECKS["speed"],
             "inputs": MODEL_CHECKS["inputs"],

@@ -109,8 +109,8 @@ class Charts:
 
     Args:
         content: `centre`, `sigma` and `carry` (share of the last row's deviation that the next one is expected to have)
-            per variable, `kinds`, `subgroup` (rows) of the X-bar, `weight` of the EWMA, `slack` of the CUSUM, `rules` that
-            signal too.
+            per variable, `kinds`, `subgroup` (rows) of the X-bar, `weight` of the EWMA, `slack` of the CUSUM, `rules`
+            that signal too.
     """
 
     def __init__(self, content: dict[str, Any]) -> None:

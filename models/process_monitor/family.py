@@ -20,19 +20,29 @@ from models.gates.checks import inputs_gate
 from models.gates.record import record
 from models.gates.verdict import Gate, Status, Verdict
 from models.process_monitor import charts, runtime
-from models.process_monitor.card import draw, model_card
+from models.process_monitor.card import capability_lines, draw, gauge_lines, model_card
 from models.process_monitor.evaluation import Judged, evaluate
 from models.process_monitor.fitting import Fitted, fit
-from models.process_monitor.gates import baseline_gate, champion_gate, holdout_gate, rate_gate, speed_gate
+from models.process_monitor.gates import (
+    baseline_gate,
+    champion_gate,
+    gauge_gate,
+    holdout_gate,
+    rate_gate,
+    speed_gate,
+)
 from models.process_monitor.observations import Observations, observe
 from models.process_monitor.runtime import Scorer
 from models.process_monitor.spec import MonitorSpec
+from models.process_monitor.studies import Told, capabilities, gauge_studies
 from models.registry.candidate import Candidate, Kind, register_candidate
 from models.registry.client import open_client
 from models.registry.run import training_run
 from models.registry.versions import Version, get_version, rival
 from models.scoring.score import ScoreReport, score_by
 from models.scoring.table import answer_table, scored_keys
+from pipelines.charts.capability import Capability
+from pipelines.charts.gauge import GaugeStudy
 from pipelines.control_plan.errors import CellworksError
 
 
@@ -81,7 +91,9 @@ def train(spec: MonitorSpec, ctx: ModelContext) -> Trained:
         fitted = fit(spec, ctx, seen, chosen, cut)
         fit_s = time.perf_counter() - begun - read_s
         judged = evaluate(spec, seen, fitted.scorer, [cut])
-        version = register_candidate(run, spec, ctx, _candidate(spec, seen, fitted, judged))
+        capable = capabilities(spec, seen, chosen, judged.good)
+        told = (capable, gauge_studies(spec, ctx))
+        version = register_candidate(run, spec, ctx, _candidate(spec, seen, fitted, judged, told))
         total = time.perf_counter() - begun
         return Trained(
             version=version.number,
@@ -100,7 +112,14 @@ def train(spec: MonitorSpec, ctx: ModelContext) -> Trained:
         )
 
 
-def _candidate(spec: MonitorSpec, seen: Observations, fitted: Fitted, judged: Judged) -> Candidate:
+def _candidate(
+    spec: MonitorSpec,
+    seen: Observations,
+    fitted: Fitted,
+    judged: Judged,
+    told: tuple[dict[str, Told], dict[str, GaugeStudy]],
+) -> Candidate:
+    capable, gauges = told
     bundle = fitted.scorer.bundle
     inputs: dict[str, Kind] = dict.fromkeys(bundle["features"], "double")
     if spec.group:
@@ -125,8 +144,12 @@ def _candidate(spec: MonitorSpec, seen: Observations, fitted: Fitted, judged: Ju
         draw=lambda folder: draw(spec, seen, fitted, folder),
         params=params,
         metrics=judged.metrics,
-        values={f"baseline_{name}": value for name, value in judged.baselines.items()},
-        card=lambda marks: model_card(spec, fitted, judged, marks),
+        values={
+            **{f"baseline_{name}": value for name, value in judged.baselines.items()},
+            **{f"cpk_{name}": each.cpk.value for name, each in capable.items() if isinstance(each, Capability)},
+            **{f"grr_{name}": each.of_tolerance_ratio or 0.0 for name, each in gauges.items()},
+        },
+        card=lambda marks: model_card(spec, fitted, judged, [*capability_lines(capable), *gauge_lines(gauges)], marks),
         tags={"n_features": str(len(bundle["features"]))},
     )
 
@@ -166,6 +189,7 @@ def judge(spec: MonitorSpec, ctx: ModelContext, challenger: Trained | str) -> Ve
             baseline_gate(spec, judged),
             against,
             speed_gate(spec, judged),
+            *([gauge_gate(gauge_studies(spec, ctx))] if spec.gauges else []),
             inputs_gate(version.tags),
         ]
         status: Status = "passed" if all(gate.passed for gate in gates) else "failed"

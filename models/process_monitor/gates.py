@@ -8,6 +8,7 @@ from models.gates.verdict import Gate
 from models.process_monitor.evaluation import Judged
 from models.process_monitor.spec import MonitorSpec
 from models.spec import Gates
+from pipelines.charts.gauge import GaugeStudy
 
 
 def holdout_gate(spec: MonitorSpec, judged: Judged) -> Gate:
@@ -69,3 +70,11 @@ def speed_gate(spec: MonitorSpec, judged: Judged) -> Gate:
     each, limit = judged.seconds * 1000 / max(judged.rows, 1000), spec.gates.max_seconds_per_1000_rows
     sentence = f"{each:.4f} s per 1,000 rows, allowed {limit} s"
     return Gate("speed", each <= limit, sentence, {"seconds": each, "limit": limit})
+
+
+def gauge_gate(gauges: dict[str, GaugeStudy]) -> Gate:
+    """No chart stands on a gauge that takes more of the tolerance than AIAG lets pass."""
+    ratios = {name: each.of_tolerance_ratio or each.of_total_ratio for name, each in gauges.items()}
+    bad = [name for name, each in gauges.items() if each.verdict == "reject"]
+    told = ", ".join(f"{name} {100 * ratio:.0f} % ({gauges[name].verdict})" for name, ratio in ratios.items())
+    return Gate("gauge", not bad, f"repeatability and reproducibility of the tolerance: {told}", ratios)

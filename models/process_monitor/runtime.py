@@ -156,9 +156,9 @@ class Reference:
         if self.charts is None:
             raise ValueError("this reference has no charts")
         each = self.charts.each(x, before)
-        largest = np.maximum.reduce([values / self.limits[kind] for kind, values in each.items()])
+        largest = np.asarray(np.maximum.reduce([values / self.limits[kind] for kind, values in each.items()]))
         # A rule that signals is as good a reason as a statistic at its limit.
-        largest = np.where(self.charts.ruled(x, before), np.maximum(largest, 1.0), largest)
+        largest[self.charts.ruled(x, before) & (largest < 1.0)] = 1.0
         return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1e-300))
 
     def contributions(self, z: Array, statistic: str) -> Array:

@@ -82,7 +82,7 @@ class Charts(Part):
     kinds: list[Kind] = Field(
         default=["individuals", "ewma"],
         min_length=1,
-        description="individuals (large shifts), xbar (means), EWMA and CUSUM (small lasting ones); each has its own limit",
+        description="individuals (large shifts), xbar (means), ewma and cusum (small lasting ones); each has a limit",
     )
     subgroup: int = Field(default=5, ge=2, le=25, description="last rows that xbar is the mean of")
     weight: float = Field(
@@ -188,7 +188,9 @@ class MonitorSpec(SolutionSpec):
             msg = "references: each needs `group`, the column that names the machine"
             raise ValueError(msg)
         if self.statistic == "charts" and self.charts is None:
-            msg = "statistic: charts needs `charts`, which says how each variable is charted; `charts: {}` takes defaults"
+            msg = (
+                "statistic: charts needs `charts`, which says how each variable is charted; `charts: {}` takes defaults"
+            )
             raise ValueError(msg)
         return self
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from models.families import FAMILIES, PREDICTIVE_MODEL, Family, family_named, family_of
+from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from orchestration import components
@@ -64,6 +65,15 @@ def test_the_same_solution_over_the_copies_of_its_tables() -> None:
     assert (bound.tables, bound.domain) == (["own.a__b", "own.a__b__2", "marts.cell_label"], "own/a/b")
     assert spec.files == ["t.csv", "labels.csv"]
     assert bound.files == []
+
+
+def test_a_monitor_takes_the_studies_of_its_gauges_with_it() -> None:
+    gauge = {"table": "study.csv", "part": "p", "operator": "o", "value": "v", "tolerance": 1.0}
+    content = {"question": "?", "table": "t.csv", "keys": ["k"], "time": "at", "reference": {"days": 7}}
+    spec = MonitorSpec(stage="a", slug="b", gauges={"x": gauge, "y": gauge}, **content)
+    assert spec.files == ["t.csv", "study.csv"]
+    bound = spec.over({"t.csv": "own.a__b", "study.csv": "own.a__b__2"}, "own/a/b")
+    assert bound.tables == ["own.a__b", "own.a__b__2"]
 
 
 def test_a_spec_of_no_family_is_told_by_what_it_lacks() -> None:

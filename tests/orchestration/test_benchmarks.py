@@ -264,7 +264,14 @@ def test_work_side_by_side_comes_back_in_order_and_its_error_as_it_was(tmp_path:
 def test_a_terminated_run_takes_its_processes_with_it(data_set: Any) -> None:
     data_set("severson_lfp")
     folder = os.environ.get("CELLWORKS_DATA") or str(ROOT / "shared" / "data")
-    command = [str(Path(sys.executable).with_name("cellworks")), "benchmarks", "--data", folder, "--only", "severson_lfp"]
+    command = [
+        str(Path(sys.executable).with_name("cellworks")),
+        "benchmarks",
+        "--data",
+        folder,
+        "--only",
+        "severson_lfp",
+    ]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_until(lambda: len(_group(process.pid)) >= 4)  # itself, two workers, and what watches over these
     process.terminate()
