@@ -83,7 +83,7 @@ BY_HAND: dict[str, tuple[list[float], list[int]]] = {
     "eight_on_a_side": ([0.1] * 9, [7, 8]),
     "nine_on_a_side": ([-0.1] * 10, [8, 9]),
     "six_rising_or_falling": ([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4], [5]),
-    "fourteen_alternating": ([1, -1] * 7 + [-1], [13]),
+    "fourteen_alternating": ([1.0, -1.0] * 7 + [-1.0], [13]),
     "fifteen_within_1_sigma": ([0.9, -0.9, 0.5] * 5 + [1.1], [14]),
     "eight_beyond_1_sigma": ([1.1, -1.1] * 4 + [0.0], [7]),
 }
