@@ -65,15 +65,31 @@ class Family:
     Attributes:
         component: Name of its Component class, which a `defs.yaml` names as its type.
         spec: What its YAML is read into.
-        checks: Asset checks by the part of the solution they belong to, with a sentence each.
+        checks: Asset checks by the part of the solution they belong to, with a sentence each; the parts that it has, in
+            the order of a night.
         functions: Where training, judging, scoring and watching are, as `module:function`; imported on first use, for
-            they bring the libraries of learning.
+            they bring the libraries of learning. A family that learns nothing only scores.
     """
 
     component: str
     spec: type[SolutionSpec]
     checks: Mapping[Part, Mapping[str, str]]
     functions: Mapping[Literal["train", "judge", "score", "monitor"], str]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What a solution of it consists of, in the order of a night."""
+        return tuple(self.checks)
+
+    @property
+    def answering(self) -> tuple[Part, ...]:
+        """What follows new rows without learning anew."""
+        return tuple(part for part in self.parts if part != "model")
+
+    @property
+    def learns(self) -> bool:
+        """Whether there are versions in the registry; else the rule in the YAML is the version."""
+        return "model" in self.parts
 
     def train(self, spec: SolutionSpec, ctx: ModelContext) -> Trained:
         """Learn and register a challenger; nothing is promoted.
@@ -93,7 +109,7 @@ class Family:
         return cast("Verdict", resolve_name(self.functions["judge"])(spec, ctx, challenger))
 
     def score(self, spec: SolutionSpec, ctx: ModelContext) -> ScoreReport:
-        """Answer with the champion for every row that it has not answered yet, into `solutions.<slug>`."""
+        """Answer with the champion, or by the rule, for every row that waits for it, into `solutions.<slug>`."""
         return cast("ScoreReport", resolve_name(self.functions["score"])(spec, ctx))
 
     def monitor(self, spec: SolutionSpec, ctx: ModelContext) -> MonitorReport:
