@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
+from models.decision_rule.spec import DecisionSpec
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
@@ -216,7 +217,20 @@ ANOMALY_DETECTOR = Family(
     },
 )
 
-FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR)
+DECISION_RULE = Family(
+    "DecisionRule",
+    DecisionSpec,
+    {
+        "predictions": {
+            "decided": "Few of the newest rows wait for a decision.",
+            "flagged_ratio": "No more of the newest rows are flagged than are thought possible.",
+            "stands": "No decision that was told before has changed.",
+        }
+    },
+    {"score": "models.decision_rule.score:score"},
+)
+
+FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR, DECISION_RULE)
 
 
 def family_of(spec: SolutionSpec) -> Family:

@@ -30,7 +30,8 @@ class RuleAnswers:
         event_at: datetime64[us] per row, the moment that the row is of; None for a table without time.
         answers: as `answer_table` takes them. A `class` that is null says that nothing can be decided yet.
         checks: check -> whether it passed, and a sentence.
-        further: what is no answer for an entity, by the end of its table's name.
+        further: what is no answer for an entity, by the end of its table's name (`solutions.<slug>_<end>`); rule,
+            snapshot and moments are added to it.
     """
 
     keys: Mapping[str, pa.ChunkedArray]
@@ -74,9 +75,10 @@ def score_by_rule(
     answered = time.perf_counter()
     fresh, revised = news(ctx.home, spec, rows)
     if fresh.num_rows:
-        append_answers(ctx.home, spec, fresh, found.further)
+        stamped = {end: _stamped(table, rows) for end, table in found.further.items()}
+        append_answers(ctx.home, spec, fresh, stamped)
     ended = time.perf_counter()
-    stands = (revised == 0, f"{revised:,} answers changed, as rows came late or were corrected" if revised else "")
+    stands = (revised == 0, f"answers changed as rows came late or were corrected: {revised:,}" if revised else "")
     return ScoreReport(
         spec.name,
         version,
@@ -92,3 +94,11 @@ def score_by_rule(
         skipped="" if fresh.num_rows else "no row that it has not answered for",
         checks={"stands": stands, **found.checks},
     )
+
+
+def _stamped(table: pa.Table, rows: pa.Table) -> pa.Table:
+    """A further table with what every answer tells of itself."""
+    for name in ("model_version", "lake_snapshot", "predicted_at", "scored_at"):
+        column = rows.column(name)
+        table = table.append_column(name, pa.repeat(column[0], table.num_rows))
+    return table
