@@ -32,3 +32,15 @@ def test_few_values_need_a_wider_limit_and_rarer_alarms_too() -> None:
     assert limits == sorted(limits, reverse=True)
     assert extreme_limit(12, 0.001) > extreme_limit(12, 0.01) > extreme_limit(12, 0.1)
     assert extreme_limit(1000, 0.01) == pytest.approx(4.264, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("n", "factor", "found"),
+    [(12, 10, 0.81), (12, 4, 0.32), (12, 2, 0.05), (100, 10, 1.0), (100, 4, 0.67), (100, 2, 0.05)],
+)
+def test_what_a_screen_finds_of_a_cell_that_leaks_so_many_times_as_much(n: int, factor: float, found: float) -> None:
+    values = np.random.default_rng(7).normal(0.0, 0.3, (8_000, n))
+    values[:, 0] += np.log(factor)
+    away = values[:, 0] - np.median(values, axis=1)
+    share = np.mean(away / median_abs_deviation(values, axis=1, scale="normal") > extreme_limit(n, 0.01))
+    assert share == pytest.approx(found, abs=0.02)
