@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
+from models.decision_rule.spec import DecisionSpec
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
@@ -65,15 +66,31 @@ class Family:
     Attributes:
         component: Name of its Component class, which a `defs.yaml` names as its type.
         spec: What its YAML is read into.
-        checks: Asset checks by the part of the solution they belong to, with a sentence each.
+        checks: Asset checks by the part of the solution they belong to, with a sentence each; the parts that it has, in
+            the order of a night.
         functions: Where training, judging, scoring and watching are, as `module:function`; imported on first use, for
-            they bring the libraries of learning.
+            they bring the libraries of learning. A family that learns nothing only scores.
     """
 
     component: str
     spec: type[SolutionSpec]
     checks: Mapping[Part, Mapping[str, str]]
     functions: Mapping[Literal["train", "judge", "score", "monitor"], str]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What a solution of it consists of, in the order of a night."""
+        return tuple(self.checks)
+
+    @property
+    def answering(self) -> tuple[Part, ...]:
+        """What follows new rows without learning anew."""
+        return tuple(part for part in self.parts if part != "model")
+
+    @property
+    def learns(self) -> bool:
+        """Whether there are versions in the registry; else the rule in the YAML is the version."""
+        return "model" in self.parts
 
     def train(self, spec: SolutionSpec, ctx: ModelContext) -> Trained:
         """Learn and register a challenger; nothing is promoted.
@@ -93,7 +110,7 @@ class Family:
         return cast("Verdict", resolve_name(self.functions["judge"])(spec, ctx, challenger))
 
     def score(self, spec: SolutionSpec, ctx: ModelContext) -> ScoreReport:
-        """Answer with the champion for every row that it has not answered yet, into `solutions.<slug>`."""
+        """Answer with the champion, or by the rule, for every row that waits for it, into `solutions.<slug>`."""
         return cast("ScoreReport", resolve_name(self.functions["score"])(spec, ctx))
 
     def monitor(self, spec: SolutionSpec, ctx: ModelContext) -> MonitorReport:
@@ -201,7 +218,20 @@ ANOMALY_DETECTOR = Family(
     },
 )
 
-FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR)
+DECISION_RULE = Family(
+    "DecisionRule",
+    DecisionSpec,
+    {
+        "predictions": {
+            "decided": "Few of the newest rows wait for a decision.",
+            "flagged_ratio": "No more of the newest rows are flagged than are thought possible.",
+            "stands": "No decision that was told before has changed.",
+        }
+    },
+    {"score": "models.decision_rule.score:score"},
+)
+
+FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR, DECISION_RULE)
 
 
 def family_of(spec: SolutionSpec) -> Family:

@@ -62,8 +62,8 @@ class Action(Part):
 class SolutionSpec(Part):
     """One solution: its question, what it reads, and what follows from its answers.
 
-    A family's own spec adds what it learns and how; the properties below tell the night, the registry and the table
-    of answers what they must know of any family.
+    A family's own spec adds by what it answers; the properties below tell the night, the registry and the table of
+    answers what they must know of any family.
     """
 
     stage: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -79,7 +79,6 @@ class SolutionSpec(Part):
         default=None,
         description="step at whose entry it answers; only what was known then is read; `marts.cell_at_<step>` needs it",
     )
-    features: ColumnSelection = Field(default_factory=ColumnSelection, description="columns to learn from")
     trigger: Trigger = Field(default_factory=Trigger, description="when it runs")
     action: Action = Field(default_factory=Action, description="what follows from an answer")
 
@@ -128,7 +127,7 @@ class SolutionSpec(Part):
     @property
     def named_columns(self) -> list[str]:
         """Columns of `table` that the YAML names outright and that must be there, each once."""
-        return list(dict.fromkeys([*self.keys, *sorted(self.features.outright)]))
+        return list(dict.fromkeys(self.keys))
 
     @property
     @abstractmethod
@@ -143,3 +142,23 @@ class SolutionSpec(Part):
     def over(self, relations: dict[str, str], domain: str) -> Self:
         """The same solution over other relations, by the names that the YAML gives its tables, and their domain."""
         return self.model_copy(update={"table": relations.get(self.table, self.table), "domain": domain})
+
+
+class LearningSpec(SolutionSpec):
+    """A solution of a family that learns, and from which columns."""
+
+    features: ColumnSelection = Field(default_factory=ColumnSelection, description="columns to learn from")
+
+    @property
+    def named_columns(self) -> list[str]:
+        """Keys, and the columns to learn from that are named outright."""
+        return list(dict.fromkeys([*super().named_columns, *sorted(self.features.outright)]))
+
+
+class RuleSpec(SolutionSpec):
+    """A solution of a family that learns nothing: its answers follow from its YAML and the rows alone."""
+
+    @property
+    def primary_metric(self) -> str:
+        """None: nothing is learnt that could be measured against a baseline."""
+        return ""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.solution import Action, ColumnSelection, Part, SolutionSpec
+from models.solution import Action, ColumnSelection, LearningSpec, Part
 
 Task = Literal["regression", "quantile", "binary", "multiclass"]
 Library = Literal["lightgbm", "xgboost", "linear"]
@@ -177,7 +177,7 @@ class Explain(Part):
     sample_rows: int = Field(default=200, ge=0, description="further rows, seeded, beside those that act")
 
 
-class PredictiveSpec(SolutionSpec):
+class PredictiveSpec(LearningSpec):
     """One predictive solution: its question, inputs, target, limits and action."""
 
     features: FeatureSelection = Field(default_factory=FeatureSelection, description="columns to learn from")

@@ -1,4 +1,4 @@
-"""From stored predictions to proposed actions: which rows can still be acted upon, and by which champion."""
+"""From stored predictions to proposed actions: which rows can still be acted upon, and by which champion or rule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def act(spec: SolutionSpec, ctx: ModelContext, at: datetime, version: str) -> Ac
         spec: The solution with its action.
         ctx: Instance, site and snapshot.
         at: The plant's now (UTC, naive) at which the actions are proposed.
-        version: The champion, whose predictions count.
+        version: The champion or the rule, whose predictions count.
     """
     from pipelines.actions.propose import ActionReport, Origin, propose
     from pipelines.actions.tables import ensure_tables
@@ -63,12 +63,12 @@ def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> 
                 coalesce(probability, value) AS priority, CAST(reasons AS VARCHAR) AS reason,
                 is_flagged, event_at, predicted_at
             FROM {relation(spec.slug)}
-            WHERE model_version = $version AND ($since IS NULL OR event_at > $since)
+            WHERE model_version::VARCHAR = $version AND ($since IS NULL OR event_at > $since)
             QUALIFY row_number() OVER (
                 PARTITION BY target_id ORDER BY event_at DESC, scored_at DESC, is_flagged DESC, priority DESC) = 1),
         acted AS (
             SELECT target_id, max(proposed_at) AS own_at,
-                max(proposed_at) FILTER (model_version = $version::VARCHAR) AS version_at
+                max(proposed_at) FILTER (model_version = $version) AS version_at
             FROM lake.ops.action WHERE solution = $solution AND kind = $kind GROUP BY target_id)
         SELECT newest.target_id, priority, reason
         FROM newest
@@ -79,7 +79,7 @@ def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> 
           AND (rest.version_at IS NULL OR rest.version_at < predicted_at)
         """,
         {
-            "version": int(origin.model_version),
+            "version": origin.model_version,
             "since": since,
             "solution": origin.solution,
             "kind": origin.kind,

@@ -53,12 +53,12 @@ def solve(
     full_search: bool,
     actor: str,
 ) -> Outcome:
-    """Train, gate, promote, score and watch one solution; an error is its own and told in the outcome.
+    """Train, gate, promote, score and watch one solution, as far as its family does; an error is its own and told.
 
     Args:
         spec: The solution.
         here: Site and home.
-        parts: What to do: model, predictions, monitoring.
+        parts: What to do, of the parts that its family has.
         domain: Domain whose published snapshot it reads; None for a file of the user's own.
         full_search: Spend the whole search budget.
         actor: Who runs this, for audits.
@@ -225,11 +225,15 @@ def _wait(night: Night, why: str) -> None:
 
 
 def _reigns(night: Night, version: str) -> None:
-    """The champion in the solution's row; a new one comes with the figures of its own run."""
-    from models.registry.figures import version_figures
+    """The champion in the solution's row, or the rule; a new champion comes with the figures of its own run."""
+    if night.row.get("champion_version") == version:
+        return
+    figures: dict[str, Any] = {}
+    if night.family.learns:
+        from models.registry.figures import version_figures
 
-    if night.row.get("champion_version") != version:
-        night.row |= {"champion_version": version, **version_figures(night.spec, night.ctx, version)}
+        figures = version_figures(night.spec, night.ctx, version)
+    night.row |= {**dict.fromkeys(CHAMPION_COLUMNS), "champion_version": version, **figures}
 
 
 def _rests(night: Night) -> None:
@@ -252,11 +256,13 @@ def _tell_gates(night: Night, verdict: Verdict) -> None:
 
 
 def _score(night: Night) -> None:
-    from models.registry.aliases import recover
     from models.scoring.score import scoring_moment
 
-    # Scoring runs without training too (a moved alias, new data): it must not follow a move that is half done.
-    recover(night.ctx.home, uri=night.ctx.tracking_uri)
+    if night.family.learns:
+        from models.registry.aliases import recover
+
+        # Scoring runs without training too (a moved alias, new data): it must not follow a move that is half done.
+        recover(night.ctx.home, uri=night.ctx.tracking_uri)
     report = night.family.score(night.spec, night.ctx)
     acted = 0
     held_back = ""
@@ -274,9 +280,11 @@ def _score(night: Night) -> None:
         "skipped": report.skipped,
         REFUSED: report.alarm or "",
     }
-    night.outcome.checks.append(
-        CheckOutcome(PREDICTIONS, "champion_is_cleared", report.alarm is None, report.alarm or "")
-    )
+    told = {"champion_is_cleared": (report.alarm is None, report.alarm or ""), **report.checks}
+    not_told = (False, f"not judged: {report.skipped}")
+    night.outcome.checks += [
+        CheckOutcome(PREDICTIONS, name, *told.get(name, not_told)) for name in night.family.checks[PREDICTIONS]
+    ]
     if report.version is None:
         _rests(night)
     else:

@@ -13,6 +13,7 @@ MODEL: Final = "model"
 PREDICTIONS: Final = "predictions"
 MONITORING: Final = "monitoring"
 PARTS: tuple[Part, ...] = (MODEL, PREDICTIONS, MONITORING)
+"""Every part that a family may have."""
 NO_VERSION = "none"
 """Stands for the version of a solution that has no champion."""
 REFUSED = "refused"

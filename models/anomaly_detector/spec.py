@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.solution import Part, SolutionSpec
+from models.solution import LearningSpec, Part
 
 
 class Series(Part):
@@ -59,7 +59,7 @@ class AnomalyGates(Part):
     horizon_nights: int = Field(default=60, ge=1, description="nights over which 5 % false claims are spent")
 
 
-class AnomalySpec(SolutionSpec):
+class AnomalySpec(LearningSpec):
     """One anomaly detector: which numbers it watches, how many alarms it may raise, and what follows from one.
 
     Numbers that `features` selects are watched. With `series` each is judged by its own past, without it the numbers of

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from models.context import ModelContext
-from models.solution import SolutionSpec
+from models.solution import LearningSpec, SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def unknown_at_step(spec: SolutionSpec, site: Site | None) -> set[str]:
     return {str(code) for code in site.plan.by_code} - known
 
 
-def _refuse_leaks(spec: SolutionSpec, roles: dict[str, str], late: set[str]) -> None:
+def _refuse_leaks(spec: LearningSpec, roles: dict[str, str], late: set[str]) -> None:
     """A column named outright that must not be seen is a mistake to tell, not to repair."""
     for name in sorted(spec.features.outright):
         why = roles.get(name) if roles.get(name, "").endswith(("target", "known")) else None
@@ -86,7 +86,7 @@ def _refuse_leaks(spec: SolutionSpec, roles: dict[str, str], late: set[str]) -> 
             )
 
 
-def _reason_out(name: str, duckdb_type: str, spec: SolutionSpec, roles: dict[str, str], late: set[str]) -> str | None:
+def _reason_out(name: str, duckdb_type: str, spec: LearningSpec, roles: dict[str, str], late: set[str]) -> str | None:
     """Why a column is no feature; None when it is one."""
     if name in roles:
         return roles[name]
@@ -100,7 +100,7 @@ def _reason_out(name: str, duckdb_type: str, spec: SolutionSpec, roles: dict[str
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def select_features(spec: SolutionSpec, ctx: ModelContext, columns: dict[str, str]) -> Selection:
+def select_features(spec: LearningSpec, ctx: ModelContext, columns: dict[str, str]) -> Selection:
     """Choose the candidate features among a table's columns.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.solution import Part, SolutionSpec
+from models.solution import LearningSpec, Part
 
 
 class ReferencePeriod(Part):
@@ -149,7 +149,7 @@ class MonitorGates(Part):
     max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0, description="time limit of scoring")
 
 
-class MonitorSpec(SolutionSpec):
+class MonitorSpec(LearningSpec):
     """One monitor: what it watches, what is usual, how seldom it may cry wolf."""
 
     time: str = Field(description="column by which rows follow each other: a time, or a number that rises")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ class ScoreReport:
 
     Attributes:
         name: `<stage>.<slug>`.
-        version: Version that scored; None when there is no champion.
+        version: Version that scored, or the rule; None when there is no champion.
         rows: Entities scored now.
         flagged: Of these, those that act.
         explained: Of these, those with reasons.
@@ -41,6 +41,7 @@ class ScoreReport:
         seconds: Wall seconds by phase and `total`.
         alarm: Why the alias was not followed; None when it was.
         skipped: Why nothing was scored; empty otherwise.
+        checks: What the family found out about its answers: check -> whether it passed, and a sentence.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ScoreReport:
     seconds: dict[str, float] | None = None
     alarm: str | None = None
     skipped: str = ""
+    checks: Mapping[str, tuple[bool, str]] = field(default_factory=dict)
 
 
 def flagged(spec: PredictiveSpec, finished: dict[str, Array], bundle: dict[str, Any]) -> Array:

@@ -1,16 +1,19 @@
 """The table `solutions.<slug>`: one row per entity and model version, only ever appended to.
 
 `predicted_at` and `known_at` are the plant's now; `scored_at` is the wall clock, by which the newest row is told.
+`model_version` is the number that the registry gave; in the table of a family that learns nothing, the rule's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from models.solution import SolutionSpec
@@ -56,7 +59,7 @@ def answer_table(
     event_at: Any | None,
     answers: Mapping[str, Any],
     now: datetime,
-    stamp: tuple[int, int | None],
+    stamp: tuple[int | str, int | None],
 ) -> pa.Table:
     """Answers as rows of a solution's table.
 
@@ -65,7 +68,7 @@ def answer_table(
         event_at: datetime64[us] per row: the moment that the row is of; None for a table without time.
         answers: any of `value`, `low`, `high`, `probability` (numbers), `class`, `reasons` (text), and `is_flagged`.
         now: the plant's now of the answers (UTC, naive).
-        stamp: model version, and lake snapshot that was read (None for a file).
+        stamp: model version or name of the rule, and lake snapshot that was read (None for a file).
     """
     count, moment = len(answers["is_flagged"]), pa.timestamp("us")
 
@@ -82,7 +85,7 @@ def answer_table(
         "class": column(answers.get("class"), pa.string()),
         "is_flagged": column(answers["is_flagged"], pa.bool_()),
         "reasons": column(answers.get("reasons"), pa.string()),
-        "model_version": pa.array(np.full(count, version), pa.int32()),
+        "model_version": pa.repeat(pa.scalar(version, pa.string() if isinstance(version, str) else pa.int32()), count),
         "lake_snapshot": column(None if snapshot is None else np.full(count, snapshot), pa.int64()),
         "predicted_at": pa.repeat(pa.scalar(now, moment), count),
         "known_at": pa.repeat(pa.scalar(now, moment), count),
@@ -91,17 +94,35 @@ def answer_table(
     return pa.table(columns)
 
 
-def append_answers(home: Home, spec: SolutionSpec, rows: pa.Table) -> None:
-    """Append answers to the solution's table; the first ones make it, its keys with the types that they have."""
-    names = ", ".join(quote_identifier(name) for name in rows.column_names)
+def append_answers(
+    home: Home, spec: SolutionSpec, rows: pa.Table, further: Mapping[str, pa.Table] = MappingProxyType({})
+) -> None:
+    """Append answers to the solution's table; the first ones make it, its keys with the types that they have.
+
+    Args:
+        home: the instance.
+        spec: the solution.
+        rows: as `answer_table` makes them.
+        further: what is no answer for an entity, by the end of its table's name (`solutions.<slug>_<end>`), with the
+            columns that it has; written in the same transaction.
+    """
     own = {key: _key_type(rows.schema.field(key).type) for key in spec.keys}
-    body = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in (own | COLUMNS).items())
+    version = "VARCHAR" if pa.types.is_string(rows.schema.field("model_version").type) else COLUMNS["model_version"]
+    kinds = own | COLUMNS | {"model_version": version}
+    body = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in kinds.items())
     with writer(home, why=f"answers of {spec.solution}") as con:
         con.execute("CREATE SCHEMA IF NOT EXISTS lake.solutions")
         con.execute(f"CREATE TABLE IF NOT EXISTS {relation(spec.slug)} ({body})")
         con.register("__new", rows)
+        for end, table in further.items():
+            con.register(f"__new_{end}", table)
+            con.execute(
+                f"CREATE TABLE IF NOT EXISTS {relation(f'{spec.slug}_{end}')} AS SELECT * FROM __new_{end} LIMIT 0"
+            )
         with transaction(con):
-            con.execute(f"INSERT INTO {relation(spec.slug)} ({names}) SELECT {names} FROM __new")
+            con.execute(f"INSERT INTO {relation(spec.slug)} BY NAME SELECT * FROM __new")
+            for end in further:
+                con.execute(f"INSERT INTO {relation(f'{spec.slug}_{end}')} BY NAME SELECT * FROM __new_{end}")
 
 
 def has_table(con: DuckDBPyConnection, schema: str, table: str) -> bool:
@@ -128,3 +149,41 @@ def scored_keys(home: Home, spec: SolutionSpec, version: int) -> pa.Table | None
             f"SELECT {keys} FROM {relation(spec.slug)} GROUP BY {keys} HAVING arg_max(model_version, scored_at) = ?",
             [version],
         ).to_arrow_table()
+
+
+def news(home: Home, spec: SolutionSpec, rows: pa.Table) -> tuple[pa.Table, int]:
+    """What a rule's answers tell that its stored ones do not.
+
+    Args:
+        home: the instance.
+        spec: the solution.
+        rows: answers for every entity, by one rule, as `answer_table` makes them.
+
+    Returns:
+        The rows of entities whose newest stored answer is another rule's, or differs in class, flag or value; and the
+        number of them that take back a class which the same rule had given.
+    """
+    if not home.catalogue.is_file():
+        return rows, 0
+    names = [quote_identifier(key) for key in spec.keys]
+    told = ("class", "is_flagged", "value")
+    differ = " OR ".join(f"r.{quote_identifier(name)} IS DISTINCT FROM told.{quote_identifier(name)}" for name in told)
+    with reader(home) as con:
+        if not has_table(con, "solutions", spec.slug):
+            return rows, 0
+        con.register("__rows", rows)
+        # As one struct: `arg_max` passes over rows whose value is null, and the newest class may be.
+        found = con.execute(
+            f"""
+            WITH newest AS (
+                SELECT {", ".join(names)},
+                    arg_max({{{", ".join(f"'{name}': {quote_identifier(name)}" for name in (*told, "model_version"))}}},
+                        scored_at) AS told
+                FROM {relation(spec.slug)} GROUP BY ALL)
+            SELECT r.*, coalesce(told.class IS NOT NULL AND told.class IS DISTINCT FROM r.class, false) AS __is_revised
+            FROM __rows AS r LEFT JOIN newest ON told.model_version = r.model_version
+                AND {" AND ".join(f"newest.{name} = r.{name}" for name in names)}
+            WHERE told IS NULL OR {differ}
+            """
+        ).to_arrow_table()
+    return found.drop_columns(["__is_revised"]), int(pc.sum(found.column("__is_revised")).as_py() or 0)

@@ -6,6 +6,7 @@ check must stop what reads its domain and nothing else.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -26,7 +27,7 @@ from orchestration.solving import MODEL, MONITORING, NO_VERSION, PARTS, PREDICTI
 
 _DESCRIPTIONS = {
     MODEL: "The champion after tonight's training, gates and promotion.",
-    PREDICTIONS: "Rows of `solutions.{slug}` by the champion, and the actions that follow from them.",
+    PREDICTIONS: "Rows of `solutions.{slug}` by the champion or the rule, and the actions that follow from them.",
     MONITORING: "Live skill where labels arrived, drift of inputs and scores until then.",
 }
 
@@ -56,7 +57,7 @@ def _batch(
     domain: str, members: Sequence[SolutionSpec], known: Iterable[str], *, has_snapshot: bool
 ) -> dg.AssetsDefinition:
     known = set(known)
-    specs = [_asset_spec(spec, part, domain, known, has_snapshot) for spec in members for part in PARTS]
+    specs = [_asset_spec(spec, part, domain, known, has_snapshot) for spec in members for part in family_of(spec).parts]
     checks = [
         dg.AssetCheckSpec(name, asset=solution_key(spec, part), description=text)
         for spec in members
@@ -67,7 +68,7 @@ def _batch(
     @dg.multi_asset(name=f"{LEARNING}{domain}", specs=specs, check_specs=checks, can_subset=True)
     def learn(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         chosen = [
-            (spec, [part for part in PARTS if solution_key(spec, part) in context.selected_asset_keys])
+            (spec, [part for part in family_of(spec).parts if solution_key(spec, part) in context.selected_asset_keys])
             for spec in members
         ]
         failures: dict[str, str] = {}
@@ -101,10 +102,9 @@ def _batch(
 def _asset_spec(spec: SolutionSpec, part: Part, domain: str, known: set[str], has_snapshot: bool) -> dg.AssetSpec:
     tables = [table_key(*name.split(".", 1)) for name in spec.tables if name in known]
     deps: list[dg.AssetKey] = [*tables, *([published_key(domain)] if has_snapshot else [])]
-    if part == PREDICTIONS:
-        deps.append(solution_key(spec, MODEL))
-    elif part == MONITORING:
-        deps.append(solution_key(spec, PREDICTIONS))
+    parts = family_of(spec).parts
+    # Each part follows the one before it.
+    deps += [solution_key(spec, before) for before, after in pairwise(parts) if after == part]
     return dg.AssetSpec(
         solution_key(spec, part),
         deps=deps,
@@ -161,7 +161,7 @@ def _events(
         context.log.warning("%s: %s", spec.solution, reason)
     context.log_event(
         dg.AssetObservation(
-            asset_key=solution_key(spec, MODEL),
+            asset_key=solution_key(spec, family_of(spec).parts[0]),
             metadata={
                 "state": "failing" if outcome.failure else "working",
                 "reason": reason,

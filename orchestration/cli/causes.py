@@ -65,14 +65,14 @@ def by_cause(actions: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> 
 
 
 def _leading(reason: str | None) -> tuple[str, Any]:
-    """The feature that raises the score most, and its value; reasons of rules are text and name none."""
+    """The feature that raises the score most, a rule's first one, and its value; reasons that are text name none."""
     try:
         parts = json.loads(reason or "")
     except json.JSONDecodeError:
         return _UNSAID, None
     if not isinstance(parts, list) or not parts:
         return _UNSAID, None
-    strongest = max(parts, key=lambda part: float(part["contribution"]))
+    strongest = max(parts, key=lambda part: float(part.get("contribution", 0.0)))
     return str(strongest["feature"]), strongest["value"]
 
 

@@ -30,6 +30,11 @@ def show_night(here: Plant, summary: dict[str, Any]) -> None:
         console.heading("Models")
     for model in summary["models"]:
         _show_model(model)
+    if summary["rules"]:
+        console.heading("Rules")
+    for rule in summary["rules"]:
+        console.line(f"{rule['solution']}  {rule['version']}")
+        console.line(_brought(rule), 4)
     if summary["rows"] is not None:  # a whole night, not one solution's
         _show_unlearnt(summary)
     show_kpis(here)
@@ -97,10 +102,10 @@ def _brought(predictions: dict[str, Any]) -> str:
 
 def _show_unlearnt(summary: dict[str, Any]) -> None:
     """Solutions that the night left untrained: failing, never run, or waiting, and for what."""
-    learnt = {model["solution"] for model in summary["models"]}
+    done = {each["solution"] for each in (*summary["models"], *summary["rules"])}
     for each in summary["solutions"]:
         name = f"{each['stage']}/{each['slug']}"
-        if name not in learnt and (each["state"] != "working" or each["reason"]):
+        if name not in done and (each["state"] != "working" or each["reason"]):
             state = "waiting" if each["state"] == "working" else each["state"]
             console.line(f"{name}  {state}{': ' if each['reason'] else ''}{each['reason']}")
 

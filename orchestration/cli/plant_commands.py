@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from models.families import family_of
 from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.environment import project_root
@@ -74,8 +75,8 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
     Returns:
         success, run_id, seconds; rows (`in`, `telemetry` of them, `quarantined`, `files_quarantined`; None when
         nothing was to be taken in); checks_passed, checks_failed, failed_checks (asset, check, blocking, why); models
-        (figures of each version trained, with its predictions and monitoring); failed_steps (step -> why); then
-        solutions and kpis as `status --json` has them.
+        (figures of each version trained, with its predictions and monitoring); rules (predictions of each solution
+        that learns nothing); failed_steps (step -> why); then solutions and kpis as `status --json` has them.
 
     Raises:
         CellworksError: There is no such solution, or another night is under way.
@@ -128,6 +129,7 @@ def _execute(here: Plant, only: str | None, shown: console.Bars, *, full_search:
             tell_blocked(here, instance, run.run_id)
     failed = _failed_checks(run)
     figures = [(event.asset_key, _figures(event)) for event in run.get_asset_materialization_events()]
+    parts = {key: each for key, each in figures if key and len(key.path) == 3}
     return {
         "success": run.success,
         "run_id": run.run_id,
@@ -135,7 +137,8 @@ def _execute(here: Plant, only: str | None, shown: console.Bars, *, full_search:
         "checks_passed": sum(bool(each.passed) for each in run.get_asset_check_evaluations()),
         "checks_failed": len(failed),
         "failed_checks": failed,
-        "models": list(_models({key: each for key, each in figures if key and len(key.path) == 3})),
+        "models": list(_models(parts)),
+        "rules": list(_rules(parts)),
         "failed_steps": {step: _why(failure) for step, failure in failures.items()},
     }
 
@@ -182,6 +185,17 @@ def _models(parts: dict[AssetKey, dict[str, Any]]) -> Iterable[dict[str, Any]]:
                 PREDICTIONS: parts.get(AssetKey([*solution, PREDICTIONS])),
                 MONITORING: parts.get(AssetKey([*solution, MONITORING])),
             }
+
+
+def _rules(parts: dict[AssetKey, dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """What each solution wrote that learns nothing."""
+    from orchestration.assets.keys import solution_key
+    from orchestration.catalogue import discover
+
+    for spec in discover():
+        figures = parts.get(solution_key(spec, PREDICTIONS))
+        if figures is not None and not family_of(spec).learns:
+            yield {"solution": spec.solution, **figures}
 
 
 def _why(failure: Any) -> str:

@@ -20,7 +20,8 @@ def in_words(reason: str | None, units: Mapping[str, str]) -> str:
     """Return a reason for a person.
 
     Args:
-        reason: JSON list of feature, value and contribution as scoring writes it; other text stays as it is.
+        reason: JSON list of feature and value as scoring writes it, with the contribution to a model's answer, or the
+            limit of a rule in words; other text stays as it is.
         units: See `units_of`.
     """
     try:
@@ -33,7 +34,7 @@ def in_words(reason: str | None, units: Mapping[str, str]) -> str:
 
 
 def _part(part: Mapping[str, Any], units: Mapping[str, str]) -> str:
-    feature, value, contribution = part["feature"], part["value"], part["contribution"]
+    feature, value = part["feature"], part["value"]
     unit = unit_of(feature, units)
     if value is None:
         shown = "is missing"
@@ -41,6 +42,9 @@ def _part(part: Mapping[str, Any], units: Mapping[str, str]) -> str:
         shown = value
     else:
         shown = f"{value:.4g} {unit if unit != '1' else ''}".rstrip()
+    if "limit" in part:
+        return f"{spoken(feature, unit)} {shown} ({part['limit']})"
+    contribution = part["contribution"]
     return f"{spoken(feature, unit)} {shown} ({'raises' if contribution > 0 else 'lowers'} it, {contribution:+.2g})"
 
 

@@ -1,8 +1,9 @@
 """Families of digital solutions: one Dagster Component class each, registered for `dg`."""
 
 from orchestration.components.anomaly_detector import AnomalyDetector
+from orchestration.components.decision_rule import DecisionRule
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.components.process_monitor import ProcessMonitor
 from orchestration.components.survival_model import SurvivalModel
 
-__all__ = ["AnomalyDetector", "PredictiveModel", "ProcessMonitor", "SurvivalModel"]
+__all__ = ["AnomalyDetector", "DecisionRule", "PredictiveModel", "ProcessMonitor", "SurvivalModel"]

@@ -84,3 +84,18 @@ class AnomalyDetectorScaffolder(SolutionScaffolder):
         "alarms": {"per_week": 50, "hold_off_h": 0},
         "action": {"kind": "report"},
     }
+
+
+class DecisionRuleScaffolder(SolutionScaffolder):
+    """Cells beside those of their tray; another kind of rule takes the place of `screen`."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "Which cells are unlike those beside them?",
+        "entity": "cell",
+        "table": "marts.cell_at_grading",
+        "keys": ["cell_id"],
+        "acts_at": "grading",
+        "time": "entered_at",
+        "screen": {"column": "name_the_column", "group": ["ageing_tray_id"]},
+        "action": {"kind": "report"},
+    }

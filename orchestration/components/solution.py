@@ -1,4 +1,4 @@
-"""What every family's component does: its YAML becomes a solution with three assets and a job of its own."""
+"""What every family's component does: its YAML becomes a solution with its assets and a job of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from models.families import Family, family_named
 from models.solution import Part, SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.catalogue import build_spec
-from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 
 _NAMED_BY_FOLDER = {"stage", "slug"}
 
@@ -19,8 +18,9 @@ _NAMED_BY_FOLDER = {"stage", "slug"}
 class SolutionComponent(dg.Component):
     """A solution of a family of ours; the folder `<stage>/<slug>/` of its `defs.yaml` names it.
 
-    It yields three assets: `<stage>/<slug>/model` (learning, gates, promotion), `.../predictions` (rows in
-    `solutions.<slug>` and actions) and `.../monitoring` (live skill, drift), and a job for just these.
+    It yields an asset for each part that its family has: `<stage>/<slug>/model` (learning, gates, promotion),
+    `.../predictions` (rows in `solutions.<slug>` and actions) and `.../monitoring` (live skill, drift); and a job for
+    just these.
     """
 
     attributes_model: ClassVar[type[BaseModel]]
@@ -62,11 +62,12 @@ class SolutionComponent(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The solution's own job; its assets live in the batch step of its domain."""
-        keys = [solution_key(self.spec, part) for part in (MODEL, PREDICTIONS, MONITORING)]
+        family = self.family()
+        keys = [solution_key(self.spec, part) for part in family.parts]
         job = dg.define_asset_job(
             name=f"{self.spec.stage}__{self.spec.slug}",
             selection=dg.AssetSelection.assets(*keys),
-            description=f"Learn, gate, score and watch {self.spec.solution} alone.",
+            description=f"{self.spec.solution} alone: {', '.join(family.parts)}.",
             tags={"cellworks/solution": self.spec.solution},
         )
         return dg.Definitions(jobs=[job])

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from models.families import family_of
 from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.jobs import SCORE, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
 from orchestration.sensors.marks import busy, read_cursor, write_cursor
-from orchestration.solving import MONITORING, PREDICTIONS, REFUSED
+from orchestration.solving import PREDICTIONS, REFUSED
 from pipelines.lake.home import Home
 
 
@@ -89,7 +90,7 @@ def _request(number: int, moved: Sequence[tuple[SolutionSpec, str]]) -> dg.RunRe
     names = "+".join(f"{spec.name}={version}" for spec, version in moved)
     return dg.RunRequest(
         run_key=f"move {number}: {names}",
-        asset_selection=[solution_key(spec, part) for spec, _ in moved for part in (PREDICTIONS, MONITORING)],
+        asset_selection=[solution_key(spec, part) for spec, _ in moved for part in family_of(spec).answering],
         tags={
             SOLUTION_TAG: ", ".join(spec.solution for spec, _ in moved),
             **{version_tag(spec.slug): version for spec, version in moved},

@@ -7,13 +7,14 @@ from typing import Any
 
 import dagster as dg
 
+from models.families import family_of
 from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key, table_key
 from orchestration.deliveries import delivered, last_taken_in, own_tables
 from orchestration.jobs import NEW_DATA, SOLUTION_TAG
 from orchestration.plant import plant
 from orchestration.sensors.marks import busy, read_cursor, write_cursor
-from orchestration.solving import MONITORING, PREDICTIONS
+from orchestration.solving import PREDICTIONS
 from pipelines.lake.files import file_suffix
 
 
@@ -74,6 +75,6 @@ def _request(changed: Sequence[SolutionSpec], after: dict[str, Any]) -> dg.RunRe
     files = ", ".join(f"{spec.solution}={after['own_tables'][spec.solution]}" for spec in changed)
     return dg.RunRequest(
         run_key=f"own tables {after['looks']}: {files}",
-        asset_selection=[solution_key(spec, part) for spec in changed for part in (PREDICTIONS, MONITORING)],
+        asset_selection=[solution_key(spec, part) for spec in changed for part in family_of(spec).answering],
         tags={SOLUTION_TAG: ", ".join(spec.solution for spec in changed)},
     )

@@ -13,7 +13,7 @@ from orchestration.assets.keys import solution_key
 from orchestration.jobs import RETRAIN, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
 from orchestration.sensors.marks import busy, read_cursor, write_cursor
-from orchestration.solving import MONITORING, PARTS
+from orchestration.solving import MONITORING
 
 CAUSE_TAG = "cellworks/cause"
 
@@ -28,7 +28,7 @@ def skill_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDef
         interval_s: Seconds between ticks.
         specs: All solutions.
     """
-    specs = [spec for spec in specs if spec.trigger.on_drift]
+    specs = [spec for spec in specs if spec.trigger.on_drift and MONITORING in family_of(spec).parts]
 
     @dg.sensor(
         name="skill_lost",
@@ -88,7 +88,7 @@ def _request(fresh: Sequence[SolutionSpec], seen: Mapping[str, Mapping[str, Any]
     causes = sorted({cause for spec in fresh for cause in seen[spec.solution]["causes"]})
     return dg.RunRequest(
         run_key=f"evaluations {' '.join(evaluations)}",
-        asset_selection=[solution_key(spec, part) for spec in fresh for part in PARTS],
+        asset_selection=[solution_key(spec, part) for spec in fresh for part in family_of(spec).parts],
         tags={
             SOLUTION_TAG: ", ".join(spec.solution for spec in fresh),
             CAUSE_TAG: ", ".join(causes),

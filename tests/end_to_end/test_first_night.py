@@ -36,6 +36,27 @@ def test_the_formation_of_cells_is_learnt_and_judged_from_the_first_cells_on(fir
     assert told["champion_version"] is not None or "too small" in told["reason"] or "not yet" in told["reason"]
 
 
+def test_cells_are_screened_beside_their_tray_by_the_rule_alone(first_night: FirstNight) -> None:
+    told = {each["slug"]: each for each in json.loads(first_night.night.out)["solutions"]}["self_discharge_screen"]
+    assert (told["family"], told["state"], told["metric"]["value"]) == ("DecisionRule", "working", None)
+    assert told["champion_version"].startswith("rule-")
+    with reader(first_night.plant.home) as con:
+        cells = con.execute("SELECT count(*), count(DISTINCT ageing_tray_id) FROM marts.cell_at_grading").fetchone()
+        assert cells is not None
+        assert cells[0] > 50
+        answers = con.execute(
+            "SELECT count(DISTINCT cell_id), count(reasons), count(class) FROM solutions.self_discharge_screen "
+            "WHERE model_version = ?",
+            [told["champion_version"]],
+        ).fetchone()
+        held = con.execute("SELECT count(*) FROM solutions.self_discharge_screen WHERE is_flagged").fetchone()
+    assert answers is not None
+    assert answers[:2] == (cells[0], told["rows_scored"]) == (cells[0], cells[0])
+    assert answers[2] > 0.5 * cells[0], "trays are full enough to judge by"
+    assert held is not None
+    assert held[0] <= 3 + 0.02 * cells[1], "a good tray is held for one of its cells once in a hundred times"
+
+
 def test_the_guard_of_that_test_works(first_night: FirstNight, tmp_path) -> None:
     import subprocess
     import sys

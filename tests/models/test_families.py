@@ -9,7 +9,7 @@ import yaml
 
 from models.families import FAMILIES, PREDICTIVE_MODEL, Family, family_named, family_of
 from models.process_monitor.spec import MonitorSpec
-from models.solution import SolutionSpec
+from models.solution import LearningSpec, RuleSpec, SolutionSpec
 from models.spec import PredictiveSpec
 from orchestration import components
 from orchestration.catalogue import build_spec, type_of
@@ -24,9 +24,11 @@ def test_a_family_has_its_component_its_functions_and_its_checks(family: Family)
     assert issubclass(component, SolutionComponent)
     assert component.family() is family
     assert set(component.get_model_cls().model_fields) == set(family.spec.model_fields) - {"stage", "slug"}
-    assert set(family.functions) == {"train", "judge", "score", "monitor"}
+    assert set(family.functions) == ({"train", "judge", "score", "monitor"} if family.learns else {"score"})
     assert all(callable(resolve_name(place)) for place in family.functions.values())
-    assert set(family.checks) == {"model", "predictions", "monitoring"}
+    assert family.parts == (("model", "predictions", "monitoring") if family.learns else ("predictions",))
+    assert family.answering == family.parts[family.learns :]
+    assert issubclass(family.spec, LearningSpec if family.learns else RuleSpec)
     assert all(text for named in family.checks.values() for text in named.values())
 
 

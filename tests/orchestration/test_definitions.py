@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
+from models.families import family_named
 from pipelines.control_plan.site import load_site
 from tests.expectations.test_defects import DELIVERED, IN_THE_LAKE
 
@@ -81,12 +83,16 @@ def test_definitions_load_within_six_seconds_of_a_parsed_manifest(home: Path, lo
     assert sorted(again["keys"]) == sorted(loaded["keys"])
 
 
-def test_every_solution_has_its_model_predictions_and_monitoring(loaded: dict[str, Any]) -> None:
+def test_every_solution_has_the_parts_of_its_family(loaded: dict[str, Any]) -> None:
     root = ROOT / "orchestration" / "defs"
-    solutions = [f"{file.parent.parent.name}/{file.parent.name}" for file in root.glob("*/*/defs.yaml")]
-    assert len(solutions) >= 3
-    wanted = {f"{name}/{part}" for name in solutions for part in ("model", "predictions", "monitoring")}
-    assert wanted <= set(loaded["keys"])
+    wanted = set()
+    for file in root.glob("*/*/defs.yaml"):
+        family = family_named(yaml.safe_load(file.read_text())["type"].rsplit(".", 1)[1])
+        assert family is not None
+        wanted |= {f"{file.parent.parent.name}/{file.parent.name}/{part}" for part in family.parts}
+    assert len(wanted) >= 3
+    parts = ("model", "predictions", "monitoring")
+    assert {key for key in loaded["keys"] if key.endswith(tuple(f"/{part}" for part in parts))} == wanted
 
 
 def test_every_raw_staging_and_mart_table_has_a_check(loaded: dict[str, Any]) -> None:
@@ -99,7 +105,7 @@ def test_every_raw_staging_and_mart_table_has_a_check(loaded: dict[str, Any]) ->
 def test_the_command_line_finds_the_same_solutions_as_dagster(loaded: dict[str, Any]) -> None:
     from orchestration.catalogue import discover
 
-    served = {key.removesuffix("/model") for key in loaded["keys"] if key.endswith("/model")}
+    served = {key.removesuffix("/predictions") for key in loaded["keys"] if key.endswith("/predictions")}
     assert {spec.solution for spec in discover()} == served
 
 

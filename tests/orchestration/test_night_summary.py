@@ -45,6 +45,9 @@ RESULT: dict[str, Any] = {
             "predictions": {"rows": 0, "actions": 0, "held_back": "", "skipped": "there is no champion yet"},
         },
     ],
+    "rules": [
+        {"solution": "finishing/grading", "version": "rule-0123abcd", "rows": 512, "actions": 3, "held_back": ""},
+    ],
     "failed_steps": {},
 }
 
@@ -77,6 +80,7 @@ def _plain(text: str) -> str:
         "equipment/predictive_maintenance version 3 (lightgbm, 25 trials)",
         "roc_auc 0.8531 [0.8214, 0.8799] beside 0.44 of the naive baseline (lot mean)",
         "promoted to champion: version 3 passed every gate",
+        "finishing/grading rule-0123abcd predictions written 512, actions proposed 3",
         "the version in the shadow: champion after its nights in the shadow",
         "not promoted, because the gain over table is -0.025",
         "predictions written 8,640, actions proposed 21; 4 held back: the day is full",

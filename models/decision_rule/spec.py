@@ -1,0 +1,186 @@
+"""What a decision rule is, as its YAML says it. Light: pydantic only, safe to import anywhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from models.solution import Part, RuleSpec
+from pipelines.sampling.iso2859 import AQLS, Level
+
+
+class Sampling(Part):
+    """Lots judged by a sample, after ISO 2859-1: single plans by attributes, with switching."""
+
+    lot_size: str = Field(description="column: units in the lot")
+    inspected: str = Field(description="column: units inspected of it")
+    nonconforming: str = Field(description="column: units of these that do not conform")
+    of: list[str] = Field(
+        default_factory=list,
+        description="columns (supplier, product) that name whose lots follow each other; inspection switches for each",
+    )
+    aql: float = Field(description="acceptance quality limit in percent nonconforming, one of the standard's")
+    level: Level = Field(default="II", description="general inspection level")
+    resumed: dict[str, list[datetime]] = Field(
+        default_factory=dict,
+        description="moments (UTC) from which lots are accepted again after inspection was discontinued, by `of`, "
+        "several values with `/` between: the supplier has acted",
+    )
+
+    @field_validator("aql")
+    @classmethod
+    def _of_the_standard(cls, value: float) -> float:
+        if value not in AQLS:
+            msg = f"aql is one of {', '.join(f'{each:g}' for each in AQLS)}; found {value:g}"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns read as text."""
+        return self.of
+
+    @property
+    def numbers(self) -> list[str]:
+        """Columns read as numbers."""
+        return [self.lot_size, self.inspected, self.nonconforming]
+
+
+class Screen(Part):
+    """Rows beside their peers: how far a value is from the median of its group, in robust standard deviations.
+
+    The limit is an extreme value: so far the farthest of as many good rows goes with `chance`.
+    """
+
+    column: str = Field(description="column: the number that is judged")
+    group: list[str] = Field(min_length=1, description="columns that name the peers: tray, batch, machine and day")
+    side: Literal["above", "below", "both"] = Field(default="above", description="which outliers are looked for")
+    scale: Literal["linear", "log"] = Field(
+        default="linear", description="`log` for what is positive and spreads by factors, such as a leakage current"
+    )
+    chance: float = Field(
+        default=0.01, ge=0.001, le=0.5, description="chance that a group of good rows has one beyond the limit"
+    )
+    min_peers: int = Field(default=8, ge=4, description="rows of a group below which nothing is decided")
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns read as text."""
+        return self.group
+
+    @property
+    def numbers(self) -> list[str]:
+        """Columns read as numbers."""
+        return [self.column]
+
+
+class Limit(Part):
+    """Bounds of a number; both ends belong to it."""
+
+    at_least: float | None = Field(default=None, description="smallest value")
+    at_most: float | None = Field(default=None, description="largest value")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            msg = "a limit has at_least, at_most or both"
+            raise ValueError(msg)
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            msg = f"at_least {self.at_least:g} is above at_most {self.at_most:g}"
+            raise ValueError(msg)
+        return self
+
+
+class Grade(Part):
+    """A class and the limits that all must hold for it."""
+
+    name: str = Field(min_length=1, description="how the class is called")
+    limits: dict[str, Limit] = Field(min_length=1, description="limits by column")
+
+
+class Grading(Part):
+    """Classes in order: a row belongs to the first whose limits it keeps."""
+
+    grades: list[Grade] = Field(min_length=1, description="classes, the best first")
+    otherwise: str = Field(min_length=1, description="class of a row that keeps the limits of none")
+    flagged: list[str] = Field(default_factory=list, description="classes that call for the action")
+
+    @model_validator(mode="after")
+    def _names_each_class_once(self) -> Self:
+        if len(set(self.names)) < len(self.names):
+            msg = f"classes have different names; found {', '.join(self.names)}"
+            raise ValueError(msg)
+        if strangers := sorted(set(self.flagged) - set(self.names)):
+            msg = f"flagged names classes among {', '.join(self.names)}; found {', '.join(strangers)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the classes, the best first."""
+        return [*(grade.name for grade in self.grades), self.otherwise]
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns read as text: none."""
+        return []
+
+    @property
+    def numbers(self) -> list[str]:
+        """Columns read as numbers."""
+        return list(dict.fromkeys(column for grade in self.grades for column in grade.limits))
+
+
+class RuleGates(Part):
+    """What the newest decisions are checked for; a check that fails warns."""
+
+    over_days: float = Field(default=7.0, gt=0.0, description="days before the newest row that are looked at")
+    max_flagged_ratio: float = Field(default=0.1, gt=0.0, le=1.0, description="share that may be flagged")
+    max_undecided_ratio: float = Field(default=0.1, ge=0.0, le=1.0, description="share that may be left undecided")
+
+
+class DecisionSpec(RuleSpec):
+    """One decision rule, of one of three kinds: sampling of lots, a screen among peers, or grading by limits."""
+
+    time: str | None = Field(
+        default=None, description="column: the moment of the row (UTC); lots are decided in its order"
+    )
+    sampling: Sampling | None = Field(default=None, description="lots judged by a sample (ISO 2859-1)")
+    screen: Screen | None = Field(default=None, description="rows unlike their peers")
+    grading: Grading | None = Field(default=None, description="classes by limits")
+    act_within_h: float | None = Field(
+        default=None, gt=0.0, description="hours after its moment for which a row is acted upon; none: for good"
+    )
+    gates: RuleGates = Field(default_factory=RuleGates, description="what the newest decisions are checked for")
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        given = [name for name in ("sampling", "screen", "grading") if getattr(self, name) is not None]
+        if len(given) != 1:
+            msg = f"a decision rule has one of sampling, screen and grading; found {', '.join(given) or 'none'}"
+            raise ValueError(msg)
+        if self.sampling is not None and self.time is None:
+            msg = "sampling needs `time`: switching goes by the order of the lots"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def rule(self) -> Sampling | Screen | Grading:
+        """The rule of whichever kind."""
+        rule = self.sampling or self.screen or self.grading
+        if rule is None:
+            raise LookupError("a spec that was validated has a rule")
+        return rule
+
+    @property
+    def named_columns(self) -> list[str]:
+        """Columns of the table that the YAML names, each once."""
+        own = [*self.rule.texts, *self.rule.numbers, *([self.time] if self.time else [])]
+        return list(dict.fromkeys([*super().named_columns, *own]))
+
+    @property
+    def acts_within_h(self) -> float | None:
+        """Hours after its moment for which a row can be acted upon."""
+        return self.act_within_h

@@ -1,0 +1,17 @@
+"""The family of decisions by rule: standards, screens, grades."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration.components.scaffolding import DecisionRuleScaffolder
+from orchestration.components.solution import SolutionComponent
+
+
+@dg.scaffold_with(DecisionRuleScaffolder)
+class DecisionRule(SolutionComponent):
+    """A decision and its reasons for each row by a rule that people agreed on; nothing is learnt.
+
+    Lots by their samples (ISO 2859-1 with switching), rows unlike their peers (median and MAD with an extreme-value
+    limit), or classes by limits. Every answer names the rule that it was given by.
+    """
