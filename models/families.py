@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
 from models.decision_rule.spec import DecisionSpec
+from models.optimizer.spec import OptimizerSpec
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
@@ -231,7 +232,23 @@ DECISION_RULE = Family(
     {"score": "models.decision_rule.score:score"},
 )
 
-FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR, DECISION_RULE)
+OPTIMIZER = Family(
+    "Optimizer",
+    OptimizerSpec,
+    {
+        "predictions": {
+            "stands": "No advice was taken back because rows came late or were corrected.",
+            "within_limits": "Every proposed set-point is inside the limits of the control plan.",
+            "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
+            "fresh": "Each machine was measured lately.",
+            "steady": "No machine's newest run is far from what was expected, and no gauge is stuck.",
+            "gain_known": "What a move brings is known well enough, and where each set-point stands.",
+        }
+    },
+    {"score": "models.optimizer.family:score"},
+)
+
+FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR, DECISION_RULE, OPTIMIZER)
 
 
 def family_of(spec: SolutionSpec) -> Family:

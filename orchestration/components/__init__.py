@@ -2,8 +2,9 @@
 
 from orchestration.components.anomaly_detector import AnomalyDetector
 from orchestration.components.decision_rule import DecisionRule
+from orchestration.components.optimizer import Optimizer
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.components.process_monitor import ProcessMonitor
 from orchestration.components.survival_model import SurvivalModel
 
-__all__ = ["AnomalyDetector", "DecisionRule", "PredictiveModel", "ProcessMonitor", "SurvivalModel"]
+__all__ = ["AnomalyDetector", "DecisionRule", "Optimizer", "PredictiveModel", "ProcessMonitor", "SurvivalModel"]

@@ -13,6 +13,8 @@ from pipelines.optimizers.runs import Feed, Floats, Ints, Moves, Runs
 
 WEIGHTS = (0.05, 0.15, 0.4)
 DEAD_BANDS = (0.25, 0.5, 1.0)  # of a run's standard deviation
+BLOCK = 15  # runs: twice as long as the offset is followed
+SURE = 1.645
 
 Answer = Callable[[int, float], tuple[float, float]]
 """Run and set-point -> measured and manipulated quantity, as the gauges show them."""
@@ -119,19 +121,35 @@ class Controller:
     Attributes:
         law: the model, with or without what is fed.
         tuning: how to answer.
-        deviation: root mean square of measured quantity minus target over the replayed runs.
-        still: the same without any move; a controller that does not come below it had better rest.
+        still: root mean square of measured quantity minus target over the past runs, as they were.
+        deviation: the same as replayed.
+        surety: mean of what the replay takes away from the squares, in its standard errors over blocks of runs.
     """
 
     law: Law
     tuning: Tuning
-    deviation: float
     still: float
+    deviation: float
+    surety: float
 
     @property
     def helps(self) -> bool:
-        """Whether it would have brought the past nearer to the target."""
-        return self.deviation < self.still
+        """Whether it would have brought the past nearer to the target, beyond chance (one-sided, 5 %)."""
+        return self.surety > SURE
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to answer: weight, dead band in standard deviations of a run, and whether what is fed is looked at."""
+
+    weight: float
+    band: float
+    is_fed: bool
+
+    def over(self, law: Law, target: float, drift_weight: float) -> tuple[Law, Tuning]:
+        """Model and tuning of this way."""
+        tuning = Tuning(target, self.weight, drift_weight, self.band * law.sigma)
+        return (law if self.is_fed else law.without_feed()), tuning
 
 
 def fit(
@@ -161,46 +179,43 @@ def fit(
         The controller of least deviation, its model learnt from the whole past; None where there are too few runs.
     """
     runs = runs.take(np.isfinite(runs.measured) & np.isfinite(runs.moved))
-    middle = len(runs) // 2
-    halves = (runs.take(np.arange(middle)), runs.take(np.arange(middle, len(runs))))
-    law = learn(runs, feed, given_gain=given_gain, dead_time_s=dead_time_s)
-    others = [learn(half, feed, given_gain=given_gain, dead_time_s=dead_time_s) for half in halves[::-1]]
-    if law is None or others[0] is None or others[1] is None:
+    halves = np.array_split(np.arange(len(runs)), 2)
+    first, second, law = (
+        learn(runs.take(rows), feed, given_gain=given_gain, dead_time_s=dead_time_s)
+        for rows in (*halves, np.arange(len(runs)))
+    )
+    if first is None or second is None or law is None:
         return None
-    ways = [Way(weight, band, is_fed) for weight, band in product(WEIGHTS, DEAD_BANDS) for is_fed in _choices(law)]
-    squares = np.zeros(len(ways))
-    for half, other in zip(halves, others, strict=True):
-        for no, way in enumerate(ways):
-            controller = way.over(other, target, drift_weight)
-            squares[no] += _replayed_squares(half, feed, (*controller, guards), dead_time_s)
-    best = int(squares.argmin())
-    deviation = float(np.sqrt(squares[best] / len(runs)))
-    return Controller(*ways[best].over(law, target, drift_weight), deviation, _rms(runs.measured - target))
+    best, least = None, np.full(len(runs), np.inf)
+    for weight, band, is_fed in product(WEIGHTS, DEAD_BANDS, (False, True) if len(law.feed_gain) else (False,)):
+        way = Way(weight, band, is_fed)
+        squares = np.concatenate(
+            [
+                _squares(runs.take(rows), feed, (*way.over(other, target, drift_weight), guards), dead_time_s)
+                for rows, other in zip(halves, (second, first), strict=True)
+            ]
+        )
+        if best is None or squares.mean() < least.mean():
+            best, least = way, squares
+    if best is None:
+        return None
+    still = (runs.measured - target) ** 2
+    return Controller(
+        *best.over(law, target, drift_weight), float(np.sqrt(still.mean())), float(np.sqrt(least.mean())),
+        _surety(still - least),
+    )  # fmt: skip
 
 
-def _choices(law: Law) -> tuple[bool, ...]:
-    return (False, True) if len(law.feed_gain) else (False,)
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to answer: weight, dead band in standard deviations of a run, and whether what is fed is looked at."""
-
-    weight: float
-    band: float
-    is_fed: bool
-
-    def over(self, law: Law, target: float, drift_weight: float) -> tuple[Law, Tuning]:
-        """Model and tuning of this way."""
-        tuning = Tuning(target, self.weight, drift_weight, self.band * law.sigma)
-        return (law if self.is_fed else law.without_feed()), tuning
-
-
-def _replayed_squares(runs: Runs, feed: Feed, controller: tuple[Law, Tuning, Guards], dead_time_s: float) -> float:
+def _squares(runs: Runs, feed: Feed, controller: tuple[Law, Tuning, Guards], dead_time_s: float) -> Floats:
+    """Squared deviations from target of past runs as replayed."""
     answer = replayed(runs, controller[0])
     course = close_loop(runs, feed, Deliveries.one_each(runs), 1, controller, dead_time_s, answer)
-    return float(((course.runs.measured - controller[1].target) ** 2).sum())
+    squares: Floats = (course.runs.measured - controller[1].target) ** 2
+    return squares
 
 
-def _rms(values: Floats) -> float:
-    return float(np.sqrt((values**2).mean()))
+def _surety(gained: Floats) -> float:
+    """Mean in standard errors; neighbouring runs share a set-point, so blocks of them are what is independent."""
+    means = np.array([block.mean() for block in np.array_split(gained, max(2, len(gained) // BLOCK))])
+    error = float(means.std(ddof=1) / np.sqrt(len(means)))
+    return float(gained.mean()) / error if error else 0.0

@@ -31,7 +31,16 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 _EPS = 1e-9
 
 Reason = Literal[
-    "move", "on_target", "at_limit", "wait", "stale", "unstable", "stuck", "gain_unknown", "setpoint_unknown"
+    "move",
+    "on_target",
+    "at_limit",
+    "wait",
+    "stale",
+    "unstable",
+    "stuck",
+    "gain_unknown",
+    "setpoint_unknown",
+    "no_benefit",
 ]
 
 

@@ -7,6 +7,7 @@ between two rolls, as the plant's decisions do, so that a controller can be trie
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -62,52 +63,59 @@ class Batches:
 
 
 class Section:
-    """Rolls of one electrode over the first days of a plant.
+    """The first days of a plant up to its stackers, whose pace is the pace of everything before them.
 
     Args:
         site: the site.
         seed: of the plant.
         days: production days.
-        electrode: cathode or anode.
         scenario: one of twin.yaml.
         scale: size of the plant; the number of rolls hardly depends on it.
     """
 
-    def __init__(
-        self, site: Site, seed: int, days: int, electrode: str, scenario: str = "baseline", scale: float = 1.0
-    ) -> None:
-        self.world = World(site, seed, scenario, scale)
-        self.electrode = electrode
-        self.days = days
-        self._cells_by_day, self._stacked_by_day = self._stacked()
-        self._stacked_s = np.concatenate(self._stacked_by_day)
-        firsts = tuple(int(cells[0]) for cells in self._cells_by_day)
-        self.world.course = Course(first_cells=firsts)
+    def __init__(self, site: Site, seed: int, days: int, scenario: str = "baseline", scale: float = 1.0) -> None:
+        self._world = World(site, seed, scenario, scale)
+        equipment = Equipment(
+            self._world, Interventions(self._world, ()), until_s=self._world.clock.bounds(days - 1)[1]
+        )
+        stacked = [run_day(self._world, equipment, day).stacked_s for day in range(days)]
+        firsts = np.cumsum([0, *(len(each) for each in stacked[:-1])])
+        self._world.course = Course(first_cells=tuple(firsts.tolist()))
+        self._stacked_s = np.concatenate(stacked)
+        self._days = days
 
-    def _stacked(self) -> tuple[list[Ints], list[Floats]]:
-        """Cells of each day and when they were stacked."""
-        cells: list[Ints] = []
-        stacked: list[Floats] = []
-        begun = 0
-        for day in range(self.days):
-            until_s = self.world.clock.bounds(day)[1]
-            nothing = Interventions(self.world, ())
-            line = run_day(self.world, Equipment(self.world, nothing, until_s=until_s), day)
-            cells.append(begun + np.arange(len(line.stacked_s)))
-            stacked.append(line.stacked_s)
-            begun += len(line.stacked_s)
-        return cells, stacked
+    def electrode(self, name: str) -> Electrode:
+        """The rolls of one electrode with the recipe's set-points, each time anew."""
+        return Electrode(copy(self._world), name, self._days, self._stacked_s)
+
+
+class Electrode:
+    """Batches and rolls of one electrode.
+
+    Which of them are scrapped follows from the recipe's set-points: a move of what scraps them changes their values,
+    but not who is scrapped.
+
+    Args:
+        world: the plant; its set-points are moved here.
+        name: cathode or anode.
+        days: production days.
+        stacked_s: plant seconds at which the cells, by their running number, were stacked.
+    """
+
+    def __init__(self, world: World, name: str, days: int, stacked_s: Floats) -> None:
+        self.world, self.name = world, name
+        self._days, self._stacked_s = days, stacked_s
 
     def _made(self, level: str, lead: str) -> tuple[Table, World, Bools]:
         """Entities of a level by number with first cell and time, the plant that made the scrapped ones, and which."""
-        upstream = Upstream(self.world, np.concatenate(self._cells_by_day), self._stacked_s)
+        upstream = Upstream(self.world, np.arange(len(self._stacked_s)), self._stacked_s)
         numbers, first, at_s = upstream.new(level, lead)
         world, lost = upstream.lost(level, numbers, first)
         return {"number": numbers, "first": first, "at_s": at_s}, world, lost
 
     def batches(self) -> Batches:
         """All slurry batches, the scrapped ones among them."""
-        made, _, lost = self._made(f"{self.electrode}_batch", "lead.batch_h")
+        made, _, lost = self._made(f"{self.name}_batch", "lead.batch_h")
         took_s = self.world.p("lead.mixing_h") * HOUR
         gone = take(made, lost)
         gone["at_s"] = gone["at_s"] - took_s
@@ -118,7 +126,7 @@ class Section:
 
     def rolls(self, step: Step) -> Rolls:
         """All rolls that the step worked on; the calender never sees those that were scrapped at the coater."""
-        made, _, lost = self._made(f"{self.electrode}_roll", "lead.roll_h")
+        made, _, lost = self._made(f"{self.name}_roll", "lead.roll_h")
         tables = [made | {"is_lost": np.zeros(len(lost), dtype=bool)}]
         if step == "coating":
             gone = take(made, lost)
@@ -127,7 +135,7 @@ class Section:
             tables[0]["at_s"] = made["at_s"] + (self.world.p("lead.roll_h") - self.world.p("lead.calender_h")) * HOUR
         every = concat(tables)
         every = take(every, np.argsort(every["at_s"], kind="stable"))
-        batch = self.world.numbers(f"{self.electrode}_batch", every["first"])
+        batch = self.world.numbers(f"{self.name}_batch", every["first"])
         return Rolls(every["number"], every["first"], batch, every["is_lost"], every["at_s"])
 
     def deliveries(self, step: Step, rolls: Rolls) -> Table:
@@ -141,14 +149,14 @@ class Section:
         known_s = rolls.at_s + (120.0 if step == "coating" else 60.0)
         days = self.world.course.day_of(rolls.first, self.world.cells_per_day)
         tables = []
-        for day in range(self.days):
+        for day in range(self._days):
             rows = np.flatnonzero(days == day)
             # A day's records come with both electrodes' rolls, as many of each; which of them suffer depends on it.
             both = np.concatenate([rows, rows])
             whose = np.repeat(["cathode", "anode"], len(rows))
             table = {"row": both, "whose": whose, "factor": np.ones(len(both)), "known_s": known_s[both]}
             found = delivery.with_flaws(self.world, day, feed, table)
-            tables.append(take(found, found["whose"] == self.electrode))
+            tables.append(take(found, found["whose"] == self.name))
         every = concat(tables)
         return take(every, np.argsort(every["known_s"], kind="stable"))
 
@@ -164,7 +172,7 @@ class Section:
 
     def _by_fate(self, rolls: Rolls, rows: Ints, value: Callable[[World, Ints, Ints], Floats]) -> Floats:
         """Values of some rolls, those of scrapped ones by the plant that made these."""
-        level = f"{self.electrode}_roll"
+        level = f"{self.name}_roll"
         found = np.empty(len(rows))
         for fate, world in ((False, self.world), (True, self.world.of_lost(level))):
             own = rolls.is_lost[rows] == fate
@@ -175,7 +183,7 @@ class Section:
 
     def batch_values(self, code: str, batches: Batches) -> Floats:
         """What was shown of a characteristic of the batches."""
-        row, level = self.world.site.plan.by_code[code], f"{self.electrode}_batch"
+        row, level = self.world.site.plan.by_code[code], f"{self.name}_batch"
         found = np.empty(len(batches.first))
         for fate, world in ((False, self.world), (True, self.world.of_lost(level))):
             own = np.isfinite(batches.gone_s) == fate

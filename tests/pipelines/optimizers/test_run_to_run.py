@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.optimizers.loop import Course, Deliveries, close_loop, fit
 from pipelines.optimizers.run_to_run import Advice, Guards, Law, Tuning, decide, learn
-from pipelines.optimizers.runs import Feed, Moves, Runs, next_item
+from pipelines.optimizers.runs import Feed, Floats, Moves, Runs, next_item
 
 CYCLE_S = 2700.0
 NO_FEED = Feed(np.zeros(0), np.zeros(0), np.zeros((0, 1)), np.zeros(0))
@@ -21,7 +21,7 @@ WIDE = Guards(low=-1e6, high=1e6, step=1e6, rate_per_h=1e9)
 
 def runs(count: int, measured: Any = 0.0) -> Runs:
     """Runs one cycle apart, known a minute after they ended, at set-point 0; nobody knows what they are made of."""
-    at_s = CYCLE_S * np.arange(1, count + 1)
+    at_s: Floats = CYCLE_S * np.arange(1, count + 1, dtype=np.float64)
     flat = np.zeros(count)
     return Runs(at_s, at_s + 60.0, flat + measured, flat.copy(), flat.copy(), np.full(count, -1))
 
@@ -174,7 +174,7 @@ def made(count: int, seed: int = 0, gain: float = 0.4) -> tuple[Runs, Feed]:
     plan = replace(runs(count), item=np.arange(count) // 3)
     moved = 100 + rng.normal(0, 0.7, count)
     measured = 210 + gain * (moved - 100) + 2.0 * (batches[plan.item] - 60) + rng.normal(0, 0.3, count)
-    ready = CYCLE_S * (3.0 * np.arange(len(batches)) - 15)
+    ready: Floats = CYCLE_S * (3.0 * np.arange(len(batches), dtype=np.float64) - 15)
     feed = Feed(ready, ready + 1800, batches[:, None], np.full(len(batches), np.inf))
     return replace(plan, measured=measured, moved=moved, setpoint=np.full(count, 100.0)), feed
 
@@ -182,7 +182,8 @@ def made(count: int, seed: int = 0, gain: float = 0.4) -> tuple[Runs, Feed]:
 def test_gain_and_feed_are_learnt_with_an_interval_that_covers() -> None:
     learnt = [found for seed in range(20) if (found := learn(*made(300, seed), dead_time_s=CYCLE_S / 2)) is not None]
     covered = np.mean([each.gain_low <= 0.4 <= each.gain_high for each in learnt])
-    assert (len(learnt), covered >= 0.8) == (20, True)
+    assert len(learnt) == 20
+    assert covered >= 0.8
     first = learnt[0]
     assert first.feed_gain[0] == pytest.approx(2.0, abs=0.3)
     assert (first.ahead, first.per_item, first.is_gain_known) == (1, 3, True)
