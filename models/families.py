@@ -237,7 +237,6 @@ OPTIMIZER = Family(
     OptimizerSpec,
     {
         "predictions": {
-            "stands": "No advice was taken back because rows came late or were corrected.",
             "within_limits": "Every proposed set-point is inside the limits of the control plan.",
             "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
             "fresh": "Each machine was measured lately.",

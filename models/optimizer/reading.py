@@ -57,7 +57,7 @@ def machines(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> list[Mach
     with open_tables(ctx, spec.table) as tables:
         rows = tables.arrow(_runs_sql(spec, tables), [since, now])
         fed = tables.arrow(_feed_sql(kind.fed, kind.variant, tables), [since - _FEED_BEFORE, now]) if kind.fed else None
-    past = _past_moves(ctx)
+    past = _past_moves(ctx, now)
     found = []
     for name, own in _each(rows, "machine"):
         variants = pc.unique(own["variant"]).to_pylist()
@@ -145,8 +145,11 @@ def _feed(fed: pa.Table | None, variant: str | None, spec: Fed | None) -> tuple[
     return Feed(_floats(own, "ready_s"), _floats(own, "known_s"), values, gone_s), own["item_key"].combine_chunks()
 
 
-def _past_moves(ctx: ModelContext) -> pa.Table:
-    """Proposed moves of set-points with what became of each, by anyone; at the newest state, not the snapshot."""
+def _past_moves(ctx: ModelContext, now: datetime) -> pa.Table:
+    """Proposed moves of set-points with what became of each, by anyone; at the newest state, not the snapshot.
+
+    Those of this very moment are left out: asked again, a machine gets the same answer.
+    """
     empty = pa.schema(
         [("target_id", pa.string()), ("code", pa.string()), ("at_s", pa.float64()), ("size", pa.float64()),
          ("proposed_value", pa.float64()), ("state", pa.string())]
@@ -163,8 +166,9 @@ def _past_moves(ctx: ModelContext) -> pa.Table:
             FROM lake.ops.action JOIN (
                 SELECT action_id, arg_max(event, seq) AS state FROM lake.ops.action_audit GROUP BY action_id
             ) USING (action_id)
-            WHERE kind = 'setpoint_advice' ORDER BY proposed_at
-            """
+            WHERE kind = 'setpoint_advice' AND proposed_at < ? ORDER BY proposed_at
+            """,
+            [now],
         ).to_arrow_table()
 
 

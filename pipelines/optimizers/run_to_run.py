@@ -29,6 +29,7 @@ from pipelines.optimizers.runs import Feed, Floats, Moves, Runs, next_item
 MIN_RUNS = 30
 HOUR_S, DAY_S = 3600.0, 86400.0
 _EPS = 1e-9
+_UNSEEN_CYCLES = 3
 
 Reason = Literal[
     "move",
@@ -58,6 +59,7 @@ class Law:
         sigma: standard deviation of a run around the model.
         ahead: runs that usually lie between the newest known one and the one decided on, that one counted.
         per_item: runs that are usually made of an item of the feed.
+        cycle_s: usual time from the end of a run to the end of the next one.
     """
 
     gain: float
@@ -72,6 +74,7 @@ class Law:
     sigma: float
     ahead: int
     per_item: int
+    cycle_s: float
 
     @property
     def is_gain_known(self) -> bool:
@@ -191,6 +194,7 @@ def learn(runs: Runs, feed: Feed, *, given_gain: float | None = None, dead_time_
     return Law(
         gain, low, high, float(found[0]), u_mean, float(shift.mean()), float(shift.std(ddof=1)),
         found[1 : 1 + d.shape[1]], d_mean, sigma, _ahead(runs, dead_time_s), _per_item(runs),
+        float(np.median(np.diff(runs.at_s))),
     )  # fmt: skip
 
 
@@ -277,7 +281,7 @@ def decide(
     if not np.isfinite(setpoint):
         return Advice(setpoint, setpoint, np.nan, np.nan, 0.0, "setpoint_unknown")
     state = estimate(law, tuning, seen, feed)
-    item = next_item(seen, feed, now_s, ahead=law.ahead, per_item=law.per_item)
+    item = _next(law, now_s, seen, feed)
     fed = _fed(law, feed.of(np.array([item])))[0]
     expected = law.level + law.gain * (setpoint + state.bias - law.moved_mean) + float(fed) + state.offset
     wanted = setpoint + (tuning.target - expected) / law.gain
@@ -291,6 +295,13 @@ def decide(
         return replace(hold, reason="wait")
     proposed = _settable(setpoint, wanted, reach, guards)
     return replace(hold, proposed=proposed, reason="move" if proposed != setpoint else "at_limit")
+
+
+def _next(law: Law, now_s: float, seen: Runs, feed: Feed) -> int:
+    """Item of the next run; -1 also where so many runs may have gone by unseen that nobody can tell."""
+    if not len(seen) or now_s - seen.at_s[-1] > _UNSEEN_CYCLES * law.cycle_s:
+        return -1
+    return next_item(seen, feed, now_s, ahead=law.ahead, per_item=law.per_item)
 
 
 def _interlock(law: Law, tuning: Tuning, guards: Guards, now_s: float, seen: Runs, state: State) -> Reason | None:

@@ -27,7 +27,7 @@ def runs(count: int, measured: Any = 0.0) -> Runs:
 
 
 def law(gain: float = 1.0, **changes: Any) -> Law:
-    made = Law(gain, gain, gain, 0.0, 0.0, 0.0, 0.1, np.zeros(1), np.zeros(1), 1.0, 1, 3)
+    made = Law(gain, gain, gain, 0.0, 0.0, 0.0, 0.1, np.zeros(1), np.zeros(1), 1.0, 1, 3, CYCLE_S)
     return replace(made, **changes)
 
 
