@@ -97,6 +97,7 @@ class DecisionRuleScaffolder(SolutionScaffolder):
         "acts_at": "grading",
         "time": "entered_at",
         "screen": {"column": "name_the_column", "group": ["ageing_tray_id"]},
+    }
 
 
 class OptimizerScaffolder(SolutionScaffolder):
