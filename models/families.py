@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 from models.anomaly_detector.spec import AnomalySpec
 from models.decision_rule.spec import DecisionSpec
 from models.indicator.spec import IndicatorSpec
+from models.optimizer.spec import OptimizerSpec
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
@@ -261,6 +262,21 @@ TRACEABILITY = Family(
     {"score": "models.traceability.family:score"},
 )
 
+OPTIMIZER = Family(
+    "Optimizer",
+    OptimizerSpec,
+    {
+        "predictions": {
+            "within_limits": "Every proposed set-point is inside the limits of the control plan.",
+            "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
+            "fresh": "Each machine was measured lately.",
+            "steady": "No machine's newest run is far from what was expected, and no gauge is stuck.",
+            "gain_known": "What a move brings is known well enough, and where each set-point stands.",
+        }
+    },
+    {"score": "models.optimizer.family:score"},
+)
+
 FAMILIES = (
     PREDICTIVE_MODEL,
     PROCESS_MONITOR,
@@ -269,6 +285,7 @@ FAMILIES = (
     DECISION_RULE,
     INDICATOR,
     TRACEABILITY,
+    OPTIMIZER,
 )
 
 

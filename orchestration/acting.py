@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -48,21 +49,23 @@ def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> 
     (the cool-down alone would route a cell anew every day until it is graded), or when the one action for all
     beyond the limit spoke of it.
     """
-    from models.scoring.table import has_table, relation
+    from models.scoring.table import has_table
     from pipelines.actions.propose import PROPOSAL, REST_TARGET
     from pipelines.lake.sql import quote_identifier
 
     if not has_table(con, "solutions", spec.slug):
         return PROPOSAL.empty_table()
+    answers, move = _with_moves(con, spec)
     horizon = spec.acts_within_h
     since = None if horizon is None else origin.at - timedelta(hours=horizon)
     return con.execute(
         f"""
         WITH newest AS (
             SELECT CAST({quote_identifier(spec.keys[0])} AS VARCHAR) AS target_id,
-                coalesce(probability, value) AS priority, CAST(reasons AS VARCHAR) AS reason,
-                is_flagged, event_at, predicted_at
-            FROM {relation(spec.slug)}
+                coalesce({move("priority")}, probability, value) AS priority, CAST(reasons AS VARCHAR) AS reason,
+                {move("characteristic_code")} AS characteristic_code, {move("current_value")} AS current_value,
+                {move("proposed_value")} AS proposed_value, is_flagged, event_at, predicted_at
+            FROM {answers}
             WHERE model_version::VARCHAR = $version AND ($since IS NULL OR event_at > $since)
             QUALIFY row_number() OVER (
                 PARTITION BY target_id ORDER BY event_at DESC, scored_at DESC, is_flagged DESC, priority DESC) = 1),
@@ -70,7 +73,7 @@ def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> 
             SELECT target_id, max(proposed_at) AS own_at,
                 max(proposed_at) FILTER (model_version = $version) AS version_at
             FROM lake.ops.action WHERE solution = $solution AND kind = $kind GROUP BY target_id)
-        SELECT newest.target_id, priority, reason
+        SELECT newest.target_id, priority, reason, characteristic_code, current_value, proposed_value
         FROM newest
         LEFT JOIN acted AS own ON newest.target_id = own.target_id
         LEFT JOIN acted AS rest ON rest.target_id = $rest
@@ -86,3 +89,18 @@ def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> 
             "rest": REST_TARGET,
         },
     ).to_arrow_table()
+
+
+def _with_moves(con: DuckDBPyConnection, spec: SolutionSpec) -> tuple[str, Callable[[str], str]]:
+    """Answers with the move of a set-point that each stands for, and how to name a column of the move in SQL.
+
+    Only a family that moves set-points writes `solutions.<slug>_move`; for any other these columns are null.
+    """
+    from models.scoring.table import has_table, relation
+    from pipelines.lake.sql import quote_identifier
+
+    if not has_table(con, "solutions", f"{spec.slug}_move"):
+        return relation(spec.slug), lambda _: "NULL"
+    names = ", ".join(quote_identifier(key) for key in (*spec.keys, "predicted_at"))
+    joined = f"{relation(spec.slug)} LEFT JOIN {relation(f'{spec.slug}_move')} AS move USING ({names})"
+    return joined, lambda column: f"move.{column}"

@@ -234,6 +234,21 @@ def benchmarks(
 
 
 @app.command()
+def evaluate(
+    solution: Annotated[str | None, typer.Argument(help="stage/slug, or the slug alone.")] = None,
+    of_all: Annotated[bool, typer.Option("--all", help="Every solution.")] = False,
+    plants: Annotated[int, typer.Option(min=1, help="Simulated plants, 5 to 20.")] = 20,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Measure on the twin whether solutions work. Example: cellworks evaluate coat_weight_control --json."""
+    _at(site)
+    from orchestration.cli.evaluate import run_evaluation
+
+    run_evaluation(solution, plants, of_all=of_all, as_json=as_json)
+
+
+@app.command()
 def ui(
     part: Annotated[Literal["dagster", "mlflow"] | None, typer.Argument(help="Default: both.")] = None,
     dagster_port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,

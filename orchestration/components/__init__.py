@@ -3,6 +3,7 @@
 from orchestration.components.anomaly_detector import AnomalyDetector
 from orchestration.components.decision_rule import DecisionRule
 from orchestration.components.indicator import Indicator
+from orchestration.components.optimizer import Optimizer
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.components.process_monitor import ProcessMonitor
 from orchestration.components.survival_model import SurvivalModel
@@ -12,6 +13,7 @@ __all__ = [
     "AnomalyDetector",
     "DecisionRule",
     "Indicator",
+    "Optimizer",
     "PredictiveModel",
     "ProcessMonitor",
     "SurvivalModel",

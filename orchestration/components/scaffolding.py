@@ -97,6 +97,26 @@ class DecisionRuleScaffolder(SolutionScaffolder):
         "acts_at": "grading",
         "time": "entered_at",
         "screen": {"column": "name_the_column", "group": ["ageing_tray_id"]},
+    }
+
+
+class OptimizerScaffolder(SolutionScaffolder):
+    """A coater's pump that holds the weight of what is coated."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "What should the set-point of the next run be?",
+        "entity": "machine",
+        "table": "marts.mother_roll",
+        "keys": ["coater_id", "mother_roll_id"],
+        "optimizer": {
+            "kind": "run_to_run",
+            "hold": "areal_weight_g_m2",
+            "by": "pump_speed_ratio_pct",
+            "variant": "electrode_code",
+            "ran_at": "ended_at",
+            "known_at": "mes__mother_roll_known_at",
+            "dead_time_s": 2400,
+        },
         "action": {"kind": "report"},
     }
 

@@ -13,7 +13,7 @@ from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, conca
 from pipelines.twin.world import World
 
 ELECTRODES = ("cathode", "anode")
-_COATING_H = 0.5  # of a mother roll: 2,000 m at 70 m/min
+COATING_H = 0.5  # of a mother roll: 2,000 m at 70 m/min
 
 
 def lot_id(material: str, numbers: Ints) -> Array:
@@ -50,7 +50,7 @@ class Upstream:
         """Tables by feed; each has event_s and known_s in plant seconds."""
         found: dict[str, list[Table]] = {}
         for material in sorted({row.variant for row in self._world.site.plan.rows if row.entity == "material_lot"}):
-            lots, first, at = self._new(f"lot:{material}", "lead.lot_h")
+            lots, first, at = self.new(f"lot:{material}", "lead.lot_h")
             found.setdefault("erp__material_lot", []).append(self._lots(material, lots, at))
             found.setdefault("lims__material_result", []).append(self._lot_results(material, lots, first, at))
         for electrode in ELECTRODES:
@@ -58,7 +58,7 @@ class Upstream:
             self._rolls(electrode, found)
         return {feed: concat(tables) for feed, tables in found.items()}
 
-    def _new(self, level: str, lead: str) -> tuple[Ints, Ints, Floats]:
+    def new(self, level: str, lead: str) -> tuple[Ints, Ints, Floats]:
         """Entities whose first cell is among the day's: numbers, first cells, and their time."""
         numbers, first = np.unique(self._world.numbers(level, self._cells), return_index=True)
         if self._cells[0] > 0:
@@ -120,7 +120,7 @@ class Upstream:
         machines = [m.id for m in self._world.site.machines(machine_class) if m.variant in ("", electrode)]
         return np.array(machines, dtype=object)[numbers % len(machines)]
 
-    def _lost(self, level: str, numbers: Ints, first: Ints) -> tuple[World, Bools]:
+    def lost(self, level: str, numbers: Ints, first: Ints) -> tuple[World, Bools]:
         """Of a day's new batches or rolls, those whose predecessor was scrapped, and the plant that made these."""
         world, memo = self._world.of_lost(level), {}  # type: ignore[var-annotated]
         lost = is_lost(world, level, numbers, lambda code: world.z(code, first, memo))
@@ -139,9 +139,9 @@ class Upstream:
 
     def _batches(self, electrode: str, found: dict[str, list[Table]]) -> None:
         level, took_s = f"{electrode}_batch", self._world.p("lead.mixing_h") * HOUR
-        numbers, first, at = self._new(level, "lead.batch_h")
+        numbers, first, at = self.new(level, "lead.batch_h")
         self._mixed(self._world, electrode, first, at, found)
-        world, lost = self._lost(level, numbers, first)
+        world, lost = self.lost(level, numbers, first)
         ids = self._mixed(world, electrode, first[lost], at[lost] - took_s, found)
         scrapped = self._scrapped(ids, "slurry_batch", "mixing", "gel", at[lost] - took_s)
         found.setdefault("mes__scrap", []).append(scrapped)
@@ -180,13 +180,13 @@ class Upstream:
 
     def _rolls(self, electrode: str, found: dict[str, list[Table]]) -> None:
         level = f"{electrode}_roll"
-        numbers, first, at = self._new(level, "lead.roll_h")
+        numbers, first, at = self.new(level, "lead.roll_h")
         ids = self._coated(self._world, electrode, first, at, found)
         self._after_coating(electrode, ids, numbers, first, at, found)
         self._lanes(electrode, ids, numbers, first, at, found)
         # Scrapped when it comes off the coater: the laboratory and the calender do not see it.
-        world, lost = self._lost(level, numbers, first)
-        at_lost = at[lost] - _COATING_H * HOUR
+        world, lost = self.lost(level, numbers, first)
+        at_lost = at[lost] - COATING_H * HOUR
         scrapped = self._coated(world, electrode, first[lost], at_lost, found)
         found.setdefault("mes__scrap", []).append(
             self._scrapped(scrapped, "mother_roll", "coating", "areal_weight", at_lost)
@@ -205,7 +205,7 @@ class Upstream:
                 "slurry_batch_id": entity_id(electrode, "B", batches).astype(object),
                 "foil_lot_id": lot_id(foil, world.numbers(f"lot:{foil}", first)).astype(object),
                 "machine_id": self._machine("coater", electrode, numbers),
-                "started_s": at - _COATING_H * HOUR,
+                "started_s": at - COATING_H * HOUR,
                 "length_m": np.full(len(ids), world.p("plan.roll_length_m")),
                 **self._wide(world, "mes__mother_roll", electrode, first, numbers),
                 "event_s": at,

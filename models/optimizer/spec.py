@@ -1,0 +1,115 @@
+"""What an optimiser is, as its YAML says it: one part per kind. Light: pydantic only, safe to import anywhere."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.solution import Part, RuleSpec
+
+
+class GivenGain(Part):
+    """A gain that is known from elsewhere, as from a trial on the line."""
+
+    value: float = Field(description="units of what is held per unit of the set-point; not 0")
+    source: str = Field(min_length=3, description="where it comes from: a trial with its date, a supplier's sheet")
+
+    @model_validator(mode="after")
+    def _acts(self) -> Self:
+        if self.value == 0:
+            msg = "a set-point whose gain is 0 moves nothing; leave `gain` out to have it learnt"
+            raise ValueError(msg)
+        return self
+
+
+class Fed(Part):
+    """What runs are made of, first in, first out, and what of it is measured before the run."""
+
+    table: str = Field(min_length=1, description="table with a row for each item, such as `marts.slurry_batch`")
+    key: str = Field(description="column that names the item in both tables")
+    ready_at: str = Field(description="column: when the item was ready")
+    known_at: str = Field(description="column: when its record was known")
+    gone: str | None = Field(default=None, description="column that is not null where the item is scrapped")
+    columns: list[str] = Field(min_length=1, description="measured disturbances; used where the past says they help")
+
+
+class RunToRun(Part):
+    """Holds a measured quantity on the target of the control plan by moving one set-point from run to run."""
+
+    kind: Literal["run_to_run"] = Field(description="which way of optimising: here run by run, with a linear model")
+    hold: str = Field(description="measured characteristic, a column of the table; its nominal value is the target")
+    by: str = Field(description="set-point that is moved, a column with its measured value; limits are the plan's")
+    variant: str | None = Field(
+        default=None,
+        description="column with the variant that makes `<variant>_<name>` the plan's code; none: no variant",
+    )
+    ran_at: str = Field(description="column: when the run ended")
+    known_at: str = Field(description="column: when its record was known")
+    fed: Fed | None = Field(default=None, description="what runs are made of; none: nothing is known before a run")
+    gain: GivenGain | None = Field(default=None, description="gain that is given; none: learnt from past runs")
+    drift_weight: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="weight of the second mean, which follows a drift; 0: a single mean"
+    )
+    dead_time_s: float = Field(
+        gt=0.0, description="seconds before its end at which a run is decided on: its length and the time to carry out"
+    )
+    max_age_h: float = Field(default=6.0, gt=0.0, description="age of the newest run from which on nothing is moved")
+    outlier_sigma: float = Field(default=5.0, ge=3.0, description="deviation from which on nothing is moved")
+    stuck_runs: int = Field(default=5, ge=3, description="equal values in a row from which on a gauge counts as stuck")
+    learn_days: float = Field(default=14.0, ge=1.0, le=120.0, description="days of past runs that are learnt from")
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the table that it reads, each once."""
+        named = (self.hold, self.by, self.variant, self.ran_at, self.known_at, self.fed and self.fed.key)
+        return list(dict.fromkeys(name for name in named if name))
+
+
+class OptimizerSpec(RuleSpec):
+    """One optimiser: what it moves and to which end. The first key names the machine, the others the run.
+
+    An answer stands for the machine after its newest run.
+    """
+
+    optimizer: RunToRun = Field(description="what is optimised and how; `kind` says which way")
+
+    @model_validator(mode="after")
+    def _advises(self) -> Self:
+        if len(self.keys) < 2:
+            msg = "keys name the machine and the run that the advice follows, such as [coater_id, mother_roll_id]"
+            raise ValueError(msg)
+        if self.action.kind not in ("setpoint_advice", "report"):
+            msg = f"action.kind of this family is setpoint_advice or report, found {self.action.kind}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def tables(self) -> list[str]:
+        """See `SolutionSpec`."""
+        return list(dict.fromkeys([self.table, *([self.optimizer.fed.table] if self.optimizer.fed else [])]))
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """See `SolutionSpec`."""
+        return super().roles | dict.fromkeys(self.optimizer.columns, "read by the optimiser")
+
+    @property
+    def named_columns(self) -> list[str]:
+        """See `SolutionSpec`."""
+        return list(dict.fromkeys([*self.keys, *self.optimizer.columns]))
+
+    @property
+    def acts_within_h(self) -> float | None:
+        """See `SolutionSpec`."""
+        return self.optimizer.max_age_h
+
+    def over(self, relations: dict[str, str], domain: str) -> Self:
+        """See `SolutionSpec`."""
+        found = super().over(relations, domain)
+        if found.optimizer.fed is None:
+            return found
+        fed = found.optimizer.fed.model_copy(
+            update={"table": relations.get(found.optimizer.fed.table, found.optimizer.fed.table)}
+        )
+        return found.model_copy(update={"optimizer": found.optimizer.model_copy(update={"fed": fed})})
