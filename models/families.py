@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
 from models.decision_rule.spec import DecisionSpec
+from models.indicator.spec import IndicatorSpec
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from models.survival_model.spec import SurvivalSpec
+from models.traceability.spec import TraceSpec
 
 if TYPE_CHECKING:
     from models.context import ModelContext
@@ -231,7 +233,43 @@ DECISION_RULE = Family(
     {"score": "models.decision_rule.score:score"},
 )
 
-FAMILIES = (PREDICTIVE_MODEL, PROCESS_MONITOR, SURVIVAL_MODEL, ANOMALY_DETECTOR, DECISION_RULE)
+INDICATOR = Family(
+    "Indicator",
+    IndicatorSpec,
+    {
+        "predictions": {
+            "stands": "No answer told before has become another one.",
+            "adds_up": "Losses and what is left of it are the whole, at every level.",
+            "all_mapped": "Every state in the records is named by the YAML.",
+            "plausible": "No machine is faster than its ideal cycle.",
+            "complete": "Every machine was recorded for all but a small share of its time.",
+        }
+    },
+    {"score": "models.indicator.family:score"},
+)
+
+TRACEABILITY = Family(
+    "Traceability",
+    TraceSpec,
+    {
+        "predictions": {
+            "stands": "No answer told before has become another one.",
+            "valid": "Every passport is as its JSON schema says.",
+            "traced": "Every part of every entity can be traced to every material.",
+        }
+    },
+    {"score": "models.traceability.family:score"},
+)
+
+FAMILIES = (
+    PREDICTIVE_MODEL,
+    PROCESS_MONITOR,
+    SURVIVAL_MODEL,
+    ANOMALY_DETECTOR,
+    DECISION_RULE,
+    INDICATOR,
+    TRACEABILITY,
+)
 
 
 def family_of(spec: SolutionSpec) -> Family:

@@ -42,6 +42,43 @@
     end
 {%- endmacro %}
 
+{#- UTC moment of a local wall-clock time. -#}
+{% macro utc_time(local) -%}
+    timezone('UTC', timezone('{{ site_plan().time_zone }}', {{ local }}))
+{%- endmacro %}
+
+{#-
+    The shifts of production days with their first and their first later moment in UTC, so that they fill the day.
+    Where no shift begins with the day, what comes before the first one is the last one of the day before.
+-#}
+{% macro shift_calendar(days) -%}
+    {%- set day_start_s = site_plan().day_start_s -%}
+    {%- set ns = namespace(starts=[]) -%}
+    {%- for shift in site_plan().shifts -%}
+        {%- set start_s = shift.start_s if shift.start_s >= day_start_s else shift.start_s + 86400 -%}
+        {%- set ns.starts = ns.starts + [{'start_s': start_s, 'code': shift.code}] -%}
+    {%- endfor -%}
+    {%- set starts = ns.starts | sort(attribute='start_s') -%}
+    {%- if starts[0].start_s > day_start_s -%}
+        {%- set starts = [{'start_s': day_start_s, 'code': starts[-1].code}] + starts -%}
+    {%- endif -%}
+    select
+        day.production_day,
+        shift.shift_code,
+        shift.is_last,
+        {{ utc_time('day.production_day::timestamp + to_seconds(shift.from_s)') }} as shift_from_at,
+        {{ utc_time('day.production_day::timestamp + to_seconds(shift.to_s)') }} as shift_to_at
+    from {{ days }} as day
+    cross join (values
+        {%- for shift in starts %}
+        (
+            '{{ shift.code }}', {{ shift.start_s }},
+            {{ day_start_s + 86400 if loop.last else starts[loop.index].start_s }}, {{ loop.last }}
+        ){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as shift (shift_code, from_s, to_s, is_last)
+{%- endmacro %}
+
 {#-
     Integral of the tariff from 1970-01-01 to a local time, in US$/kWh times hours. The mean price of a stretch of
     time is the difference of two of them over its hours.

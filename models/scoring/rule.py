@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from models.context import ModelContext
 from models.scoring.score import ScoreReport, scoring_moment
-from models.scoring.table import answer_table, append_answers, news
+from models.scoring.table import answer_table, append_answers, news, not_current
 from models.solution import RuleSpec
 
 _NO_RULE = {"stage", "slug", "question", "owner", "description", "domain", "trigger", "action"}
@@ -31,7 +31,8 @@ class RuleAnswers:
         answers: as `answer_table` takes them. A `class` that is null says that nothing can be decided yet.
         checks: check -> whether it passed, and a sentence.
         further: what is no answer for an entity, by the end of its table's name (`solutions.<slug>_<end>`); rule,
-            snapshot and moments are added to it.
+            snapshot and moments are added to it. Appended with new answers.
+        current: likewise, but the whole as it stands now, with nothing added: it takes the place of what was there.
     """
 
     keys: Mapping[str, pa.ChunkedArray]
@@ -39,6 +40,7 @@ class RuleAnswers:
     answers: Mapping[str, Any]
     checks: Mapping[str, tuple[bool, str]]
     further: Mapping[str, pa.Table] = field(default_factory=dict)
+    current: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 def rule_version(spec: RuleSpec, engine: int) -> str:
@@ -74,9 +76,10 @@ def score_by_rule(
     rows = answer_table(found.keys, found.event_at, found.answers, now, (version, ctx.snapshot))
     answered = time.perf_counter()
     fresh, revised = news(ctx.home, spec, rows)
-    if fresh.num_rows:
-        stamped = {end: _stamped(table, rows) for end, table in found.further.items()}
-        append_answers(ctx.home, spec, fresh, stamped)
+    changed = not_current(ctx.home, spec, found.current)
+    if fresh.num_rows or changed:
+        stamped = {end: _stamped(table, rows) for end, table in found.further.items()} if fresh.num_rows else {}
+        append_answers(ctx.home, spec, fresh, stamped, changed)
     ended = time.perf_counter()
     stands = (revised == 0, f"answers changed as rows came late or were corrected: {revised:,}" if revised else "")
     return ScoreReport(

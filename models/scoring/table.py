@@ -95,7 +95,11 @@ def answer_table(
 
 
 def append_answers(
-    home: Home, spec: SolutionSpec, rows: pa.Table, further: Mapping[str, pa.Table] = MappingProxyType({})
+    home: Home,
+    spec: SolutionSpec,
+    rows: pa.Table,
+    further: Mapping[str, pa.Table] = MappingProxyType({}),
+    current: Mapping[str, pa.Table] = MappingProxyType({}),
 ) -> None:
     """Append answers to the solution's table; the first ones make it, its keys with the types that they have.
 
@@ -105,6 +109,7 @@ def append_answers(
         rows: as `answer_table` makes them.
         further: what is no answer for an entity, by the end of its table's name (`solutions.<slug>_<end>`), with the
             columns that it has; written in the same transaction.
+        current: likewise, but in place of what was there.
     """
     own = {key: _key_type(rows.schema.field(key).type) for key in spec.keys}
     version = "VARCHAR" if pa.types.is_string(rows.schema.field("model_version").type) else COLUMNS["model_version"]
@@ -123,6 +128,22 @@ def append_answers(
             con.execute(f"INSERT INTO {relation(spec.slug)} BY NAME SELECT * FROM __new")
             for end in further:
                 con.execute(f"INSERT INTO {relation(f'{spec.slug}_{end}')} BY NAME SELECT * FROM __new_{end}")
+            for end, table in current.items():
+                con.register(f"__now_{end}", table)
+                con.execute(f"CREATE OR REPLACE TABLE {relation(f'{spec.slug}_{end}')} AS FROM __now_{end}")
+
+
+def not_current(home: Home, spec: SolutionSpec, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Those of the tables `solutions.<slug>_<end>` that say something else than they say now, or are not there yet."""
+    if not tables or not home.catalogue.is_file():
+        return dict(tables)
+    with reader(home) as con:
+        return {
+            end: table
+            for end, table in tables.items()
+            if not has_table(con, "solutions", f"{spec.slug}_{end}")
+            or not con.execute(f"FROM {relation(f'{spec.slug}_{end}')}").to_arrow_table().equals(table)
+        }
 
 
 def has_table(con: DuckDBPyConnection, schema: str, table: str) -> bool:

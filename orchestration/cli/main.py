@@ -122,6 +122,33 @@ def status(as_json: Json = False, site: SiteOption = None) -> None:
     show_status(as_json=as_json)
 
 
+@app.command()
+def trace(
+    kind: Annotated[str, typer.Argument(help="cell, lot, mother_roll, module, container, ...")],
+    name: Annotated[str, typer.Argument(help="Its name, as the line gave it.")],
+    went_into: Annotated[
+        bool | None,
+        typer.Option("--went-into/--made-of", help="Which way. Default: a lot to its cells, all else to its lots."),
+    ] = None,
+    from_m: Annotated[float | None, typer.Option(help="Of a roll, only from this metre on.")] = None,
+    to_m: Annotated[float | None, typer.Option(help="Of a roll, only to this metre.")] = None,
+    passport: Annotated[bool, typer.Option("--passport", help="Its battery passport instead.")] = False,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """What a thing was made of, or a lot went into. Example: cellworks trace cell C000000123 --json."""
+    _at(site)
+    from orchestration.cli import trace as tracing
+
+    if passport:
+        tracing.passport(kind, name, as_json=as_json)
+    else:
+        way: Literal["made_of", "went_into"] | None = None
+        if went_into is not None:
+            way = "went_into" if went_into else "made_of"
+        tracing.trace(tracing.Wanted(kind, name, way, from_m, to_m), as_json=as_json)
+
+
 @app.command("data-docs")
 def data_docs(
     opened: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,

@@ -2,8 +2,18 @@
 
 from orchestration.components.anomaly_detector import AnomalyDetector
 from orchestration.components.decision_rule import DecisionRule
+from orchestration.components.indicator import Indicator
 from orchestration.components.predictive_model import PredictiveModel
 from orchestration.components.process_monitor import ProcessMonitor
 from orchestration.components.survival_model import SurvivalModel
+from orchestration.components.traceability import Traceability
 
-__all__ = ["AnomalyDetector", "DecisionRule", "PredictiveModel", "ProcessMonitor", "SurvivalModel"]
+__all__ = [
+    "AnomalyDetector",
+    "DecisionRule",
+    "Indicator",
+    "PredictiveModel",
+    "ProcessMonitor",
+    "SurvivalModel",
+    "Traceability",
+]

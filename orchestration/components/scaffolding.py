@@ -99,3 +99,60 @@ class DecisionRuleScaffolder(SolutionScaffolder):
         "screen": {"column": "name_the_column", "group": ["ageing_tray_id"]},
         "action": {"kind": "report"},
     }
+
+
+class IndicatorScaffolder(SolutionScaffolder):
+    """The loss tree of machines by shift, from PackML states."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "Where is machine time lost?",
+        "entity": "machine",
+        "table": "marts.machine_state",
+        "keys": ["machine_id", "production_day"],
+        "indicator": {
+            "kind": "oee",
+            "only": "is_in_oee",
+            "elements": {
+                "production": ["Execute"],
+                "delay": ["Held", "Suspended", "Aborted"],
+                "down": ["Idle"],
+                "planned_stop": ["Stopped"],
+            },
+            "failures": ["Aborted"],
+        },
+        "action": {"kind": "report"},
+    }
+
+
+class TraceabilityScaffolder(SolutionScaffolder):
+    """Modules down to the lots that were bought for their cells' housing."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "What is each module made of?",
+        "entity": "module",
+        "table": "staging.stg_tester__module",
+        "keys": ["module_id"],
+        "time": "event_at",
+        "records": [
+            {
+                "kind": "material_lot",
+                "table": "marts.material_lot",
+                "key": "material_lot_id",
+                "tells": ["material_code", "supplier_code"],
+            },
+            {
+                "kind": "cell",
+                "table": "staging.stg_mes__assembly",
+                "key": "cell_id",
+                "made_of": [{"kind": "material_lot", "column": "can_lot_id"}],
+            },
+            {
+                "kind": "module",
+                "table": "staging.stg_mes__module",
+                "key": "module_id",
+                "made_of": [{"kind": "cell", "column": "cell_id"}],
+            },
+        ],
+        "passport": {"of": "module", "parts": ["cell"], "materials": ["can"]},
+        "action": {"kind": "report"},
+    }

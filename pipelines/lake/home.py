@@ -87,6 +87,10 @@ class Home:
         """Artifacts of MLflow."""
         return self.root / "mlflow" / "artifacts"
 
+    def report_dir(self, slug: str) -> Path:
+        """Pictures of a solution that learns nothing and so has no run in MLflow."""
+        return self.root / "reports" / slug
+
     @property
     def dagster_dir(self) -> Path:
         """`DAGSTER_HOME`."""
