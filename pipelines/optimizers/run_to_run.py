@@ -29,7 +29,7 @@ from pipelines.optimizers.runs import Feed, Floats, Moves, Runs, next_item
 MIN_RUNS = 30
 HOUR_S, DAY_S = 3600.0, 86400.0
 _EPS = 1e-9
-_UNSEEN_CYCLES = 3
+_MOST_AHEAD = 4
 
 Reason = Literal[
     "move",
@@ -57,9 +57,9 @@ class Law:
         feed_gain: units of the measured quantity per unit of each disturbance, shape (k,); zeros where none is used.
         feed_mean: disturbances around which the model stands, shape (k,).
         sigma: standard deviation of a run around the model.
-        ahead: runs that usually lie between the newest known one and the one decided on, that one counted.
         per_item: runs that are usually made of an item of the feed.
         cycle_s: usual time from the end of a run to the end of the next one.
+        dead_time_s: by how much earlier than its end a run is decided on.
     """
 
     gain: float
@@ -72,9 +72,9 @@ class Law:
     feed_gain: Floats
     feed_mean: Floats
     sigma: float
-    ahead: int
     per_item: int
     cycle_s: float
+    dead_time_s: float
 
     @property
     def is_gain_known(self) -> bool:
@@ -193,8 +193,8 @@ def learn(runs: Runs, feed: Feed, *, given_gain: float | None = None, dead_time_
     shift = (runs.moved - runs.setpoint)[rows]
     return Law(
         gain, low, high, float(found[0]), u_mean, float(shift.mean()), float(shift.std(ddof=1)),
-        found[1 : 1 + d.shape[1]], d_mean, sigma, _ahead(runs, dead_time_s), _per_item(runs),
-        float(np.median(np.diff(runs.at_s))),
+        found[1 : 1 + d.shape[1]], d_mean, sigma, _per_item(runs),
+        float(np.median(np.diff(runs.at_s))), dead_time_s,
     )  # fmt: skip
 
 
@@ -202,13 +202,6 @@ def _t975(freedom: int) -> float:
     from scipy import stats
 
     return float(stats.t.ppf(0.975, freedom))
-
-
-def _ahead(runs: Runs, dead_time_s: float) -> int:
-    """How many runs after the newest known one the run decided on usually is."""
-    newest = [np.flatnonzero(runs.known_s <= at - dead_time_s) for at in runs.at_s[1:]]
-    lags = [no + 1 - int(seen[-1]) for no, seen in enumerate(newest) if len(seen)]
-    return max(1, int(np.median(lags))) if lags else 1
 
 
 def _per_item(runs: Runs) -> int:
@@ -298,10 +291,16 @@ def decide(
 
 
 def _next(law: Law, now_s: float, seen: Runs, feed: Feed) -> int:
-    """Item of the next run; -1 also where so many runs may have gone by unseen that nobody can tell."""
-    if not len(seen) or now_s - seen.at_s[-1] > _UNSEEN_CYCLES * law.cycle_s:
+    """Item of the run decided on; -1 also where so many runs may have gone by unseen that nobody can tell.
+
+    That run ends a dead time from now: how many lie between the newest known one and it follows from the usual cycle.
+    """
+    if not len(seen):
         return -1
-    return next_item(seen, feed, now_s, ahead=law.ahead, per_item=law.per_item)
+    ahead = round((now_s + law.dead_time_s - float(seen.at_s[-1])) / law.cycle_s)
+    if ahead > _MOST_AHEAD:
+        return -1
+    return next_item(seen, feed, now_s, ahead=max(ahead, 1), per_item=law.per_item)
 
 
 def _interlock(law: Law, tuning: Tuning, guards: Guards, now_s: float, seen: Runs, state: State) -> Reason | None:

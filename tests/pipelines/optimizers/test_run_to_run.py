@@ -27,7 +27,7 @@ def runs(count: int, measured: Any = 0.0) -> Runs:
 
 
 def law(gain: float = 1.0, **changes: Any) -> Law:
-    made = Law(gain, gain, gain, 0.0, 0.0, 0.0, 0.1, np.zeros(1), np.zeros(1), 1.0, 1, 3, CYCLE_S)
+    made = Law(gain, gain, gain, 0.0, 0.0, 0.0, 0.1, np.zeros(1), np.zeros(1), 1.0, 3, CYCLE_S, 300.0)
     return replace(made, **changes)
 
 
@@ -50,7 +50,7 @@ def looped(ratio: float, weight: float, dead_runs: int, offset: float, guards: G
         NO_FEED,
         Deliveries.one_each(plan),
         1,
-        (law(ahead=dead_runs + 1), Tuning(0.0, weight), replace(guards, stuck_runs=10**6, outlier_sigma=1e9)),
+        (law(dead_time_s=late), Tuning(0.0, weight), replace(guards, stuck_runs=10**6, outlier_sigma=1e9)),
         late,
         lambda _, setpoint: (offset + ratio * setpoint, setpoint),
     )
@@ -186,7 +186,7 @@ def test_gain_and_feed_are_learnt_with_an_interval_that_covers() -> None:
     assert covered >= 0.8
     first = learnt[0]
     assert first.feed_gain[0] == pytest.approx(2.0, abs=0.3)
-    assert (first.ahead, first.per_item, first.is_gain_known) == (1, 3, True)
+    assert (first.per_item, first.cycle_s, first.is_gain_known) == (3, CYCLE_S, True)
     assert learn(*made(300, gain=0.0)).is_gain_known is False  # type: ignore[union-attr]
     assert learn(*made(29)) is None
 
@@ -213,3 +213,21 @@ def test_the_next_run_is_made_of_what_is_first_in_the_queue() -> None:
     gone = replace(feed, gone_s=np.where(np.arange(len(feed.ready_s)) == 3, 0.0, np.inf))
     assert next_item(past, gone, now_s, ahead=1, per_item=3) == -1, "the fourth batch is the last one"
     assert next_item(past, feed, float(feed.known_s[3]) - 1, ahead=1, per_item=3) == -1, "not known to be ready"
+
+
+def test_a_run_under_way_that_nobody_has_told_of_yet_counts_in_the_queue() -> None:
+    past, feed = made(9)
+    fed = replace(law(feed_gain=np.ones(1), feed_mean=np.array([60.0])), dead_time_s=1.1 * CYCLE_S)
+    last_s = float(past.at_s[-1])
+
+    def item(after_s: float) -> int:
+        return decide(fed, Tuning(210, 0.5), WIDE, last_s + after_s, past, feed, Moves.none(), 100.0).item
+
+    # Nine runs of three batches are known: the next three are of batch 3, then nobody can say.
+    assert (item(60), item(1.3 * CYCLE_S), item(1.7 * CYCLE_S), item(3.0 * CYCLE_S), item(4.0 * CYCLE_S)) == (
+        3,
+        3,
+        3,
+        -1,
+        -1,
+    )
