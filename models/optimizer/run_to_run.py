@@ -79,7 +79,7 @@ def _told(spec: OptimizerSpec, found: list[Answer], now: datetime) -> RuleAnswer
             "reasons": [_reasons(each) for each in found],
         },
         checks=checks(found, _seconds(now)),
-        further={"move": _moves(keys, found, now)},
+        further={"move": _moves(keys, found)},
     )
 
 
@@ -106,7 +106,7 @@ def _reasons(each: Answer) -> str:
     return json.dumps(parts)
 
 
-def _moves(keys: dict[str, pa.ChunkedArray], found: list[Answer], now: datetime) -> pa.Table:
+def _moves(keys: dict[str, pa.ChunkedArray], found: list[Answer]) -> pa.Table:
     """What an action needs to know of each answer, and the figures behind it."""
     laws = [each.controller.law if each.controller else None for each in found]
     numbers = {
@@ -127,7 +127,6 @@ def _moves(keys: dict[str, pa.ChunkedArray], found: list[Answer], now: datetime)
     return pa.table(
         {
             **keys,
-            "predicted_at": pa.array([now] * len(found), pa.timestamp("us")),
             "characteristic_code": pa.array([each.machine.aim.moved.code for each in found]),
             **{name: pa.array([_number(value) for value in values], pa.float64()) for name, values in numbers.items()},
         }

@@ -263,7 +263,7 @@ def test_work_side_by_side_comes_back_in_order_and_its_error_as_it_was(tmp_path:
 
 def test_a_terminated_run_takes_its_processes_with_it(data_set: Any) -> None:
     data_set("severson_lfp")
-    folder = os.environ.get("CELLWORKS_DATA") or str(ROOT / "shared" / "data")
+    folder = os.environ.get("CELLWORKS_DATA") or str(ROOT.parent / "shared" / "data")
     command = [
         str(Path(sys.executable).with_name("cellworks")),
         "benchmarks",
