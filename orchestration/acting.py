@@ -101,6 +101,6 @@ def _with_moves(con: DuckDBPyConnection, spec: SolutionSpec) -> tuple[str, Calla
 
     if not has_table(con, "solutions", f"{spec.slug}_move"):
         return relation(spec.slug), lambda _: "NULL"
-    names = ", ".join(quote_identifier(key) for key in (*spec.keys, "predicted_at"))
+    names = ", ".join(quote_identifier(key) for key in (*spec.keys, "model_version", "predicted_at", "scored_at"))
     joined = f"{relation(spec.slug)} LEFT JOIN {relation(f'{spec.slug}_move')} AS move USING ({names})"
     return joined, lambda column: f"move.{column}"
