@@ -114,8 +114,8 @@ def read_rows(
         CellworksError: a column is missing or is no number, or the keys do not name one row.
     """
     with open_tables(ctx, spec.table) as tables:
-        available = tables.columns(spec.table)
-        _check_columns(spec, available)
+        available = tables.columns_with(spec.table, spec.named_columns, spec.solution)
+        _refuse_no_moment(spec, available)
         if columns is None:
             selection = select_features(spec, ctx, available)
             text = dict.fromkeys(selection.categories, "text is not watched")
@@ -141,15 +141,7 @@ def read_rows(
     return Rows(table.drop_columns([_NEW]), chosen, dropped, digest, is_new)
 
 
-def _check_columns(spec: AnomalySpec, available: dict[str, str]) -> None:
-    for name in spec.named_columns:
-        if name not in available:
-            raise CellworksError(
-                f"the column '{name}' is missing",
-                expected=f"a column of {spec.table}",
-                found=", ".join(list(available)[:30]),
-                where=spec.solution,
-            )
+def _refuse_no_moment(spec: AnomalySpec, available: dict[str, str]) -> None:
     if not available[spec.time].startswith(("TIMESTAMP", "DATE")):
         raise CellworksError(
             f"'{spec.time}' is no moment",
@@ -197,15 +189,8 @@ def read_events(spec: AnomalySpec, ctx: ModelContext) -> list[Event]:
     if asked is None:
         return []
     with open_tables(ctx, asked.table) as tables:
-        available = tables.columns(asked.table)
-        for name in (asked.begins_at, asked.ends_at, *asked.entity):
-            if name not in available:
-                raise CellworksError(
-                    f"the events' column '{name}' is missing",
-                    expected=f"a column of {asked.table}",
-                    found=", ".join(list(available)[:30]),
-                    where=f"{spec.solution}: events",
-                )
+        named = [asked.begins_at, asked.ends_at, *asked.entity]
+        tables.columns_with(asked.table, named, f"{spec.solution}: events")
         ends = [f"epoch(CAST({quote_identifier(name)} AS TIMESTAMP))" for name in (asked.begins_at, asked.ends_at)]
         sql = f"SELECT {_entity_sql(asked.entity, 'e')}, {', '.join(ends)} FROM {tables.relation(asked.table)} AS e"
         found = tables.arrow(f"{sql} ORDER BY 2").to_pydict()

@@ -73,8 +73,8 @@ def read_rows(spec: DecisionSpec, ctx: ModelContext) -> Rows | None:
         CellworksError: a column is missing or not known at the step, a number is none, or keys are not unique.
     """
     with open_tables(ctx, spec.table) as tables:
-        available = tables.columns(spec.table)
-        _refuse(spec, ctx, available)
+        tables.columns_with(spec.table, spec.named_columns, spec.solution)
+        _refuse_what_comes_later(spec, ctx)
         parts = [f"{quote_identifier(key)} AS {quote_identifier(_KEY + key)}" for key in spec.keys]
         for names, kind in ((spec.rule.texts, "VARCHAR"), (spec.rule.numbers, "DOUBLE")):
             parts += [f"CAST({quote_identifier(name)} AS {kind}) AS {quote_identifier(name)}" for name in names]
@@ -95,16 +95,7 @@ def read_rows(spec: DecisionSpec, ctx: ModelContext) -> Rows | None:
     return Rows(table.select(own), {key: table.column(_KEY + key) for key in spec.keys}, time)
 
 
-def _refuse(spec: DecisionSpec, ctx: ModelContext, available: Mapping[str, str]) -> None:
-    lost = [name for name in spec.named_columns if name not in available]
-    if lost:
-        raise CellworksError(
-            f"the table '{spec.table}' lacks columns that the rule names",
-            expected=", ".join(list(available)[:30]),
-            found=", ".join(lost),
-            mend="correct the names in defs.yaml, or the table",
-            where=spec.solution,
-        )
+def _refuse_what_comes_later(spec: DecisionSpec, ctx: ModelContext) -> None:
     late = sorted(unknown_at_step(spec, ctx.site) & {*spec.rule.texts, *spec.rule.numbers})
     if late:
         raise CellworksError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,28 @@ class Tables:
                 mend="check the name with `cellworks status` or the file with a text viewer",
             ) from error
         return {str(row[0]): str(row[1]) for row in rows}
+
+    def columns_with(self, table: str, names: Iterable[str], where: str) -> dict[str, str]:
+        """As `columns`, of a table that has to have some.
+
+        Args:
+            table: see `relation`.
+            names: columns that the solution names.
+            where: solution, or the part of it that names them.
+
+        Raises:
+            CellworksError: one of them is not there, or the table cannot be read.
+        """
+        available = self.columns(table)
+        if lost := [name for name in dict.fromkeys(names) if name not in available]:
+            raise CellworksError(
+                f"the table '{table}' lacks columns that the solution names",
+                expected=", ".join(list(available)[:30]),
+                found=", ".join(lost),
+                mend="correct the names in defs.yaml, or the table",
+                where=where,
+            )
+        return available
 
     def arrow(self, sql: str, parameters: list[object] | None = None) -> pa.Table:
         """Run a query and fetch Arrow."""

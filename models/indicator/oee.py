@@ -75,7 +75,7 @@ def loss_tree(tables: Tables, table: str, oee: Oee, keys: Level, now: datetime) 
         CellworksError: a machine that makes something has no ideal rate, or the losses do not add up to the whole, as
             where states overlap.
     """
-    _refuse_missing(tables, table, [*keys, *oee.columns])
+    tables.columns_with(table, [*keys, *oee.columns], "indicator")
     levels = levels_of(oee, keys)
     columns = Columns.of(oee, levels)
     tables.con.register("cw_mapping", _mapping(oee))
@@ -95,17 +95,6 @@ def loss_tree(tables: Tables, table: str, oee: Oee, keys: Level, now: datetime) 
         _beyond(tables, oee, "sum(ideal_s) / nullif(sum(production_s), 0)", 1.0 + TOLERANCE),
         _beyond(tables, oee, "sum(not_recorded_s) / nullif(sum(calendar_s), 0)", oee.max_unrecorded_ratio),
     )
-
-
-def _refuse_missing(tables: Tables, table: str, named: list[str]) -> None:
-    available = tables.columns(table)
-    if lost := [name for name in dict.fromkeys(named) if name not in available]:
-        raise CellworksError(
-            f"the table '{table}' lacks columns that the indicator names",
-            expected=", ".join(list(available)[:30]),
-            found=", ".join(lost),
-            mend="correct the names in defs.yaml, or the table",
-        )
 
 
 def _make(tables: Tables, name: str, sql: str, parameters: dict[str, object] | None = None) -> None:

@@ -72,6 +72,20 @@ def _to_come(spec: PredictiveSpec, n_known: int, n_rows: int) -> LabelsToComeErr
     )
 
 
+def _one_class(spec: PredictiveSpec, name: str) -> CellworksError:
+    """Of a rare event whose labels come later the first days may hold none: nobody's mistake."""
+    found, expected = f"one class only: {name}", "at least two classes"
+    if spec.target.known_at is None:
+        return _refuse(spec, found, expected)
+    return LabelsToComeError(
+        f"so far '{spec.target.column}' cannot be learnt",
+        found=found,
+        expected=expected,
+        mend="wait until the event has happened; if it has, look at the target's column",
+        where=spec.solution,
+    )
+
+
 def _numeric(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         raise _refuse(
@@ -139,7 +153,7 @@ def make_labels(spec: PredictiveSpec, column: pa.ChunkedArray) -> Labels:
         Labels; every check passed.
 
     Raises:
-        LabelsToComeError: fewer than 50 labelled rows, and the target says when labels come.
+        LabelsToComeError: fewer than 50 labelled rows or one class only, and the target says when labels come.
         CellworksError: all null, fewer than 50 labelled rows, one class only, too many classes, a constant.
     """
     if spec.task == "binary":
@@ -182,7 +196,7 @@ def check_labels(spec: PredictiveSpec, labels: Labels, n_rows: int) -> None:
     if len(known) < MIN_LABELLED:
         raise _refuse(spec, f"{len(known)} labelled rows of {n_rows}", f"at least {MIN_LABELLED} labelled rows")
     if spec.is_classification and len(np.unique(known)) < 2:
-        raise _refuse(spec, f"one class only: {labels.classes[int(known[0])]}", "at least two classes")
+        raise _one_class(spec, labels.classes[int(known[0])])
     if spec.task == "multiclass" and len(labels.classes) > MAX_CLASSES:
         raise _refuse(spec, f"{len(labels.classes)} classes", f"at most {MAX_CLASSES} classes", "set task: regression")
     if not spec.is_classification and known.min() == known.max():

@@ -12,6 +12,7 @@ from models.process_monitor.charting import learn_charts
 from models.process_monitor.runtime import Array, Reference, lowest_of_run, with_lags
 from models.process_monitor.spec import Charts, Kind, MonitorSpec, Pca
 from models.process_monitor.theory import spe_limit, t2_limit_phase_1, t2_limit_phase_2
+from models.solution import NotYetError
 from pipelines.control_plan.errors import CellworksError
 
 MIN_ROWS = 50
@@ -161,10 +162,20 @@ def limits_of(held: dict[str, Array], before: Array, rate: float, persistence: i
         before: rows before each in its run.
         rate: in (0, 1).
         persistence: consecutive rows beyond the limit that make an alarm.
+
+    Raises:
+        NotYetError: there are not so many consecutive rows anywhere yet.
     """
 
     def limit(values: Array) -> float:
-        found = np.nanquantile(lowest_of_run(values, before, persistence), 1 - rate, method="higher")
+        lowest = lowest_of_run(values, before, persistence)
+        if np.isnan(lowest).all():
+            raise NotYetError(
+                "no group has enough rows in a row yet",
+                expected=f"reference rows after {persistence - 1} others, which follow each other within max_gap_s",
+                found=f"none of {len(values)}",
+            )
+        found = np.nanquantile(lowest, 1 - rate, method="higher")
         return max(float(found), 1e-12)  # one variable alone leaves no residual
 
     limits = {name: limit(values) for name, values in held.items()}

@@ -15,7 +15,6 @@ from models.features.select import Selection, exact_selection, select_features
 from models.features.source import open_tables
 from models.process_monitor.runtime import Array, groups_of
 from models.process_monitor.spec import MonitorSpec
-from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import file_digest, file_suffix, resolve_file
 from pipelines.lake.sql import quote_identifier
 
@@ -85,8 +84,7 @@ def observe(
         CellworksError: a table or column is missing, or keys are not unique.
     """
     with open_tables(ctx, spec.table) as tables:
-        available = tables.columns(spec.table)
-        _refuse_missing(spec, available)
+        available = tables.columns_with(spec.table, spec.named_columns, spec.solution)
         selection = (
             select_features(spec, ctx, available)
             if columns is None
@@ -97,18 +95,6 @@ def observe(
         new = (done is not None, rows_before)
         table = tables.arrow(_query(spec, tables.relation(spec.table), available, selection.numbers, new))
     return _assembled(spec, ctx, selection, table)
-
-
-def _refuse_missing(spec: MonitorSpec, available: dict[str, str]) -> None:
-    lost = [name for name in spec.named_columns if name not in available]
-    if lost:
-        raise CellworksError(
-            f"the table '{spec.table}' lacks columns that the monitor names",
-            expected=", ".join(list(available)[:30]),
-            found=", ".join(lost),
-            mend="correct the names in defs.yaml, or the table",
-            where=spec.solution,
-        )
 
 
 def _is_clock(kind: str) -> bool:

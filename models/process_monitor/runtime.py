@@ -173,7 +173,7 @@ class Reference:
         if statistic != "t2":
             kernel += (np.eye(z.shape[1]) - self.loadings.T @ self.loadings) / self.limits["spe"]
         fall = (z @ kernel) ** 2 / np.maximum(np.diag(kernel), 1e-12)
-        summed = fall.reshape(len(z), self.lags + 1, -1).sum(axis=1)
+        summed = fall.reshape(len(z), self.lags + 1, z.shape[1] // (self.lags + 1)).sum(axis=1)
         return np.asarray(summed / np.maximum(summed.sum(axis=1, keepdims=True), 1e-300))
 
 

@@ -87,14 +87,7 @@ def _limits(asked: Specification) -> indices.Specification:
 def _gauge(spec: MonitorSpec, ctx: ModelContext, name: str, gauge: Gauge) -> GaugeStudy:
     wanted = [gauge.part, gauge.operator, gauge.value]
     with open_tables(ctx, gauge.table) as tables:
-        available = tables.columns(gauge.table)
-        if lost := [column for column in wanted if column not in available]:
-            raise CellworksError(
-                f"the study of the gauge of '{name}' lacks columns",
-                expected=", ".join(list(available)[:30]),
-                found=", ".join(lost),
-                where=f"{spec.solution}: gauges.{name}",
-            )
+        tables.columns_with(gauge.table, wanted, f"{spec.solution}: gauges.{name}")
         part, operator, value = (quote_identifier(column) for column in wanted)
         columns = f"CAST({part} AS VARCHAR), CAST({operator} AS VARCHAR), CAST({value} AS DOUBLE)"
         rows = tables.arrow(f"SELECT {columns} FROM {tables.relation(gauge.table)}")

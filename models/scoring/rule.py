@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from models.context import ModelContext
-from models.scoring.score import ScoreReport, scoring_moment
+from models.scoring.score import ScoreReport, scoring_moment, told_of
 from models.scoring.table import answer_table, append_answers, news, not_current
 from models.solution import RuleSpec
 
@@ -85,17 +84,9 @@ def score_by_rule(
     return ScoreReport(
         spec.name,
         version,
-        rows=fresh.num_rows,
-        flagged=int(np.count_nonzero(fresh.column("is_flagged").to_numpy())),
-        explained=fresh.num_rows - fresh.column("reasons").null_count,
-        predicted_at=now,
-        seconds={
-            "answer": round(answered - begun, 4),
-            "write": round(ended - answered, 4),
-            "total": round(ended - begun, 4),
-        },
         skipped="" if fresh.num_rows else "no row that it has not answered for",
         checks={"stands": stands, **found.checks},
+        **told_of(fresh, now, {"answer": answered - begun, "write": ended - answered, "total": ended - begun}),
     )
 
 

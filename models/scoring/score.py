@@ -201,10 +201,23 @@ def score_by(spec: SolutionSpec, ctx: ModelContext, answers: Answering) -> Score
     return ScoreReport(
         spec.name,
         number,
-        rows=rows.num_rows,
-        flagged=int(np.count_nonzero(rows.column("is_flagged").to_numpy())),
-        explained=rows.num_rows - rows.column("reasons").null_count,
-        predicted_at=now,
-        seconds={name: round(value, 4) for name, value in seconds.items()},
         alarm=reigning.alarm,
+        **told_of(rows, now, seconds),
     )
+
+
+def told_of(rows: pa.Table, now: datetime, seconds: dict[str, float]) -> dict[str, Any]:
+    """What a report says of the answers written: how many, how many act and have reasons, when, how long it took.
+
+    Args:
+        rows: as `answer_table` makes them.
+        now: the plant's now.
+        seconds: wall seconds by phase.
+    """
+    return {
+        "rows": rows.num_rows,
+        "flagged": int(np.count_nonzero(rows.column("is_flagged").to_numpy())),
+        "explained": rows.num_rows - rows.column("reasons").null_count,
+        "predicted_at": now,
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+    }

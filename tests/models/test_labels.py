@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.labels.labels import labels_like, make_labels
+from models.labels.labels import LabelsToComeError, labels_like, make_labels
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 
@@ -69,6 +69,13 @@ def test_what_cannot_be_learnt_is_refused(task, values, says):
     with pytest.raises(CellworksError) as caught:
         make_labels(_spec(task), _column(values))
     assert says in str(caught.value)
+
+
+def test_a_rare_event_that_has_not_happened_yet_is_waited_for_where_labels_come_later():
+    spec = _spec("binary")
+    later = spec.model_copy(update={"target": spec.target.model_copy(update={"known_at": "known_at"})})
+    with pytest.raises(LabelsToComeError, match="one class only: false"):
+        make_labels(later, _column([False] * 60))
 
 
 def test_a_positive_class_that_is_not_there_is_refused():

@@ -252,6 +252,23 @@ def test_each_group_has_its_own_reference_and_a_new_one_has_none(tmp_path: Path)
     assert np.isnan(value[600:]).all()
 
 
+def test_reasons_are_told_where_one_group_has_a_row_under_alarm_and_the_other_none(tmp_path: Path) -> None:
+    x = series(400, 16)
+    table = table_of(x, 0, machine=["m1", "m2"] * 200).drop_columns(["is_reference"])
+    found, seen = fitted(tmp_path, table, group="machine", references="each", reference={"share": 0.8})
+    acting = np.flatnonzero(np.asarray(seen.table["machine"]) == "m1")[-2:]
+    reasons = found.scorer.reasons(seen.table, acting, 2)
+    assert [len(json.loads(each or "[]")) for each in reasons] == [2, 2]
+
+
+def test_groups_that_never_had_so_many_rows_in_a_row_wait() -> None:
+    held = {name: np.arange(60.0) for name in ("t2", "spe")}
+    before = np.tile([0, 1], 30)
+    assert limits_of(held, before, 0.1, 2)["t2"] > 0
+    with pytest.raises(NotYetError, match="rows in a row"):
+        limits_of(held, before, 0.1, 3)
+
+
 def test_the_reference_of_days_does_not_grow(tmp_path: Path) -> None:
     table = table_of(series(4000, 15), 0).drop_columns(["is_reference"])
     spec = {**BASE, "reference": {"days": 1}, "table": str(tmp_path / "rows.parquet")}
