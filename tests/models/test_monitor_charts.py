@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from models.context import ModelContext
 from models.process_monitor.charts import MEMORY, cusum, ewma, rule_signals, xbar
+from models.process_monitor.charts import Charts as VariableCharts
 from models.process_monitor.family import judge, train
 from models.process_monitor.spec import MonitorSpec, Rule
 from models.process_monitor.studies import capabilities, gauge_studies
@@ -137,6 +138,14 @@ def test_what_follows_itself_is_charted_by_what_the_row_before_does_not_tell(tmp
     assert chart["sigma"][1] == pytest.approx(1.0, rel=0.05)
     raw, _, _ = charted(tmp_path, x, 5000, residuals="never")
     assert raw.scorer.references[""].content["charts"]["carry"] == [0.0, 0.0]
+
+
+def test_the_first_row_of_a_run_is_judged_by_how_much_the_variable_itself_varies() -> None:
+    chart = {"centre": [10.0], "sigma": [0.5], "carry": [0.6], "kinds": ["individuals"], "rules": []}
+    x, before = np.array([[12.0], [12.0], [7.5]]), np.array([0, 1, 0])
+    # With a share of 0.6 carried, the variable varies by sigma / sqrt(1 - 0.36) = 0.625: 2 above and 2.5 below.
+    found = VariableCharts(chart).deviations(x, before)[:, 0]
+    np.testing.assert_allclose(found, [2.0 / 0.625, (2.0 - 0.6 * 2.0) / 0.5, -2.5 / 0.625])
 
 
 def test_one_variable_alone_can_be_charted_and_a_rule_signals_beside_the_limits(tmp_path: Path) -> None:

@@ -15,8 +15,12 @@ from models.context import ModelContext
 from models.registry.audit import Move, open_moves, write_phase
 from models.registry.client import open_client
 from models.registry.versions import aliases, sign_override
+from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import score
+from models.solution import RuleSpec
 from models.spec import FeatureSelection, PredictiveSpec
+from orchestration.acting import act
+from orchestration.catalogue import find
 from orchestration.night import solve
 from orchestration.night_store import last_night
 from orchestration.plant import Plant, plant
@@ -185,3 +189,22 @@ def test_actions_lost_to_a_kill_are_proposed_by_the_next_night_and_once(here: Pl
     _deliver(here, NOW + timedelta(hours=26))
     assert _night(here, PREDICTIONS).results[PREDICTIONS]["actions"] == 0
     assert _actions(here) == [(AT_RISK, "1")]
+
+
+def test_a_rules_move_of_a_setpoint_is_proposed_once_with_its_values(here: Plant) -> None:
+    spec = find("electrode/coat_weight_control").model_copy(update={"domain": "test"})
+    assert isinstance(spec, RuleSpec)
+    ctx = ModelContext(here.home, here.site, as_of=NOW)
+    code, moment = "cathode_pump_speed_ratio_pct", pa.array([NOW], pa.timestamp("us"))
+    keys = {"coater_id": pa.chunked_array([["coater_c1"]]), "mother_roll_id": pa.chunked_array([["CR1"]])}
+    answers = {"value": pa.array([0.5]), "class": ["move"], "is_flagged": [True], "reasons": ["[]"]}
+    columns = {"characteristic_code": [code], "current_value": [100.0], "proposed_value": [100.5], "priority": [1.0]}
+    found = RuleAnswers(keys, moment.to_numpy(), answers, {}, {"move": pa.table({**keys, **columns})})
+    report = score_by_rule(spec, ctx, 1, lambda _: found)
+    for proposed in (1, 0):
+        assert act(spec, ctx, NOW, str(report.version)).proposed == proposed
+    with reader(here.home) as con:
+        told = con.execute(
+            "SELECT kind, target_id, characteristic_code, current_value, proposed_value FROM lake.ops.action"
+        ).fetchall()
+    assert told == [("setpoint_advice", "coater_c1", code, 100.0, 100.5)]
