@@ -48,8 +48,9 @@ def draw_solution(axes: Axes, solution: dict[str, Any]) -> None:
     metric, baseline = solution["metric"], solution["baseline"]
     below, above = metric["value"] - metric["low"], metric["high"] - metric["value"]
     axes.errorbar([0], [metric["value"]], yerr=[[below], [above]], fmt="o", color="#00796b", capsize=5)
-    axes.axhline(baseline["value"], color="#b0bec5", linestyle="--")
-    axes.text(0.45, baseline["value"], baseline["name"].replace("_", " "), fontsize=8, ha="right", va="bottom")
+    if baseline["value"] is not None:
+        axes.axhline(baseline["value"], color="#b0bec5", linestyle="--")
+        axes.text(0.45, baseline["value"], baseline["name"].replace("_", " "), fontsize=8, ha="right", va="bottom")
     fate = f"champion: version {solution['champion_version']}" if solution["champion_version"] else "not promoted"
     axes.set_title(f"{solution['slug']}\n{fate}", fontsize=9)
     axes.set_ylabel(metric["name"])
@@ -61,8 +62,9 @@ def draw_solution(axes: Axes, solution: dict[str, Any]) -> None:
 def draw() -> None:
     """Draw and save the picture."""
     days, figures = key_figures()
-    told = solutions()
-    figure, axes = plt.subplots(2, max(len(KPIS), len(told)), figsize=(10, 5.2), layout="constrained")
+    told, columns = solutions(), len(KPIS)
+    rows = 1 + -(-len(told) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(10, 2.6 * rows), layout="constrained", squeeze=False)
     for place, (name, title) in enumerate(KPIS.items()):
         axes[0, place].plot(
             days, [float("nan") if v is None else v for v in figures[name]], color="#00796b", marker="."
@@ -70,7 +72,9 @@ def draw() -> None:
         axes[0, place].set_title(title, fontsize=10)
         axes[0, place].tick_params(axis="x", rotation=45, labelsize=7)
     for place, solution in enumerate(told):
-        draw_solution(axes[1, place], solution)
+        draw_solution(axes[1 + place // columns, place % columns], solution)
+    for unused in axes[1:].flat[len(told) :]:
+        unused.set_axis_off()
     figure.savefig(FILE, dpi=110)
 
 
