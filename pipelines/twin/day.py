@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
 from pipelines.twin import delivery
-from pipelines.twin.ageing_store import tray_moves
+from pipelines.twin.ageing_store import AgeingStore
 from pipelines.twin.alarms import Alarms
 from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
@@ -47,6 +47,7 @@ class Plant:
     def __init__(self, world: World, here: State, interventions: Interventions) -> None:
         self._world, self._here, self._interventions = world, here, interventions
         self._telemetry = Telemetry(world)
+        self._store = AgeingStore(world, here.slots)
         self._purchasing = Purchasing(world, np.diff([*here.first_cells, here.next_cell]).tolist())
         self.truth: dict[str, Table] = {}
 
@@ -108,7 +109,7 @@ class Plant:
             upstream["mes__scrap"] = concat([upstream["mes__scrap"], records["mes__scrap"]])
             records |= upstream
         grading = records["tester__grading"]
-        records["wms__tray_move"] = tray_moves(world, due.formed, here.slots)
+        records["wms__tray_move"] = self._store.moves(due.formed)
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 
     def _of_machines(

@@ -46,6 +46,8 @@ def spare_part_counts(world: World, equipment: Equipment, first_day: int, last_d
     is what was used within that time.
     """
     days = [day for day in range(first_day, last_day + 1) if (day + DAY_OFFSET) % _WEEK == 0]
+    if not days:
+        return {}
     classes = sorted({each.machine_class for each in world.site.machines() if each.machine_class != "iqc_lab"})
     parts = np.array([f"{each}-{mode}" for each in classes for mode in (*FAILURE_MODES, _KIT)], dtype=object)
     of_class = np.repeat(np.array(classes, dtype=object), len(FAILURE_MODES) + 1)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipelines.control_plan.site import Site
-from pipelines.twin.ageing_store import tray_moves
+from pipelines.twin.ageing_store import AgeingStore
 from pipelines.twin.cells import Cells
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.equipment import Equipment
@@ -106,13 +106,13 @@ def test_days_one_by_one_and_at_once_are_the_same_upkeep(world: World, equipment
 @pytest.fixture(scope="module")
 def stays(world: World) -> pd.DataFrame:
     """Ten days of trays at the line's pace, put in day by day."""
-    slots: dict[str, float] = {}
+    store = AgeingStore(world, {})
     per_day = 3600
     tables = []
     for day in range(10):
         cells = np.arange(day * per_day, (day + 1) * per_day)
         stacked_s = cells * (DAY / per_day)
-        tables.append(pd.DataFrame(tray_moves(world, Cells(world, cells, stacked_s), slots)))
+        tables.append(pd.DataFrame(store.moves(Cells(world, cells, stacked_s))))
     every = pd.concat(tables, ignore_index=True)
     return every.dropna(subset=["taken_out_s"]).sort_values("put_in_s").reset_index(drop=True)
 
