@@ -17,7 +17,7 @@ class PlanPart(Part):
     """
 
     effort: float = Field(
-        default=4.0,
+        default=1.0,
         gt=0.0,
         le=60.0,
         description="the solver's limit for a plan, in seconds that are counted, not timed",
@@ -116,35 +116,47 @@ class Matching(PlanPart):
 
 
 class Slotting(PlanPart):
-    """Puts trays into the lanes of a store. Keys: the store, then the tray.
+    """Puts trays into the places of the stores. Keys: the store, then the tray.
 
-    A row of the table is a stay: a place in the store, put in and taken out (null while it is there).
+    A row of the table is a stay: a place in a store, put in and taken out (null while it is there).
     """
 
-    kind: Literal["slotting"] = Field(description="which way of optimising: here lanes of a store, two deep")
+    kind: Literal["slotting"] = Field(description="which way of optimising: here places near the door")
     place_column: str = Field(default="slot_code", description="column: the place in the store")
     in_column: str = Field(default="put_in_at", description="column: when it was put in")
     out_column: str = Field(default="taken_out_at", description="column: when it was taken out; null while it is there")
     known_column: str = Field(default="known_at", description="column: when the row was known")
+    stores: list[str] = Field(min_length=1, description="the stores, in the order in which they are filled")
     place: str = Field(
-        default=r"(?P<aisle>\d+)-(?P<bay>\d+)-(?P<level>\d+)-(?P<depth>\d+)",
-        description="regular expression of a place: aisle, bay, level and depth (1 in front, 2 behind), all numbers",
+        default=r"Z(?P<zone>\d+)-(?P<column>\d+)-(?P<level>\d+)",
+        description="regular expression of a place with groups zone, column and level, numbers from 1; in lanes of two "
+        "also depth: 1 in front, 2 behind",
     )
-    aisles: int = Field(ge=1, description="aisles of a store")
-    bays: int = Field(ge=1, description="bays of an aisle")
-    levels: int = Field(ge=1, description="levels of a bay")
-    bay_m: float = Field(gt=0.0, description="travel from bay to bay, metres")
+    zones: int = Field(ge=1, description="zones of a store, one behind the other")
+    columns_of_zone: int = Field(ge=1, description="columns of a zone")
+    levels: int = Field(ge=1, description="levels of a column")
+    column_m: float = Field(gt=0.0, description="travel from column to column, metres")
     level_m: float = Field(gt=0.0, description="travel from level to level, metres")
-    relocation_m: float = Field(gt=0.0, description="travel of a tray that is moved out of the way, metres")
-    look_back_h: float = Field(default=2.0, gt=0.0, description="hours of the newest trays, whose lanes are planned")
+    relocation_m: float = Field(
+        default=0.0, ge=0.0, description="travel of a tray that is moved out of the way, metres"
+    )
+    look_back_h: float = Field(default=2.0, gt=0.0, description="hours of the newest trays, whose places are planned")
     learn_days: float = Field(default=14.0, ge=1.0, description="days of past stays from which dwell times are learnt")
+
+    @property
+    def parts(self) -> list[str]:
+        """Groups of a place."""
+        return ["zone", "column", "level", *(["depth"] if self.deep == 2 else [])]
+
+    @property
+    def deep(self) -> int:
+        """Places of a lane."""
+        return 2 if "(?P<depth>" in self.place else 1
 
     @model_validator(mode="after")
     def _names_the_place(self) -> Self:
-        if lost := [part for part in ("aisle", "bay", "level", "depth") if f"(?P<{part}>" not in self.place]:
-            msg = (
-                f"place has groups (?P<aisle>..), (?P<bay>..), (?P<level>..), (?P<depth>..); missing: {', '.join(lost)}"
-            )
+        if lost := [part for part in ("zone", "column", "level") if f"(?P<{part}>" not in self.place]:
+            msg = f"place has groups (?P<zone>..), (?P<column>..) and (?P<level>..); missing: {', '.join(lost)}"
             raise ValueError(msg)
         return self
 
@@ -165,8 +177,13 @@ class Schedule(PlanPart):
     due_column: str = Field(default="due_at", description="column: when it is promised")
     cells_column: str = Field(default="quantity_cells", description="column: cells that are ordered")
     known_column: str = Field(default="known_at", description="column: when the order was known")
+    made_table: str = Field(
+        default="marts.cell", description="cells; orders are served in the order in which they came"
+    )
+    made_at: str = Field(default="formation_ended_at", description="its column: when a cell left the last step")
     steps: list[LineStep] = Field(min_length=1, description="steps in the sequence of the line")
-    orders: int = Field(default=12, ge=2, le=20, description="open orders that are planned at once, the oldest")
+    after_h: float = Field(default=0.0, ge=0.0, description="hours from the last step until it can be shipped")
+    orders: int = Field(default=24, ge=2, le=40, description="open orders that are planned at once, the oldest")
 
 
 class LoadShift(PlanPart):
@@ -211,4 +228,7 @@ class Stock(PlanPart):
     learn_days: float = Field(default=180.0, ge=7.0, description="days of past use that are learnt from")
     holding_ratio: float = Field(default=0.2, gt=0.0, description="of the price, for a year in the store")
     short_usd: float = Field(gt=0.0, description="cost of a piece that is missing when it is needed")
+    keep: int = Field(
+        default=3, ge=0, description="pieces of each part that are kept today, whatever its use: the rule"
+    )
     budget_usd: float = Field(gt=0.0, description="what the orders of a day may cost together")

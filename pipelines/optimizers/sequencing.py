@@ -70,6 +70,7 @@ def _rule(problem: Orders) -> Ints:
 def _solve(problem: Orders, start: Ints, effort: float) -> tuple[Ints, float]:
     from ortools.sat.python import cp_model
 
+    start = min(start, timed(problem, np.argsort(problem.due_min, kind="stable")), key=lambda one: _cost(problem, one))
     count, steps = problem.minutes.shape
     horizon = int(problem.minutes.sum() + count * problem.setup_min.sum())
     model = cp_model.CpModel()

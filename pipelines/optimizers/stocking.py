@@ -30,6 +30,7 @@ class Stocking:
         holding_ratio: of the price, for a year in the store.
         short_usd: cost of a piece that is missing when it is needed.
         budget_usd: what all orders of a day may cost.
+        keep: pieces of each part that the rule keeps.
     """
 
     used: Floats
@@ -41,6 +42,7 @@ class Stocking:
     holding_ratio: float
     short_usd: float
     budget_usd: float
+    keep: int
 
     @property
     def most(self) -> int:
@@ -74,11 +76,11 @@ class Stocking:
 
 
 def _rule(problem: Stocking) -> Ints:
-    """Keep what is used on the mean until the next delivery and one piece more, as far as the money goes."""
+    """Keep as many of each, whatever its use and lead time, as far as the money goes."""
     level = problem.stock.copy()
     left = problem.budget_usd
-    for part, wanted in enumerate(np.ceil(problem.expected).astype(int) + 1):
-        more = max(0, wanted - int(problem.stock[part]))
+    for part, stock in enumerate(problem.stock.tolist()):
+        more = max(0, problem.keep - stock)
         more = min(more, int((left + 1e-9) // problem.price_usd[part])) if problem.price_usd[part] > 0 else more
         level[part] += more
         left -= more * float(problem.price_usd[part])

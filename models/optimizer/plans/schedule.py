@@ -25,7 +25,7 @@ def cases(asked: Asked, kind: Schedule) -> list[Case]:
     setup_h = np.array([step.setup_h for step in kind.steps])
     problem = sequencing.Orders(
         np.maximum(np.ceil(cells[:, None] / rate * 60), 1).astype(np.int64),
-        np.floor(rows["due_min"].to_numpy()).astype(np.int64),
+        np.floor(rows["due_min"].to_numpy() - kind.after_h * 60).astype(np.int64),
         cells,
         np.array([products.index(name) for name in rows["scope"].to_pylist()]),
         np.rint(setup_h * 60).astype(np.int64),
@@ -38,7 +38,8 @@ def cases(asked: Asked, kind: Schedule) -> list[Case]:
     for no, row in enumerate(rows.to_pylist()):
         start, ruled = (asked.now + timedelta(minutes=int(plan[no, 0])) for plan in (weighed.plan, weighed.rule))
         end = asked.now + timedelta(minutes=int(weighed.plan[no, -1] + problem.minutes[no, -1]))
-        said = f"number {ranks[0][no]} and not {ranks[1][no]}; ready {end:%d %b %H:%M} UTC"
+        ready = end + timedelta(hours=kind.after_h)
+        said = f"number {ranks[0][no]} and not {ranks[1][no]}; ready {ready:%d %b %H:%M} UTC"
         items.append(
             Item((row["scope"], row["item"]), "late" if late_h[no] > 0 else "in time", float(late_h[no]),
                  bool(ranks[0][no] != ranks[1][no]), said, f"{ranks[0][no]}", f"{ranks[1][no]}", start, end, ruled)
@@ -47,18 +48,23 @@ def cases(asked: Asked, kind: Schedule) -> list[Case]:
 
 
 def _open(asked: Asked, kind: Schedule) -> pa.Table:
-    """Orders that are known and promised for later, as they came."""
+    """Orders that are known and that the cells made so far do not serve, as they came."""
     scope, key, ordered, due, cells, known = (
         quote_identifier(name)
         for name in (*asked.spec.keys, kind.ordered_column, kind.due_column, kind.cells_column, kind.known_column)
     )
+    made = asked.tables.relation(kind.made_table)
     return asked.read(
         f"""
-        SELECT CAST({scope} AS VARCHAR) AS scope, {key} AS item, {cells}::BIGINT AS cells,
-            (epoch({due}) - epoch(?::TIMESTAMP)) / 60 AS due_min
-        FROM {asked.tables.relation(asked.spec.table)}
-        WHERE {known} <= ? AND {due} > ? AND {cells} > 0 AND {scope} IS NOT NULL
-        ORDER BY {ordered}, item LIMIT ?
+        WITH served AS (
+            SELECT CAST({scope} AS VARCHAR) AS scope, {key} AS item, {cells}::BIGINT AS cells, {ordered} AS ordered_at,
+                (epoch({due}) - epoch(?::TIMESTAMP)) / 60 AS due_min,
+                sum({cells}) OVER (ORDER BY {ordered}, {key}) AS cells_so_far
+            FROM {asked.tables.relation(asked.spec.table)}
+            WHERE {known} <= ? AND {cells} > 0 AND {scope} IS NOT NULL)
+        SELECT scope, item, cells, due_min FROM served
+        WHERE cells_so_far > (SELECT count(*) FROM {made} WHERE {quote_identifier(kind.made_at)} <= ?)
+        ORDER BY ordered_at, item LIMIT ?
         """,
         asked.now, asked.now, asked.now, kind.orders,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Into which lane of the ageing store to put the newest trays, so that none stands in the way of another."""
+"""Into which places of the ageing stores to put the newest trays: near the doors, and none in the way of another."""
 
 from __future__ import annotations
 
@@ -20,91 +20,89 @@ _BEHIND = 2
 
 
 def cases(asked: Asked, kind: Slotting) -> list[Case]:
-    """A plan for each store with new trays."""
+    """One plan of all stores; none where no tray is new."""
     rows = _stays(asked, kind)
-    found = []
-    for store in pc.unique(rows["scope"]).to_pylist():
-        own = rows.filter(pc.equal(rows["scope"], store))
-        if pc.any(own["is_new"]).as_py():
-            found.append(_case(asked, kind, store, own))
-    return found
+    return [_case(asked, kind, rows)] if pc.any(rows["is_new"]).as_py() else []
 
 
 def _stays(asked: Asked, kind: Slotting) -> pa.Table:
-    """Trays in the store, the newest marked, with when each is due: as long after it came as trays used to stay."""
+    """Trays in the stores, the newest marked, with when each is due: as long after it came as trays used to stay."""
     scope, key, place, put, out, known = (
         quote_identifier(name)
         for name in (*asked.spec.keys, kind.place_column, kind.in_column, kind.out_column, kind.known_column)
     )
-    parts = ", ".join(
-        f"regexp_extract({place}, ?, ['aisle', 'bay', 'level', 'depth'])['{part}']::INTEGER AS {part}"
-        for part in ("aisle", "bay", "level", "depth")
-    )
+    names = ", ".join(f"'{part}'" for part in kind.parts)
+    parts = ", ".join(f"TRY_CAST(found['{part}'] AS INTEGER) AS {part}" for part in kind.parts)
     return asked.read(
         f"""
         WITH known AS (SELECT * FROM {asked.tables.relation(asked.spec.table)} WHERE {known} <= ?),
         dwell AS (
-            SELECT {scope} AS store, median(epoch({out}) - epoch({put})) AS stay_s FROM known
-            WHERE {out} IS NOT NULL AND {out} > ? GROUP BY 1)
-        SELECT CAST({scope} AS VARCHAR) AS scope, {key} AS item, {place} AS place, {parts},
-            epoch({put}) + coalesce(stay_s, 0) AS due_s, {put} > ? AS is_new
-        FROM known LEFT JOIN dwell ON {scope} = store
-        WHERE {put} <= ? AND ({out} IS NULL OR {out} > ?) AND {scope} IS NOT NULL
-        ORDER BY scope, {put}, item
+            SELECT median(epoch({out}) - epoch({put})) AS stay_s FROM known WHERE {out} IS NOT NULL AND {out} > ?),
+        there AS (
+            SELECT CAST({scope} AS VARCHAR) AS scope, {key} AS item, {place} AS place, {put} AS put_at,
+                regexp_extract({place}, ?, [{names}]) AS found
+            FROM known WHERE {put} <= ? AND ({out} IS NULL OR {out} > ?) AND {scope} IS NOT NULL)
+        SELECT scope, item, place, {parts}, epoch(put_at) + coalesce((SELECT stay_s FROM dwell), 0) AS due_s,
+            put_at > ? AS is_new
+        FROM there ORDER BY put_at, item
         """,
-        asked.now, asked.now - timedelta(days=kind.learn_days), *[kind.place] * 4,
-        asked.now - timedelta(hours=kind.look_back_h), asked.now, asked.now,
+        asked.now, asked.now - timedelta(days=kind.learn_days), kind.place, asked.now, asked.now,
+        asked.now - timedelta(hours=kind.look_back_h),
     )  # fmt: skip
 
 
 def lane_of(kind: Slotting, rows: pa.Table, where: str) -> Ints:
-    """Number of the lane of each place.
+    """Number of the lane of each place, counted as the store's codes are.
 
     Raises:
-        CellworksError: a place is not as `place` says, or outside the store.
+        CellworksError: a place is not as `place` says, or outside the stores.
     """
-    parts = {name: pc.fill_null(rows[name], 0).to_numpy() for name in ("aisle", "bay", "level", "depth")}
-    most = {"aisle": kind.aisles, "bay": kind.bays, "level": kind.levels, "depth": _BEHIND}
-    outside = np.any([(parts[name] < 1) | (parts[name] > most[name]) for name in most], axis=0)
+    most = {"zone": kind.zones, "column": kind.columns_of_zone, "level": kind.levels, "depth": _BEHIND}
+    parts = {name: pc.fill_null(rows[name], 0).to_numpy() for name in kind.parts}
+    store = pc.fill_null(pc.index_in(rows["scope"], pa.array(kind.stores)), -1).to_numpy()
+    outside = np.any([store < 0, *((parts[name] < 1) | (parts[name] > most[name]) for name in parts)], axis=0)
     if outside.any():
+        first = rows.slice(int(np.flatnonzero(outside)[0]), 1).to_pylist()[0]
         raise CellworksError(
-            "a place is outside the store",
-            expected=f"{kind.place} with {kind.aisles} aisles, {kind.bays} bays, {kind.levels} levels, 2 deep",
-            found=str(rows["place"][int(np.flatnonzero(outside)[0])].as_py()),
-            mend="correct optimizer.place, aisles, bays or levels in defs.yaml",
+            "a place is outside the stores",
+            expected=f"{kind.place} in one of {', '.join(kind.stores)}, within {most}",
+            found=f"{first['place']} in {first['scope']}",
+            mend="correct `place`, `stores`, `zones`, `columns_of_zone` or `levels` in defs.yaml",
             where=where,
         )
-    found: Ints = ((parts["aisle"] - 1) * kind.bays + parts["bay"] - 1) * kind.levels + parts["level"] - 1
+    column = (store * kind.zones + parts["zone"] - 1) * kind.columns_of_zone + parts["column"] - 1
+    found: Ints = (column * kind.levels + parts["level"] - 1).astype(np.int64)
     return found
 
 
 def travel_m(kind: Slotting) -> Floats:
-    """Way from the door to each lane."""
-    _, bay, level = np.meshgrid(*(np.arange(1, n + 1) for n in (kind.aisles, kind.bays, kind.levels)), indexing="ij")
-    found: Floats = (bay * kind.bay_m + level * kind.level_m).ravel().astype(np.float64)
-    return found
+    """Way from the door of its store to each lane."""
+    column, level = np.meshgrid(
+        np.arange(1, kind.zones * kind.columns_of_zone + 1), np.arange(1, kind.levels + 1), indexing="ij"
+    )
+    return np.tile((column * kind.column_m + level * kind.level_m).ravel(), len(kind.stores)).astype(np.float64)
 
 
-def _case(asked: Asked, kind: Slotting, store: str, rows: pa.Table) -> Case:
+def _case(asked: Asked, kind: Slotting, rows: pa.Table) -> Case:
     lane, due_s = lane_of(kind, rows, asked.spec.solution), rows["due_s"].to_numpy()
     new = rows["is_new"].to_numpy(zero_copy_only=False)
-    travel, depth = travel_m(kind), rows["depth"].to_numpy()
+    travel = travel_m(kind)
+    is_behind = rows["depth"].to_numpy() == _BEHIND if kind.deep == _BEHIND else np.ones(len(rows), dtype=bool)
     behind, full = np.full(len(travel), np.nan), np.zeros(len(travel), dtype=bool)
-    for there, deep, due in zip(lane[~new], depth[~new], due_s[~new], strict=True):
-        behind[there] = due if deep == _BEHIND else behind[there]
-        full[there] |= deep != _BEHIND
-    problem = slotting.Slotting(travel, behind, full, due_s[new], kind.relocation_m)
+    behind[lane[~new & is_behind]] = due_s[~new & is_behind]
+    full[lane[~new & ~is_behind]] = True
+    problem = slotting.Slotting(travel, behind, full, due_s[new], kind.relocation_m, kind.deep)
     weighed = weigh(slotting.SLOTTING, problem, kind.effort)
-    names = rows["item"].to_pylist()
     items = [
-        Item((store, names[no]), "put", float(2 * travel[own]), bool(own != rule), f"into {_said(kind, int(own))}",
-             _said(kind, int(own)), _said(kind, int(rule)))
-        for no, own, rule in zip(np.flatnonzero(new), weighed.plan, weighed.rule, strict=True)
+        Item((row["scope"], row["item"]), "put", float(2 * travel[own]), bool(own != rule), f"into {_said(kind, own)}",
+             _said(kind, own), _said(kind, rule))
+        for row, own, rule in zip(rows.filter(rows["is_new"]).to_pylist(), weighed.plan, weighed.rule, strict=True)
     ]  # fmt: skip
-    return Case(store, "travel and relocation, m", weighed, items)
+    return Case("stores", "travel and relocation, m", weighed, items)
 
 
 def _said(kind: Slotting, lane: int) -> str:
-    rest, level = divmod(lane, kind.levels)
-    aisle, bay = divmod(rest, kind.bays)
-    return f"aisle {aisle + 1}, bay {bay + 1}, level {level + 1}"
+    column, level = divmod(int(lane), kind.levels)
+    zone, column = divmod(column, kind.columns_of_zone)
+    store, zone = divmod(zone, kind.zones)
+    return f"{kind.stores[store]}, zone {zone + 1}, column {column + 1}, level {level + 1}"

@@ -29,6 +29,7 @@ def cases(asked: Asked, kind: Stock) -> list[Case]:
         kind.holding_ratio,
         kind.short_usd,
         kind.budget_usd,
+        kind.keep,
     )
     weighed = weigh(stocking.STOCKING, problem, kind.effort)
     items = []
