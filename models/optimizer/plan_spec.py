@@ -218,10 +218,11 @@ class Stock(PlanPart):
     counted_column: str = Field(
         default="counted_at", description="column: when the stock was counted; the newest counts"
     )
-    use_table: str = Field(default="marts.spare_part_use", description="the part's key, used_at, quantity")
+    known_column: str = Field(default="known_at", description="column: when the count was known")
+    use_table: str = Field(default="marts.spare_part_use", description="the part's key, used_at, quantity, known_at")
     calibration_table: str | None = Field(
         default="marts.calibration",
-        description="gauge_id, calibrated_at, due_at, as_found_error, tolerance; none: no list",
+        description="as the mart of this name; none: no list",
     )
     due_within_d: float = Field(default=7.0, gt=0.0, description="days ahead within which a calibration is due")
     review_d: float = Field(default=7.0, gt=0.0, description="days between two orders")

@@ -25,7 +25,8 @@ def cases(asked: Asked, kind: Stock) -> list[Case]:
         rows["lead_d"].to_numpy(),
         kind.review_d,
         rows["price"].to_numpy(),
-        rows["stock"].to_numpy(),
+        # The rule orders again at once what was used: below what it keeps, the rest is on its way.
+        np.maximum(rows["stock"].to_numpy(), kind.keep),
         kind.holding_ratio,
         kind.short_usd,
         kind.budget_usd,
@@ -34,10 +35,10 @@ def cases(asked: Asked, kind: Stock) -> list[Case]:
     weighed = weigh(stocking.STOCKING, problem, kind.effort)
     items = []
     for no, part in enumerate(rows["item"].to_pylist()):
-        order, ruled = (int(level[no] - problem.stock[no]) for level in (weighed.plan, weighed.rule))
+        order = int(weighed.plan[no] - problem.stock[no])
         said = (
-            f"{problem.stock[no]} there, {problem.expected[no]:.1f} used until the next delivery on the mean; "
-            f"{order} more, the rule {ruled}"
+            f"{problem.stock[no]} there or ordered, {problem.expected[no]:.1f} used until a delivery on the mean; "
+            f"keep {weighed.plan[no]}"
         )
         verdict = "order" if order else "enough"
         items.append(
@@ -48,9 +49,16 @@ def cases(asked: Asked, kind: Stock) -> list[Case]:
 
 def _parts(asked: Asked, kind: Stock) -> pa.Table:
     """Parts as counted last, less what was used since, with their use over the days that are learnt from."""
-    key, stock, price, lead, counted = (
+    key, stock, price, lead, counted, known = (
         quote_identifier(name)
-        for name in (asked.spec.keys[0], kind.stock_column, kind.price_column, kind.lead_column, kind.counted_column)
+        for name in (
+            asked.spec.keys[0],
+            kind.stock_column,
+            kind.price_column,
+            kind.lead_column,
+            kind.counted_column,
+            kind.known_column,
+        )
     )
     use = asked.tables.relation(kind.use_table)
     return asked.read(
@@ -58,15 +66,15 @@ def _parts(asked: Asked, kind: Stock) -> pa.Table:
         WITH part AS (
             SELECT {key} AS item, {stock} AS stock, {price}::DOUBLE AS price, {lead}::DOUBLE AS lead_d,
                 {counted} AS counted_at
-            FROM {asked.tables.relation(asked.spec.table)} WHERE {counted} <= ?
+            FROM {asked.tables.relation(asked.spec.table)} WHERE {known} <= ?
             QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {counted} DESC) = 1),
         span AS (
             SELECT greatest(least(?::DOUBLE, (epoch(?::TIMESTAMP) - epoch(min(used_at))) / 86400), 1) AS days FROM {use}
-            WHERE used_at <= ?)
+            WHERE known_at <= ?)
         SELECT item, price, lead_d, coalesce((SELECT days FROM span), ?) AS days,
             greatest(stock - coalesce(sum(quantity) FILTER (used_at > counted_at), 0), 0)::BIGINT AS stock,
             coalesce(sum(quantity) FILTER (used_at > ?::TIMESTAMP), 0)::DOUBLE AS used
-        FROM part LEFT JOIN (SELECT {key} AS item, used_at, quantity FROM {use} WHERE used_at <= ?) USING (item)
+        FROM part LEFT JOIN (SELECT {key} AS item, used_at, quantity FROM {use} WHERE known_at <= ?) USING (item)
         GROUP BY item, price, lead_d, part.stock, counted_at ORDER BY item
         """,
         asked.now, kind.learn_days, asked.now, asked.now, kind.learn_days,
@@ -81,7 +89,7 @@ def _due(asked: Asked, kind: Stock) -> list[Item]:
     rows = asked.read(
         f"""
         SELECT gauge_id, due_at, abs(as_found_error) > tolerance AS is_off
-        FROM {asked.tables.relation(kind.calibration_table)} WHERE calibrated_at <= ?
+        FROM {asked.tables.relation(kind.calibration_table)} WHERE known_at <= ?
         QUALIFY row_number() OVER (PARTITION BY gauge_id, characteristic_code ORDER BY calibrated_at DESC) = 1
         """,
         asked.now,
