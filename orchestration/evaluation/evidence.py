@@ -18,6 +18,7 @@ from orchestration.evaluation.lines import Line
 from orchestration.night_store import nights
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_identifier
 
 MEND = "run `cellworks nightly`"
 
@@ -29,7 +30,7 @@ class Answers:
     Attributes:
         rows: of the version.
         later: of moments after the training window.
-        flagged: of these, flagged and young enough to be acted upon at the last night.
+        flagged: whom an action is for and whose newest answer, young enough at the last night, calls for one.
         actions: proposed by the solution.
     """
 
@@ -62,6 +63,11 @@ class Evidence:
     trained_until: datetime | None = None
     answers: Answers = field(default_factory=Answers)
     failed_checks: tuple[str, ...] = ()
+
+    @property
+    def cannot_tell(self) -> str:
+        """Why there is nothing to judge."""
+        return f"its hold-out can't tell yet: {self.verdict.get('sentence', 'nothing was judged')}"
 
     def figures(self, gate: str) -> Mapping[str, Any]:
         """Figures of one gate of the verdict; empty where it was not judged."""
@@ -116,14 +122,19 @@ def _answers(
 ) -> Answers:
     since = None if spec.acts_within_h is None else night["at"] - timedelta(hours=spec.acts_within_h)
     with reader(home) as con:
+        target = quote_identifier(spec.keys[0])
         if version is None or not has_table(con, "solutions", spec.slug):
             return Answers()
         row = con.execute(
             f"""
-            SELECT count(*), count(*) FILTER (later), count(*) FILTER (later AND is_flagged AND young) FROM (
-                SELECT is_flagged, $until IS NULL OR event_at IS NULL OR event_at > $until AS later,
-                    $since IS NULL OR event_at > $since AS young
-                FROM {relation(spec.slug)} WHERE model_version::VARCHAR = $version)
+            WITH own AS (
+                SELECT {target} AS target, is_flagged, event_at, scored_at,
+                    $until IS NULL OR event_at IS NULL OR event_at > $until AS is_later
+                FROM {relation(spec.slug)} WHERE model_version::VARCHAR = $version),
+            newest AS (
+                SELECT * FROM own WHERE $since IS NULL OR event_at > $since
+                QUALIFY row_number() OVER (PARTITION BY target ORDER BY event_at DESC, scored_at DESC) = 1)
+            SELECT count(*), count(*) FILTER (is_later), (SELECT count(*) FROM newest WHERE is_flagged) FROM own
             """,
             {"until": until, "since": since, "version": version},
         ).fetchone()
@@ -173,6 +184,8 @@ def ran(spec: SolutionSpec, found: Evidence) -> list[Line]:
         lines.insert(0, Line("a version that passed its gates", champion, found.is_champion))
     if spec.action.kind != "report":
         acted = answers.actions > 0 or not answers.flagged
-        open_flags = f", {answers.flagged:,} answers call for one" if answers.flagged or not answers.actions else ""
+        open_flags = (
+            f", {answers.flagged:,} open answers call for one" if answers.flagged or not answers.actions else ""
+        )
         lines.append(Line(f"its actions ({spec.action.kind})", f"{answers.actions:,} actions{open_flags}", acted))
     return lines

@@ -37,9 +37,7 @@ def judged(own: PredictiveSpec, found: Evidence, ceiling: float | None) -> Evalu
     """
     gains = found.figures("beats_baseline")
     if not gains:
-        return Evaluation(
-            "not_run", f"its hold-out can't tell yet: {found.verdict.get('sentence', 'nothing was judged')}"
-        )
+        return Evaluation("not_run", found.cannot_tell)
     naive = [next((name for name in names if name in gains), None) for names in _NAIVE]
     beaten = [name for name in naive if name is not None]
     lines = [_beats(name, gains[name]) for name in beaten]

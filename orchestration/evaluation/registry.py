@@ -21,6 +21,8 @@ EVALUATORS = {
     "Optimizer": "orchestration.evaluation.optimizer:evaluate",
     "PredictiveModel": "orchestration.evaluation.predictive_model:evaluate",
     "SurvivalModel": "orchestration.evaluation.survival_model:evaluate",
+    "ProcessMonitor": "orchestration.evaluation.process_monitor:evaluate",
+    "AnomalyDetector": "orchestration.evaluation.anomaly_detector:evaluate",
     "DecisionRule": "orchestration.evaluation.decision_rule:evaluate",
     "Indicator": "orchestration.evaluation.indicator:evaluate",
     "Traceability": "orchestration.evaluation.traceability:evaluate",

@@ -20,9 +20,7 @@ def judged(found: Evidence) -> Evaluation:
     """Hold the hold-out's figures against the lines; concordance stands beside that of the age alone."""
     told, policy = found.figures("concordance"), found.figures("policy")
     if not told or not policy:
-        return Evaluation(
-            "not_run", f"its hold-out can't tell yet: {found.verdict.get('sentence', 'nothing was judged')}"
-        )
+        return Evaluation("not_run", found.cannot_tell)
     value, own = float(told["concordance"]), float(policy["policy"])
     lines = [Line(f"at least {MIN_CONCORDANCE:.2f}", f"concordance {value:.3f}", value >= MIN_CONCORDANCE)]
     for name in ("run_to_failure", "fixed_interval"):
