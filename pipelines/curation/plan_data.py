@@ -49,6 +49,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         ],
         "materials": list(site.feeds["erp__material_lot"].columns["material_code"].allowed),
         "material_order": material_order(site),
+        "slurry_materials": slurry_materials(site),
         "codes": {name: codes_of(site, name) for name in (ROLL_RESULT, MATERIAL_RESULT)},
         "electrode": {feed: names_of(site, feed) for feed in (*ELECTRODE_FEEDS, ROLL_RESULT)},
         "cell": cell_characteristics(site),
@@ -128,6 +129,13 @@ def material_order(site: Site) -> dict[str, int]:
         electrode_feed = "mes__mother_roll" if material.endswith("foil") else "mes__slurry_batch"
         found[material] = last[takes_in[0] if takes_in else electrode_feed]
     return found
+
+
+def slurry_materials(site: Site) -> list[str]:
+    """Materials that are mixed: no foil, and taken in by no record of a cell."""
+    of_cells = {column for feed in CELL_FEEDS for column in site.feeds[feed].columns}
+    materials = site.feeds["erp__material_lot"].columns["material_code"].allowed
+    return [name for name in materials if not name.endswith("foil") and f"{name}_lot_id" not in of_cells]
 
 
 def _cell_entries(site: Site, row: Characteristic) -> list[dict[str, Any]]:
