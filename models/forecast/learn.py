@@ -21,7 +21,7 @@ _CALIBRATED_RATIO = 0.35  # of the development time, its latest: boosters learn 
 _PATIENCE = 25
 _LEAVES = (3, 8)
 _LEAST_ROWS, _LEAST_SEASONS = 200, 2
-_GROUP_ROWS = 200  # steps ahead that share a width, until they have so many rows
+_GROUP_STEPS = 150  # neighbouring steps ahead share a width until they were judged at so many steps of time
 
 
 @dataclass
@@ -198,7 +198,7 @@ def _widths(spec: ForecastSpec, scorer: Scorer, rows: Windows) -> dict[str, list
     low, _, high = spec.quantiles
     total = _cumulative(rows, y - raw[:, 1], ahead)
     out: dict[str, list[float]] = {"below": [], "above": [], "sum_above": []}
-    for place, group in enumerate(_groups(ahead, spec.horizon)):
+    for place, group in enumerate(_groups(ahead, rows.target, spec.horizon)):
         mine = np.isin(ahead, group)
         for name, score, level in (("below", raw[:, 0] - y, 1 - low), ("above", y - raw[:, -1], high)):
             wide = _conformal(score[mine], rows.target[mine], level) if mine.any() else out[name][-1]
@@ -211,15 +211,15 @@ def _widths(spec: ForecastSpec, scorer: Scorer, rows: Windows) -> dict[str, list
     return out
 
 
-def _groups(ahead: Array, horizon: int) -> list[list[int]]:
-    """Neighbouring steps ahead, closed when they have enough rows; what is left joins the last one."""
-    counts = np.bincount(ahead, minlength=horizon + 1)
+def _groups(ahead: Array, step: Array, horizon: int) -> list[list[int]]:
+    """Neighbouring steps ahead, closed when they were judged at enough steps of time; what is left joins the last."""
     groups: list[list[int]] = [[]]
-    for step in range(1, horizon + 1):
-        groups[-1].append(step)
-        if counts[groups[-1]].sum() >= _GROUP_ROWS and step < horizon:
+    for each in range(1, horizon + 1):
+        groups[-1].append(each)
+        if each < horizon and len(np.unique(step[np.isin(ahead, groups[-1])])) >= _GROUP_STEPS:
             groups.append([])
-    if len(groups) > 1 and 0 < counts[groups[-1]].sum() < _GROUP_ROWS:
+    left = len(np.unique(step[np.isin(ahead, groups[-1])]))
+    if len(groups) > 1 and 0 < left < _GROUP_STEPS:
         rest = groups.pop()
         groups[-1] += rest
     return groups

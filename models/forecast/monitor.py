@@ -38,8 +38,9 @@ def monitor(spec: ForecastSpec, ctx: ModelContext) -> MonitorReport:
     """
 
     def watch(version: Version) -> Seen:
-        panel = read_panel(spec, ctx, columns=load(version, ctx.n_threads).bundle["record"]["columns"])
-        told = _came_true(spec, ctx, panel, int(version.number))
+        own = load(version, ctx.n_threads).bundle["record"]
+        panel = read_panel(spec, ctx, columns=own["columns"])
+        told = _came_true(spec, ctx, panel, int(version.number), own["cut_s"])
         if told is None:
             return Seen([], [], None, "nothing that was forecast has come yet")
         y, predicted, target = told
@@ -61,8 +62,13 @@ def _lost(whole: dict[str, Interval], promised: float | None) -> tuple[bool | No
     return is_lost, f"{sentence}: {'is lost' if is_lost else 'holds'}, the hold-out promised at most {promised:.4g}"
 
 
-def _came_true(spec: ForecastSpec, ctx: ModelContext, panel: Panel, version: int) -> tuple[Array, Array, Array] | None:
-    """Truth, quantiles and step of each forecast of a version that was made before its step was known; None of few."""
+def _came_true(
+    spec: ForecastSpec, ctx: ModelContext, panel: Panel, version: int, cut_s: float
+) -> tuple[Array, Array, Array] | None:
+    """Truth, quantiles and step of each forecast of a version that owes nothing to the truth; None of few.
+
+    It was made before its step was known, or, where it says what should have been, the step is after the version's cut.
+    """
     stored = _stored(spec, ctx, version)
     if stored is None or not stored.num_rows:
         return None
@@ -74,7 +80,9 @@ def _came_true(spec: ForecastSpec, ctx: ModelContext, panel: Panel, version: int
     y, known_s = np.full(len(step), np.nan), np.full(len(step), -np.inf)
     y[there] = panel.numbers[spec.target][series[there], step[there]]
     known_s[there] = panel.known_s[series[there], step[there]]
-    chosen = np.flatnonzero(np.isfinite(y) & (made_s < known_s))
+    begin_s = panel.begin_s[np.clip(step, 0, panel.steps - 1)]
+    is_honest = begin_s >= cut_s if spec.given else made_s < known_s
+    chosen = np.flatnonzero(np.isfinite(y) & is_honest)
     if len(chosen) < _LEAST_ROWS:
         return None
     predicted = np.column_stack([stored.column(name).to_numpy() for name in ("low", "value", "high")])

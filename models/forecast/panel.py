@@ -102,7 +102,7 @@ def read_panel(spec: ForecastSpec, ctx: ModelContext, *, columns: Sequence[str] 
         is_day = _kind_of_time(spec, available)
         further = _further(spec, ctx, available, columns)
         stock = [spec.action.cover.stock] if spec.action.cover else []
-        numbers = list(dict.fromkeys([spec.target, *further, *stock]))
+        numbers = list(dict.fromkeys([spec.target, *further, *spec.given, *stock]))
         exact_selection(numbers, available, spec.table)
         table = _rows(spec, ctx, tables, numbers)
         ahead = _ahead_rows(spec, ctx, tables)

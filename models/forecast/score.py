@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from models.context import ModelContext
 from models.forecast.cover import shortages
 from models.forecast.judge import load
+from models.forecast.learn import origins_of
 from models.forecast.panel import Panel, read_panel
 from models.forecast.runtime import Scorer
 from models.forecast.spec import ForecastSpec
@@ -23,10 +24,10 @@ from models.solution import NotYetError
 
 
 def score(spec: ForecastSpec, ctx: ModelContext) -> ScoreReport:
-    """Forecast every series from the step that has begun; once for each step and version.
+    """Forecast every series from the step that has begun, once for each step and version.
 
     `event_at` is when the step begins that is forecast, `predicted_at` when that was said. Each later forecast of the
-    same step is a row of its own.
+    same step is a row of its own. With `given`, every row that is known is answered with what it should have been.
 
     Args:
         spec: the solution.
@@ -40,11 +41,9 @@ def score(spec: ForecastSpec, ctx: ModelContext) -> ScoreReport:
             panel = read_panel(spec, ctx, columns=scorer.bundle["record"]["columns"])
         except NotYetError:
             return None
-        origin = panel.step_at(ctx.as_of, ctx.site)
-        if origin < 1 or _is_done(spec, ctx, panel, origin, int(version.number)):
-            return None
-        rows = windows_at(spec, panel, np.asarray([origin]))
-        if not len(rows):
+        done = scored_keys(ctx.home, spec, int(version.number))
+        rows = _what_should_have_been(spec, panel, done) if spec.given else _what_will_be(spec, ctx, panel, done)
+        if rows is None or not len(rows):
             return None
         read_s = time.perf_counter() - begun
         table = answered(spec, ctx, panel, rows, scorer, now, (int(version.number), ctx.snapshot))
@@ -90,11 +89,27 @@ def _labels(panel: Panel, step: np.ndarray) -> pa.Array:
     return pa.array(moments.astype("datetime64[D]") if panel.is_day else moments)
 
 
-def _is_done(spec: ForecastSpec, ctx: ModelContext, panel: Panel, origin: int, version: int) -> bool:
-    """Whether this version spoke last of the last step of this forecast."""
-    done = scored_keys(ctx.home, spec, version)
+def _what_will_be(spec: ForecastSpec, ctx: ModelContext, panel: Panel, done: pa.Table | None) -> Windows | None:
+    """Rows of the step that has begun and those after it; None where this version spoke last of the last one."""
+    origin = panel.step_at(ctx.as_of, ctx.site)
+    if origin < 1:
+        return None
+    if done is not None and done.num_rows:
+        last = _labels(panel, np.asarray([origin + spec.horizon - 1]))[0]
+        times = done.column(spec.time)
+        if pc.any(pc.equal(times, last.cast(times.type))).as_py():
+            return None
+    return windows_at(spec, panel, np.asarray([origin]))
+
+
+def _what_should_have_been(spec: ForecastSpec, panel: Panel, done: pa.Table | None) -> Windows:
+    """Rows of steps that are known and that this version has not spoken of, each from the newest origin before it."""
+    rows = windows_at(spec, panel, origins_of(spec, 1, panel.steps))
+    rows = rows.take((rows.target - rows.origin < spec.origin_every) & np.isfinite(rows.y))
     if done is None or not done.num_rows:
-        return False
-    last = _labels(panel, np.asarray([origin + spec.horizon - 1]))[0]
-    times = done.column(spec.time)
-    return bool(pc.any(pc.equal(times, last.cast(times.type))).as_py())
+        return rows
+    keys = {key: panel.keys[key].take(pa.array(rows.series)) for key in spec.series}
+    asked = pa.table({**keys, spec.time: _labels(panel, rows.target), "__row": np.arange(len(rows))})
+    done = done.cast(pa.schema([asked.schema.field(name) for name in done.column_names]))
+    left = asked.join(done, keys=spec.keys, join_type="left anti")
+    return rows.take(np.sort(left.column("__row").to_numpy()))

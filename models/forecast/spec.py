@@ -78,6 +78,13 @@ class ForecastSpec(LearningSpec):
         default_factory=lambda: ColumnSelection(select=[]),
         description="further numbers of the table, of which only the past is known; none unless named",
     )
+    given: list[str] = Field(
+        default_factory=list,
+        description=(
+            "numbers of the forecast row itself that are given: the answer is then what the target should have been, "
+            "for a row that is known already; none: the future is forecast"
+        ),
+    )
     ahead: Ahead | None = Field(default=None, description="what is known before it happens")
     quantiles: list[float] = Field(
         default_factory=lambda: [0.05, 0.5, 0.95], description="low, middle and high, rising; judged by all of them"
@@ -85,7 +92,7 @@ class ForecastSpec(LearningSpec):
     holdout_ratio: float = Field(
         default=0.25, gt=0.0, lt=0.6, description="share of the time, the latest, kept to judge by"
     )
-    max_rounds: int = Field(default=300, ge=10, le=5000, description="boosting rounds at most")
+    max_rounds: int = Field(default=600, ge=10, le=5000, description="boosting rounds at most")
     max_rows: int = Field(
         default=60_000, ge=500, description="rows (series, origin, step ahead) learnt from, the newest"
     )
@@ -108,6 +115,17 @@ class ForecastSpec(LearningSpec):
             raise ValueError(msg)
         if self.target in self.keys:
             msg = f"the target '{self.target}' is also a key"
+            raise ValueError(msg)
+        if self.target in self.given or set(self.given) & set(self.features.select):
+            msg = f"given names neither the target nor what features.select names; found {self.given}"
+            raise ValueError(msg)
+        if self.given and self.origin_every > self.horizon:
+            msg = (
+                f"origin_every {self.origin_every} is beyond the horizon of {self.horizon} steps: steps stay unanswered"
+            )
+            raise ValueError(msg)
+        if self.given and self.action.cover is not None:
+            msg = "action.cover needs a forecast of the future, and `given` asks what should have been"
             raise ValueError(msg)
         if self.ahead is not None and not set(self.ahead.by) <= set(self.series):
             msg = f"ahead.by names columns of `series`, here {self.series}; found {self.ahead.by}"
@@ -146,7 +164,7 @@ class ForecastSpec(LearningSpec):
     def named_columns(self) -> list[str]:
         """Columns of the table that the YAML names outright."""
         stock = self.action.cover.stock if self.action.cover else None
-        more = [name for name in (self.target, self.known_at, stock) if name is not None]
+        more = [name for name in (self.target, self.known_at, stock, *self.given) if name is not None]
         return list(dict.fromkeys([*super().named_columns, self.time, *more]))
 
     @property

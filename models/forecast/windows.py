@@ -12,6 +12,7 @@ from models.forecast.runtime import AHEAD, SERIES, SPREAD, Array
 from models.forecast.spec import ForecastSpec
 
 _SEASONS, _STEPS = 8, 28  # what is looked back on: so many seasons, or more of them where seasons are short
+_FOUR_FIFTHS = 2 * 1.2816  # standard deviations that the middle four fifths of a normal distribution span
 _DAY_S, _HOUR_S = 86_400.0, 3600.0
 LEVEL, PHASE_MEAN, NAIVE = "level", "phase_mean", "naive"
 _SHARED = ("last", "recent_mean", "season_before", "season_mean")
@@ -80,6 +81,8 @@ def windows_at(spec: ForecastSpec, panel: Panel, origins: Array) -> Windows:
     for name in panel.further:
         columns |= {f"{name}_{what}": each for what, each in past.of(panel.numbers[name]).told(phase, shape).items()}
     origin_s = panel.begin_s[origins]
+    for name in spec.given:
+        columns |= _of_given(name, panel.numbers[name], past, target, shape)
     if n_series > 1:
         columns |= {f"common_{name}": _over_series(columns[name]) for name in _SHARED}
     columns |= _of_ahead(panel, target, origin_s, shape)
@@ -134,11 +137,18 @@ class _Seen:
         return _mean(self.window[..., -steps:])
 
     def spread(self) -> Array:
-        """Standard deviation over the window; where there is none, a thousandth of the level."""
-        centre = _mean(self.window)
-        wide = np.sqrt(_mean((self.window - centre[..., None]) ** 2))
-        least = np.maximum(1e-3 * np.abs(np.nan_to_num(centre)), 1e-9)
-        return np.asarray(np.maximum(np.nan_to_num(wide), least))
+        """Standard deviation as the middle four fifths of the window tell it, so that no outage makes the rest narrow.
+
+        At least a thousandth of the level.
+        """
+        ordered = np.sort(self.window, axis=-1)  # what is missing comes last
+        count = np.isfinite(ordered).sum(axis=-1, keepdims=True)
+        low, high = (
+            np.take_along_axis(ordered, np.maximum(np.round(part * (count - 1)), 0).astype(int), axis=-1)[..., 0]
+            for part in (0.1, 0.9)
+        )
+        least = np.maximum(1e-3 * np.abs(np.nan_to_num(_mean(self.window))), 1e-9)
+        return np.asarray(np.maximum(np.nan_to_num((high - low) / _FOUR_FIFTHS), least))
 
     def last(self) -> tuple[Array, Array]:
         """The newest known value, and how many steps ago its step began."""
@@ -211,6 +221,15 @@ def _of_target(own: _Seen, phase: Array, shape: tuple[int, ...]) -> dict[str, Ar
         "season_mean": off(phase_mean),
         "relative_spread": np.broadcast_to((spread / np.maximum(np.abs(level), 1e-9))[..., None], shape),
     }
+
+
+def _of_given(name: str, values: Array, past: _Past, target: Array, shape: tuple[int, ...]) -> dict[str, Array]:
+    """What is given of the step itself: its value, and how far that is from what it was before the origin."""
+    inside = np.minimum(target, values.shape[1] - 1)
+    own = np.where(target < values.shape[1], values[np.arange(shape[1])[None, :, None], inside], np.nan)
+    before = past.of(values)
+    level, phase_mean = before.mean(2 * before.season), before.phase_mean((np.arange(shape[2])) % before.season)
+    return {name: own, f"{name}_off_level": own - level[..., None], f"{name}_off_phase": own - phase_mean}
 
 
 def _of_ahead(panel: Panel, target: Array, origin_s: Array, shape: tuple[int, ...]) -> dict[str, Array]:
