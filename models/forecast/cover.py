@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,9 +11,18 @@ from models.context import ModelContext
 from models.features.source import open_tables
 from models.forecast.panel import Panel
 from models.forecast.runtime import AHEAD, SPREAD, Array, Scorer
-from models.forecast.spec import ForecastSpec, Orders
+from models.forecast.spec import Cover, ForecastSpec, Orders
 from models.forecast.windows import Windows
 from pipelines.lake.sql import quote_identifier
+
+
+@dataclass(frozen=True)
+class _Supply:
+    """What each series has: in store, on order within its lead time (target's unit), and that lead time in steps."""
+
+    stock: Array
+    ordered: Array
+    lead_steps: Array
 
 
 def shortages(
@@ -41,24 +51,34 @@ def shortages(
     if cover is None:
         raise ValueError("the solution holds its forecast against nothing")
     flagged, reasons = np.zeros(len(rows), dtype=bool), np.full(len(rows), None, dtype=object)
-    if not len(rows):
-        return flagged, reasons
-    origin = int(rows.origin[0])
-    stock = _stock(panel, cover.stock, origin)
-    ordered = np.zeros(len(panel.names))
-    if cover.orders is not None:
-        ordered = _on_order(spec, ctx, panel, cover.orders, origin)
-    ahead, spread = rows.number(AHEAD).astype(int), rows.number(SPREAD)
+    supply = _supply(spec, ctx, panel, cover, int(rows.origin[0]))
+    ahead, above = rows.number(AHEAD).astype(int), scorer.by_step(rows.table, "sum_above") * rows.number(SPREAD)
     for series in np.unique(rows.series):
-        mine = rows.series == series
-        within = mine & (ahead <= cover.lead_time_steps)
-        sum_above = float(scorer.by_step(rows.table, "sum_above")[within][-1]) * float(spread[within][-1])
-        demand = float(value[within].sum()) + max(sum_above, 0.0)
-        there = float(stock[series] + ordered[series])
-        if np.isfinite(there) and there < demand:
+        mine = np.flatnonzero(rows.series == series)
+        within = mine[ahead[mine] <= supply.lead_steps[series]]
+        demand = float(value[within].sum() + max(above[within[-1]], 0.0))
+        stock, ordered = float(supply.stock[series]), float(supply.ordered[series])
+        if np.isfinite(stock) and stock + ordered < demand:
             flagged[mine] = True
-            reasons[mine] = _told(spec, stock[series], ordered[series], demand)
+            reasons[mine] = _told({"stock": stock, "on order": ordered}, demand, int(supply.lead_steps[series]))
     return flagged, reasons
+
+
+def _supply(spec: ForecastSpec, ctx: ModelContext, panel: Panel, cover: Cover, origin: int) -> _Supply:
+    """What each series has at the moment of the forecast."""
+    lead_steps = np.full(len(panel.names), cover.lead_time_steps or spec.horizon)
+    if cover.orders is None:
+        return _Supply(_stock(panel, cover.stock, origin), np.zeros(len(panel.names)), lead_steps)
+    orders = _read_orders(spec, ctx, cover.orders, float(panel.begin_s[origin]))
+    ordered = np.zeros(len(panel.names))
+    for place, name in enumerate(panel.names):
+        mine = orders["series"] == name
+        if cover.lead_time_steps is None and mine.any():
+            median_s = float(np.median(orders["due_s"][mine] - orders["ordered_s"][mine]))
+            lead_steps[place] = min(max(1, int(np.ceil(median_s / panel.step_s))), spec.horizon)
+        until_s = panel.begin_s[origin] + lead_steps[place] * panel.step_s
+        ordered[place] = orders["quantity"][mine & orders["is_open"] & (orders["due_s"] <= until_s)].sum()
+    return _Supply(_stock(panel, cover.stock, origin), ordered, lead_steps)
 
 
 def _stock(panel: Panel, column: str, origin: int) -> Array:
@@ -68,45 +88,32 @@ def _stock(panel: Panel, column: str, origin: int) -> Array:
     return np.asarray(values[np.arange(len(values)), values.shape[1] - 1 - back])
 
 
-def _on_order(spec: ForecastSpec, ctx: ModelContext, panel: Panel, orders: Orders, origin: int) -> Array:
-    """What each series has on order at the moment of the forecast that is to come within the lead time."""
-    cover = spec.action.cover
-    steps = cover.lead_time_steps if cover else 0
-    now_s = float(panel.begin_s[origin])
-    until_s = now_s + steps * panel.step_s
+def _read_orders(spec: ForecastSpec, ctx: ModelContext, orders: Orders, now_s: float) -> dict[str, Array]:
+    """Orders placed by then, and which of them had not come: open is what had no arrival yet."""
     by = " || ' ' || ".join(f"CAST({quote_identifier(name)} AS VARCHAR)" for name in orders.by)
-    at = {name: f"epoch(CAST({quote_identifier(getattr(orders, name))} AS TIMESTAMP))" for name in _MOMENTS}
+    ordered, due, arrived = (
+        f"epoch(CAST({quote_identifier(name)} AS TIMESTAMP))"
+        for name in (orders.ordered_at, orders.due_at, orders.arrived_at)
+    )
     with open_tables(ctx, orders.table) as tables:
         named = [*orders.by, orders.quantity, orders.ordered_at, orders.due_at, orders.arrived_at]
         tables.columns_with(orders.table, named, f"{spec.solution}: action.cover.orders")
         found = tables.arrow(
-            f"SELECT {by} AS series, sum(CAST({quote_identifier(orders.quantity)} AS DOUBLE)) AS quantity "
-            f"FROM {tables.relation(orders.table)} WHERE {at['ordered_at']} <= ? AND {at['due_at']} <= ? "
-            f"AND ({at['arrived_at']} IS NULL OR {at['arrived_at']} > ?) GROUP BY ALL",
-            [now_s, until_s, now_s],
-        ).to_pydict()
-    known = dict(zip(found["series"], found["quantity"], strict=True))
-    return np.asarray([float(known.get(str(name)) or 0.0) for name in panel.names])
+            f"SELECT {by} AS series, CAST({quote_identifier(orders.quantity)} AS DOUBLE) AS quantity, "
+            f"{ordered} AS ordered_s, {due} AS due_s, coalesce({arrived} > ?, true) AS is_open "
+            f"FROM {tables.relation(orders.table)} WHERE {ordered} <= ? AND {due} IS NOT NULL ORDER BY ALL",
+            [now_s, now_s],
+        )
+    return {name: found.column(name).to_numpy(zero_copy_only=False) for name in found.column_names}
 
 
-_MOMENTS = ("ordered_at", "due_at", "arrived_at")
-
-
-def _told(spec: ForecastSpec, stock: float, ordered: float, demand: float) -> str:
-    """Reasons as other families give them: feature, value, contribution in the target's unit."""
-    cover = spec.action.cover
-    steps = cover.lead_time_steps if cover else 0
-    shown = {
-        "stock": stock,
-        "on order": ordered,
-        f"demand over {steps} steps, high": demand,
-    }
-    rows = [
-        {
-            "feature": name,
-            "value": float(f"{value:.6g}"),
-            "contribution": float(f"{(value if 'demand' in name else -value):.4g}"),
-        }
-        for name, value in shown.items()
-    ]
-    return json.dumps(rows)
+def _told(there: dict[str, float], demand: float, steps: int) -> str:
+    """Reasons as other families give them: feature, value, contribution to the shortage in the target's unit."""
+    shown = {name: (value, -value) for name, value in there.items()}
+    shown[f"high demand over {steps} steps"] = (demand, demand)
+    return json.dumps(
+        [
+            {"feature": name, "value": float(f"{value:.6g}"), "contribution": float(f"{part:.4g}")}
+            for name, (value, part) in shown.items()
+        ]
+    )

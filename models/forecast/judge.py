@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
 from models.context import ModelContext
 from models.evaluation.bootstrap import paired_mean
+from models.evaluation.conformal import effective_rows
 from models.forecast.evaluate import Evaluation, evaluate, quantiles_of
 from models.forecast.learn import development, hold_out
 from models.forecast.loss import row_loss
@@ -135,13 +137,20 @@ def _baseline_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
 
 
 def _coverage_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
-    """Intervals hold what they promise; the limit gives way to what chance over seasons alone would show."""
-    coverage, nominal = found.metrics["coverage"], spec.nominal_coverage
-    half = (coverage.high - coverage.low) / 2 if np.isfinite(coverage.high) else 1.0
-    limit = max(spec.gates.max_coverage_gap, half)
-    figures = {"coverage": coverage.value, "nominal": nominal, "allowed_gap": limit}
-    sentence = f"{100 * coverage.value:.1f} % of the intervals hold, {100 * nominal:.0f} % promised"
-    return Gate("calibration", abs(coverage.value - nominal) <= limit, sentence, figures)
+    """Intervals hold what they promise; the limit gives way to what chance alone would show.
+
+    Rows of one step are no independent evidence, so the chance is that of as many rows as they are worth.
+    """
+    coverage, nominal = found.metrics["coverage"].value, spec.nominal_coverage
+    inside = (found.rows.y >= found.predicted[:, 0]) & (found.rows.y <= found.predicted[:, 2])
+    _, codes, sizes = np.unique(found.rows.target, return_inverse=True, return_counts=True)
+    worth = effective_rows(inside.astype(np.float64), codes, sizes)
+    chance = float(stats.norm.ppf(0.975) * np.sqrt(nominal * (1 - nominal) / worth))
+    limit = max(spec.gates.max_coverage_gap, chance)
+    figures = {"coverage": coverage, "nominal": nominal, "allowed_gap": limit, "chance": chance}
+    promised = f"{100 * nominal:.0f} % promised, {100 * limit:.1f} points off allowed"
+    sentence = f"{100 * coverage:.1f} % of the intervals hold, {promised}"
+    return Gate("calibration", abs(coverage - nominal) <= limit, sentence, figures)
 
 
 def _speed_gate(spec: ForecastSpec, found: Evaluation) -> Gate:

@@ -37,7 +37,11 @@ class Cover(Part):
 
     stock: str = Field(description="column of the table: what is in store at the end of the step, in the target's unit")
     orders: Orders | None = Field(default=None, description="open orders; none: the store alone")
-    lead_time_steps: int = Field(ge=1, description="steps from an order to its arrival")
+    lead_time_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps from an order to its arrival; none: the median that the orders promise, at most the horizon",
+    )
 
 
 class ForecastAction(Action):
@@ -137,7 +141,10 @@ class ForecastSpec(LearningSpec):
         cover = self.action.cover
         if cover is None:
             return self
-        if cover.lead_time_steps > self.horizon:
+        if cover.lead_time_steps is None and cover.orders is None:
+            msg = "action.cover names lead_time_steps, or orders to learn the lead time from"
+            raise ValueError(msg)
+        if cover.lead_time_steps is not None and cover.lead_time_steps > self.horizon:
             msg = f"action.cover.lead_time_steps {cover.lead_time_steps} is beyond the horizon of {self.horizon} steps"
             raise ValueError(msg)
         if cover.orders is not None and len(cover.orders.by) != len(self.series):
