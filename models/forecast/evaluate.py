@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.evaluation.bootstrap import Interval, PairedMean, paired_mean
+from models.evaluation.conformal import effective_rows
 from models.forecast.baselines import SEASONAL_NAIVE, seasonal_naive
 from models.forecast.loss import figures, row_loss, weighted_quantile_loss
 from models.forecast.runtime import Array, Scorer
@@ -48,6 +49,12 @@ def quantiles_of(scorer: Scorer, rows: Windows) -> Array:
     """Answers as (rows, 3): low, middle, high."""
     answers = scorer.predict(rows.table)
     return np.column_stack([answers[name] for name in ("low", "value", "high")])
+
+
+def worth(score: Array, step: Array) -> float:
+    """How many independent rows there are: those of one step, by several origins and series, are alike."""
+    _, codes, sizes = np.unique(step, return_inverse=True, return_counts=True)
+    return effective_rows(score, codes, sizes)
 
 
 def blocks_of(spec: ForecastSpec, target: Array) -> Array:

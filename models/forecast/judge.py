@@ -9,8 +9,7 @@ from scipy import stats
 
 from models.context import ModelContext
 from models.evaluation.bootstrap import paired_mean
-from models.evaluation.conformal import effective_rows
-from models.forecast.evaluate import Evaluation, evaluate, quantiles_of
+from models.forecast.evaluate import Evaluation, evaluate, quantiles_of, worth
 from models.forecast.learn import development, hold_out
 from models.forecast.loss import row_loss
 from models.forecast.panel import Panel, read_panel
@@ -64,7 +63,7 @@ def judge(spec: ForecastSpec, ctx: ModelContext, challenger: TrainedForecast | s
     if found is None or not enough.passed:
         verdict = Verdict(spec.name, version.number, "insufficient", [enough], number, False, len(rows))
     else:
-        verdict = _full(spec, version, found, (other, number), enough)
+        verdict = _full(spec, version, found, (own, other, number), enough)
     cutoffs = {version.number: {"cut_s": own.bundle["record"]["cut_s"]}}
     if other is not None and number is not None:
         cutoffs[number] = {"cut_s": other.bundle["record"]["cut_s"]}
@@ -100,10 +99,14 @@ def _holdout_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
 
 
 def _full(
-    spec: ForecastSpec, version: Version, found: Evaluation, versus: tuple[Scorer | None, str | None], enough: Gate
+    spec: ForecastSpec,
+    version: Version,
+    found: Evaluation,
+    versus: tuple[Scorer, Scorer | None, str | None],
+    enough: Gate,
 ) -> Verdict:
     """Every gate on a hold-out that is large enough."""
-    other, number = versus
+    own, other, number = versus
     against, is_better = Gate("not_worse", True, "there is no champion: the seasonal naive forecast decides"), False
     if other is not None:
         levels = np.asarray(spec.quantiles)
@@ -114,7 +117,7 @@ def _full(
     gates = [
         enough,
         _baseline_gate(spec, found),
-        _coverage_gate(spec, found),
+        _coverage_gate(spec, own, found),
         against,
         _speed_gate(spec, found),
         inputs_gate(version.tags),
@@ -136,16 +139,16 @@ def _baseline_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
     return Gate("beats_baseline", low > 0, sentence, figures)
 
 
-def _coverage_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
+def _coverage_gate(spec: ForecastSpec, scorer: Scorer, found: Evaluation) -> Gate:
     """Intervals hold what they promise; the limit gives way to what chance alone would show.
 
-    Rows of one step are no independent evidence, so the chance is that of as many rows as they are worth.
+    That is the chance of the rows judged on and of those that the widths were learnt from: given widths from n rows,
+    coverage is itself a draw with the variance of n.
     """
     coverage, nominal = found.metrics["coverage"].value, spec.nominal_coverage
     inside = (found.rows.y >= found.predicted[:, 0]) & (found.rows.y <= found.predicted[:, 2])
-    _, codes, sizes = np.unique(found.rows.target, return_inverse=True, return_counts=True)
-    worth = effective_rows(inside.astype(np.float64), codes, sizes)
-    chance = float(stats.norm.ppf(0.975) * np.sqrt(nominal * (1 - nominal) / worth))
+    judged, learnt = worth(inside.astype(np.float64), found.rows.target), float(scorer.bundle["widths_worth"])
+    chance = float(stats.norm.ppf(0.975) * np.sqrt(nominal * (1 - nominal) * (1 / judged + 1 / learnt)))
     limit = max(spec.gates.max_coverage_gap, chance)
     figures = {"coverage": coverage, "nominal": nominal, "allowed_gap": limit, "chance": chance}
     promised = f"{100 * nominal:.0f} % promised, {100 * limit:.1f} points off allowed"

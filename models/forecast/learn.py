@@ -10,14 +10,14 @@ import numpy as np
 from models.context import ModelContext
 from models.estimators.base import Fold, Problem
 from models.estimators.lightgbm import LightGBM
-from models.evaluation.conformal import effective_rows
+from models.forecast.evaluate import quantiles_of, worth
 from models.forecast.panel import Panel
 from models.forecast.runtime import AHEAD, FORMAT, Array, Scorer
 from models.forecast.spec import ForecastSpec
 from models.forecast.windows import BASES, Windows, feature_names, look_back, windows_at
 from models.solution import NotYetError
 
-_CALIBRATED_RATIO = 0.35  # of the development time, its latest: boosters learn before, widths are learnt there
+_CALIBRATED_RATIO = 0.5  # of the development time, its latest: boosters learn before, widths are learnt there
 _PATIENCE = 25
 _LEAVES = (3, 8)
 _LEAST_ROWS, _LEAST_SEASONS = 200, 2
@@ -121,6 +121,9 @@ def learn(spec: ForecastSpec, ctx: ModelContext, panel: Panel, rows: Windows, cu
     natives = [_fit(problem, level, fold, params, spec.max_rounds) for level in spec.quantiles]
     scorer = Scorer(bundle, natives, ctx.n_threads)
     bundle |= _widths(spec, scorer, late)
+    quantiles = quantiles_of(scorer, late)
+    inside = (late.y >= quantiles[:, 0]) & (late.y <= quantiles[:, 2])
+    bundle["widths_worth"] = worth(inside.astype(np.float64), late.target)
     notes = [f"counted from the {base.replace('_', ' ')}; {len(late):,} later rows set the widths"]
     return Learnt(scorer, trials, len(rows), notes)
 
@@ -226,13 +229,9 @@ def _groups(ahead: Array, step: Array, horizon: int) -> list[list[int]]:
 
 
 def _conformal(score: Array, step: Array, level: float) -> float:
-    """The quantile of scores that holds the level for one more of them, as far as there are enough.
-
-    Rows of one step, by several origins and series, are no independent evidence: counted is what they are worth.
-    """
-    _, codes, sizes = np.unique(step, return_inverse=True, return_counts=True)
-    worth = effective_rows(score, codes, sizes)
-    return float(np.quantile(score, min(1.0, level * (worth + 1) / worth), method="higher"))
+    """The quantile of scores that holds the level for one more of them, as far as there are enough."""
+    count = worth(score, step)
+    return float(np.quantile(score, min(1.0, level * (count + 1) / count), method="higher"))
 
 
 def _cumulative(rows: Windows, off: Array, ahead: Array) -> Array:
