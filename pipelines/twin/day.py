@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
 from pipelines.twin import delivery
+from pipelines.twin.alarms import Alarms
 from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.counts import with_cells, with_rolls
@@ -17,7 +18,9 @@ from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
 from pipelines.twin.line import LineDay, run_day
+from pipelines.twin.orders import customer_orders, tariff_hours
 from pipelines.twin.pack import pack
+from pipelines.twin.purchasing import Purchasing
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
@@ -42,6 +45,7 @@ class Plant:
     def __init__(self, world: World, here: State, interventions: Interventions) -> None:
         self._world, self._here, self._interventions = world, here, interventions
         self._telemetry = Telemetry(world)
+        self._purchasing = Purchasing(world, np.diff([*here.first_cells, here.next_cell]).tolist())
         self.truth: dict[str, Table] = {}
 
     def run_day(self, carried: Carried, *, with_telemetry: bool) -> tuple[dict[str, pa.Table], Carried]:
@@ -57,6 +61,7 @@ class Plant:
         due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
         records = self._of_cells(line, cells, due)
         records |= self._of_machines(line, equipment, due, records)
+        records |= self._of_business(len(line.stacked_s))
         known, later = self._known(records, carried.pending)
         if with_telemetry:
             first = int(cells[0]) if len(cells) else self._here.next_cell
@@ -73,7 +78,7 @@ class Plant:
         return delivery.flawed_by_scenario(world, day, known), Carried(later, pa.table(columns))
 
     def _oldest(self, day: int) -> int:
-        """The first day brings the history of the machines."""
+        """The first day brings the history of machines, orders and stocks."""
         return -int(self._world.p("equipment.history_days")) if day == 0 else day
 
     def _begin(self, line: LineDay, under_way: pa.Table | None) -> tuple[Ints, Floats, Ints]:
@@ -115,10 +120,23 @@ class Plant:
         states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
         return {
             "scada__machine_state": states,
+            "scada__alarm": Alarms(world, equipment, day).records(line.states, health, records),
             "cmms__work_order": orders | {"event_s": orders["opened_s"]},
             "historian__machine_hour": health | {"known_s": health["event_s"] + 60.0},
             "ems__meter_interval": energy | {"known_s": energy["event_s"] + energy["interval_s"]},
             "ems__weather": outdoor | {"known_s": outdoor["event_s"] + 600.0},
+        }
+
+    def _of_business(self, cells: int) -> dict[str, Table]:
+        """Orders, purchases and tariff; the first day brings their history."""
+        world, day = self._world, self._here.next_day
+        self._purchasing.add_day(cells)
+        first = self._oldest(day)
+        return {
+            "erp__customer_order": customer_orders(world, first, day),
+            "erp__purchase_order": self._purchasing.orders(first, day),
+            "erp__material_day": self._purchasing.material_days(first, day),
+            "ems__tariff_hour": tariff_hours(world, day),
         }
 
     def _known(

@@ -8,6 +8,7 @@ from math import gamma
 
 import numpy as np
 
+from pipelines.control_plan.plan import Characteristic
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.interventions import Interventions, Span
 from pipelines.twin.rng import DAY_OFFSET, Module, hash_normal, hash_uniform, salt, stream
@@ -58,6 +59,14 @@ class Equipment:
         ]
         planned = [span for span in self._interventions.stops(machine_id) if span[0] < end and span[1] > begin]
         return [*found, *((start, until, "Stopped", "scheduled") for start, until in planned)]
+
+    def breakdowns(self, machine_id: str, begin: float, end: float) -> list[tuple[float, float]]:
+        """Breakdowns that begin within a span: when, and until when they are repaired."""
+        life = self._lives.get(machine_id)
+        if life is None:
+            return []
+        chosen = np.flatnonzero(life.is_failure & (life.ended_s >= begin) & (life.ended_s < end))
+        return [(float(life.ended_s[i]), float(life.until_s[i])) for i in chosen]
 
     def health(self, first_day: int, last_day: int) -> Table:
         """Rows of the historian, one per machine and hour, for production days first to last inclusive."""
@@ -138,6 +147,12 @@ def _only(values: Array, where: Bools) -> Array:
     kept: Array = values.astype(object)
     kept[~where] = None
     return kept
+
+
+def health_z(row: Characteristic, values: Floats) -> Floats:
+    """How far a machine's signs lie from their nominal, in standard deviations of an hour's value."""
+    z: Floats = (values - (row.nominal or 0.0)) / _hour_spread(row.nominal, row.usl)
+    return z
 
 
 def _hour_spread(nominal: float | None, usl: float | None) -> float:

@@ -116,13 +116,17 @@ class Reach(NamedTuple):
     leaves: tuple[str, ...]
 
 
-# Genealogy goes from the lot over roll and cell to the tester; machines and meters are beside it; `kpi` reads all.
+# Genealogy goes from the lot over roll and cell to the tester; machines, meters and orders are beside it; `kpi`
+# reads all but the orders.
 REACH = {
-    "material_inspection": Reach(("material_inspection", "process", "test", "kpi"), ("equipment", "energy")),
-    "process": Reach(("process", "test", "kpi"), ("material_inspection", "equipment", "energy")),
-    "test": Reach(("test", "kpi"), ("material_inspection", "process", "equipment", "energy")),
-    "equipment": Reach(("equipment", "kpi"), ("material_inspection", "process", "test", "energy")),
-    "energy": Reach(("energy", "kpi"), ("material_inspection", "process", "test", "equipment")),
+    "material_inspection": Reach(
+        ("material_inspection", "process", "test", "kpi"), ("equipment", "energy", "planning")
+    ),
+    "process": Reach(("process", "test", "kpi"), ("material_inspection", "equipment", "energy", "planning")),
+    "test": Reach(("test", "kpi"), ("material_inspection", "process", "equipment", "energy", "planning")),
+    "equipment": Reach(("equipment", "kpi"), ("material_inspection", "process", "test", "energy", "planning")),
+    "energy": Reach(("energy", "kpi"), ("material_inspection", "process", "test", "equipment", "planning")),
+    "planning": Reach(("planning",), ("material_inspection", "process", "test", "equipment", "energy", "kpi")),
 }
 # Staging is a feed's own, so a domain that reads another does so from its marts on.
 FROM_MARTS = ("marts", "check_marts", "published_")
@@ -131,8 +135,8 @@ AFTER = {
     "staging": FROM_MARTS,
     "marts": ("published_",),
 }
-# Domains that a solution learns from: stacks for their stackers, cells for yield and cost, machine hours for failures.
-LEARNERS = {"process", "test", "equipment"}
+# Domains that a solution answers from: lots, stacks for their stackers, cells for yield, machine hours, cost.
+LEARNERS = {"material_inspection", "process", "test", "equipment", "kpi"}
 DEFECTS = [(each.name, check) for each in DELIVERED for check in sorted({table for table, _ in each.fails})] + [
     (each.name, each.layer + "." + each.domain) for each in IN_THE_LAKE
 ]

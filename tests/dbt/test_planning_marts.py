@@ -1,0 +1,71 @@
+"""Marts of orders, stock, tariff and alarms hold what the twin delivered, one row per thing in its latest state."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pandas as pd
+import pytest
+
+from pipelines.lake.connection import reader
+from pipelines.lake.home import Home
+
+pytestmark = pytest.mark.slow
+
+
+def _mart(home: Home, name: str) -> pd.DataFrame:
+    with reader(home) as con:
+        return con.execute(f"SELECT * FROM lake.marts.{name}").df()
+
+
+def _erp(home: Home, name: str) -> pd.DataFrame:
+    con = sqlite3.connect(home.erp_file)
+    try:
+        return pd.read_sql(f"SELECT * FROM {name} ORDER BY row_no", con)
+    finally:
+        con.close()
+
+
+def test_a_purchase_order_has_one_row_in_its_latest_state_and_its_first_moment(home: Home) -> None:
+    mart, told = _mart(home, "purchase_order").set_index("purchase_order_id"), _erp(home, "erp__purchase_order")
+    newest = told.groupby("purchase_order_id").last()
+    assert mart.index.is_unique
+    assert set(mart.index) == set(newest.index)
+    assert mart["delivered_at"].isna().sum() == newest["delivered_at"].isna().sum() > 0
+    placed = told[told["delivered_at"].isna()].set_index("purchase_order_id")
+    both = mart.loc[placed.index]
+    assert (both["first_known_at"] == pd.to_datetime(placed["known_at"], format="ISO8601")).all()
+    assert (
+        both.dropna(subset=["delivered_at"])["known_at"] > both.dropna(subset=["delivered_at"])["delivered_at"]
+    ).all()
+
+
+def test_a_customer_order_keeps_its_row(home: Home) -> None:
+    mart, told = _mart(home, "customer_order"), _erp(home, "erp__customer_order")
+    assert mart["quantity_cells"].sum() == told["quantity_cells"].astype(int).sum() > 0
+    assert (mart["known_at"] >= mart["ordered_at"]).all()
+
+
+def test_stock_is_balanced_over_production_days(home: Home) -> None:
+    mart = _mart(home, "material_day").sort_values(["material_code", "production_day"])
+    days = mart.groupby("material_code")["production_day"].agg(["min", "max", "count"])
+    assert ((days["max"] - days["min"]).dt.days + 1 == days["count"]).all()
+    step = mart.groupby("material_code")["stock_kg"].diff() - mart["received_kg"] + mart["consumed_kg"]
+    assert step.dropna().abs().max() < 0.01
+
+
+def test_the_tariff_reaches_two_days_beyond_what_is_known(home: Home) -> None:
+    mart = _mart(home, "tariff_hour")
+    ahead = mart["starts_at"].max() - mart["known_at"].max()
+    assert ahead >= pd.Timedelta(hours=48)
+    assert (mart["known_at"] < mart["starts_at"]).all()
+    assert len(mart) == 24 * 12
+
+
+def test_an_alarm_is_open_until_its_second_record_comes(home: Home) -> None:
+    mart = _mart(home, "alarm")
+    assert mart["alarm_id"].is_unique
+    is_open = mart["returned_at"].isna()
+    assert 0 < is_open.sum() < 0.1 * len(mart)
+    assert (mart.loc[is_open, "known_at"] - mart.loc[is_open, "raised_at"]).max() < pd.Timedelta(minutes=1)
+    assert set(mart["production_day"].dt.date) == set(_mart(home, "machine_state")["production_day"].dt.date)
