@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
-from pipelines.control_plan.derive import characteristics, column_of, raw_schema
+from pipelines.control_plan.derive import characteristics, chart_limits, column_of, raw_schema
 from pipelines.control_plan.economics import CostRates, Electrode
 from pipelines.control_plan.plan import ELECTRODES, Characteristic
 from pipelines.control_plan.site import Site
@@ -51,6 +51,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "material_order": material_order(site),
         "slurry_materials": slurry_materials(site),
         "codes": {name: codes_of(site, name) for name in (ROLL_RESULT, MATERIAL_RESULT)},
+        "material_limits": material_limits(site),
         "electrode": {feed: names_of(site, feed) for feed in (*ELECTRODE_FEEDS, ROLL_RESULT)},
         "cell": cell_characteristics(site),
         "limits": {row.code: {"lsl": row.lsl, "usl": row.usl} for row in site.plan.rows if row.feed in CELL_FEEDS},
@@ -95,6 +96,25 @@ def names_of(site: Site, feed: str) -> list[str]:
 def codes_of(site: Site, feed: str) -> list[dict[str, str]]:
     """Code, variant and name of each characteristic of a feed."""
     return [{"code": row.code, "variant": row.variant, "name": row.name} for row in characteristics(site, feed)]
+
+
+def material_limits(site: Site) -> list[dict[str, Any]]:
+    """What the plan asks of each characteristic of a material: limits, deviation of its gauge, and the spread implied.
+
+    What it does not say is `null`, as in SQL.
+    """
+    found = []
+    for row in characteristics(site, MATERIAL_RESULT):
+        implied = chart_limits(row)
+        numbers = {
+            "lsl": row.lsl,
+            "usl": row.usl,
+            "gauge_sd": row.gauge_sd or None,
+            "sigma": implied.sigma if implied else None,
+        }
+        said = {name: "null" if number is None else repr(number) for name, number in numbers.items()}
+        found.append({"code": row.code, "material": row.variant, "unit": row.unit, **said})
+    return found
 
 
 def cell_characteristics(site: Site) -> list[dict[str, Any]]:
@@ -220,15 +240,21 @@ def cost_data(site: Site) -> dict[str, Any]:
     for each in site.plan.steps:
         material += rates.material_usd_per_cell.get(each.code, 0.0) * (1 - rates.scrap_recovery_ratio)
         lost_material[each.code] = round(material, 6)
-    daily_usd = (
-        rates.labour_usd_per_operator_h * site.operators_per_shift * 24
-        + rates.depreciation_usd_per_day
-        + rates.maintenance_usd_per_day
-        + rates.overhead_usd_per_day
-    )
+    fixed = {
+        "labour": rates.labour_usd_per_operator_h * site.operators_per_shift * 24,
+        "depreciation": rates.depreciation_usd_per_day,
+        "maintenance": rates.maintenance_usd_per_day,
+        "overhead": rates.overhead_usd_per_day,
+    }
+    daily_usd = sum(fixed.values())
     return {
         "nominal_energy_kwh": capacity_kwh,
         "daily_usd": daily_usd,
+        "pools": [{"code": code, "usd": usd} for code, usd in {**fixed, "consumables": 0.0, "demand": 0.0}.items()],
+        "standards": [
+            {"code": code, "share": step.conversion_share, "usd_per_kwh": round(sum(parts[code].values()), 9)}
+            for code, step in site.standard.steps.items()
+        ],
         "consumables_usd_per_cell": rates.consumables_usd_per_cell,
         "work_order_usd": dict(rates.maintenance_usd_per_work_order),
         "demand_usd_per_kw_month": site.tariff.demand_usd_per_kw_month,
