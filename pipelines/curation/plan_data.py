@@ -49,6 +49,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "cell": cell_characteristics(site),
         "machine_hour": names_of(site, "historian__machine_hour"),
         "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
+        "leak_test": names_of(site, "tester__leak_test"),
         "module": names_of(site, "tester__module"),
         "container": names_of(site, "tester__container"),
         "oee": oee_data(site),
