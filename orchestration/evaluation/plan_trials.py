@@ -63,7 +63,8 @@ def planned(way: Way[P, T], problem: P, effort: float, crossed: list[str]) -> We
 
 def cutting(kind: Cutting, ground: Ground, seed: int) -> Trial:
     """Two days of rolls off the calender, each cut at once; splices of the coater, wherever they are, are cut out."""
-    rng, crossed = np.random.default_rng([seed, 18]), []
+    rng = np.random.default_rng([seed, 18])
+    crossed: list[str] = []
     cost = rule_cost = 0.0
     sizes = sorted(kind.sizes, key=lambda size: -size.cells)
     cells, need = (np.array(each) for each in zip(*((s.cells, s.rolls // kind.lanes) for s in sizes), strict=True))
@@ -98,7 +99,7 @@ def matching(kind: Matching, ground: Ground, seed: int) -> Trial:
     cells = Cells(world, np.arange(2 * wanted), np.arange(2 * wanted) * world.p("line.stack_time_s"))
     shown = {**cells.aged(), **cells.graded()}
     good = np.flatnonzero(np.isin(shown["grade_code"].astype(str), kind.grades))[:wanted]
-    tolerance = np.array(list(kind.alike.values()))
+    tolerance = np.array(list(kind.alike.values()), dtype=np.float64)
     measured = np.column_stack([np.asarray(shown[code], dtype=np.float64) for code in kind.alike])[good]
     rows = [ground.site.plan.by_code[code] for code in kind.alike]
     true = np.column_stack([world.value(row, cells.z(row.code)) for row in rows])[good]
@@ -111,7 +112,8 @@ def matching(kind: Matching, ground: Ground, seed: int) -> Trial:
 
 def stock(kind: Stock, ground: Ground, seed: int) -> Trial:
     """A year of the twin's work orders: levels are set by the use before it, then each piece used is ordered again."""
-    world, crossed = World(ground.site, seed, "baseline", 1.0), []
+    world = World(ground.site, seed, "baseline", 1.0)
+    crossed: list[str] = []
     history = min(round(kind.learn_days), round(world.p("equipment.history_days")))
     equipment = Equipment(world, Interventions(world, ()), until_s=world.clock.bounds(_YEAR_D)[1])
     counted = spare_part_counts(world, equipment, -_WEEK, -1)
