@@ -111,7 +111,7 @@ def test_a_loop_that_crosses_a_limit_does_not_work_however_good_it_is(site: Site
     assert optimizer._judged(kind, ground, arms).verdict == "failing"
 
 
-def test_a_family_without_an_evaluator_is_not_run(site: Site) -> None:
+def test_what_learns_from_the_homes_rows_is_not_run_without_a_night(site: Site) -> None:
     other: SolutionSpec = find("finishing/yield_root_cause")
     assert evaluate_any(other, Ground(site)).verdict == "not_run"
 
