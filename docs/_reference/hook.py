@@ -20,6 +20,7 @@ import api_pages  # noqa: E402
 import command_page  # noqa: E402
 import platform_page  # noqa: E402
 import schema_pages  # noqa: E402
+import solution_pages  # noqa: E402
 import table_pages  # noqa: E402
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -43,10 +44,21 @@ MEASURED = {
 }
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the solutions' pages, as many as were measured, where the navigation names them."""
+    pages = solution_pages.nav(solution_pages.measured())
+    config.nav = [
+        {"Solutions": pages} if entry == {"Solutions": solution_pages.INDEX} else entry for entry in config.nav or []
+    ]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to those written by hand."""
     for address, write in PAGES.items():
         files.append(File.generated(config, address, content=write()))
+    for address, content in solution_pages.pages(solution_pages.measured()).items():
+        files.append(File.generated(config, address, content=content))
     for address, (title, command) in MEASURED.items():
         if files.get_file_from_path(address) is None:
             content = f"# {title}\n\nNot measured yet: `{command}`.\n"

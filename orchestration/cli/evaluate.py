@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
-from orchestration.evaluation import catalogue
+from orchestration.evaluation import catalogue, page
 from orchestration.evaluation.ground import SEEDS, Ground
 from orchestration.evaluation.registry import evaluate, of_row
 from orchestration.plant import plant
@@ -16,12 +17,13 @@ COLUMNS = ("solution", "family", "verdict", "value", "baseline", "95 % of the ga
 MIN_PLANTS = 5
 
 
-def run_evaluation(solution: str | None, plants: int, *, of_all: bool, as_json: bool) -> None:
+def run_evaluation(solution: str | None, plants: int, docs: Path | None = None, *, of_all: bool, as_json: bool) -> None:
     """Evaluate one solution, or all of them, and print the verdicts.
 
     Args:
         solution: stage/slug or slug.
         plants: how many plants, each of a seed of its own.
+        docs: folder of the documentation, to write what its pages of solutions are made of; None: nothing is written.
         of_all: every row of the catalogue.
         as_json: print one JSON document.
 
@@ -36,6 +38,8 @@ def run_evaluation(solution: str | None, plants: int, *, of_all: bool, as_json: 
         raise CellworksError(
             "an interval needs several plants", expected=f"{MIN_PLANTS} to {len(SEEDS)}", found=str(plants)
         )
+    if docs is not None and not of_all:
+        raise CellworksError("the pages show every solution", expected="--all with --docs", found=str(solution))
     specs = discover()
     listed = catalogue.rows() if solution is None else []
     named = {part for row in listed for part in row.parts}
@@ -48,6 +52,8 @@ def run_evaluation(solution: str | None, plants: int, *, of_all: bool, as_json: 
             shown.begin(spec.solution)
             found[spec.solution] = evaluate(spec, ground)
     rows = [of_row(row, specs, found) for row in listed] or [found[spec.solution].row(spec) for spec in chosen]
+    if docs is not None:
+        page.write(rows, specs, ground, docs)
     if as_json:
         console.tell({"solutions": rows} if of_all else rows[0], "", as_json=True)
     else:

@@ -256,14 +256,15 @@ def evaluate(
     solution: Annotated[str | None, typer.Argument(help="stage/slug, or the slug alone.")] = None,
     of_all: Annotated[bool, typer.Option("--all", help="Every solution.")] = False,
     plants: Annotated[int, typer.Option(min=1, help="Simulated plants, 5 to 20.")] = 20,
+    docs: Annotated[Path | None, typer.Option(help="With --all: write what the solutions' pages are made of.")] = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
-    """Measure on the twin whether solutions work. Example: cellworks evaluate coat_weight_control --json."""
+    """Measure whether solutions work, by their nights and on the twin. Example: cellworks evaluate --all --json."""
     _at(site)
     from orchestration.cli.evaluate import run_evaluation
 
-    run_evaluation(solution, plants, of_all=of_all, as_json=as_json)
+    run_evaluation(solution, plants, docs, of_all=of_all, as_json=as_json)
 
 
 @app.command()

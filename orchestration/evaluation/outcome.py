@@ -20,8 +20,8 @@ class Evaluation:
         reason: one sentence.
         metric: what was measured, with its unit.
         value: with the solution. baseline: without it.
-        threshold: what the lower end of the interval must exceed.
-        interval: 95 % interval of the gain over the baseline.
+        threshold: what the lower end of a gain's interval must exceed; of a value without one, what it is held against.
+        interval: 95 % interval of the gain over the baseline; of what else, `interval_of` among the figures says.
         figures: what else is to be known: horizon, seeds, further figures.
     """
 

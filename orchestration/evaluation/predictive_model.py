@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
+from orchestration.evaluation.ceilings import noise_sd
 from orchestration.evaluation.evidence import Evidence
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.lines import Line, verdict
@@ -24,16 +25,16 @@ _NAIVE = (("lot_mean", "running_mean", "prior"), ("last_value",))
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Hold the figures of the solution's version against the lines of predictive models."""
     own = cast("PredictiveSpec", spec)
-    return judged(own, ground.evidence(spec), None)
+    return judged(own, ground.evidence(spec), noise_sd(own, ground.site) if own.task == "regression" else None)
 
 
-def judged(own: PredictiveSpec, found: Evidence, ceiling: float | None) -> Evaluation:
+def judged(own: PredictiveSpec, found: Evidence, noise: float | None) -> Evaluation:
     """Hold the hold-out's figures against the lines of predictive models.
 
     Args:
         own: the solution.
         found: what its nights left.
-        ceiling: the skill that noise leaves at all; None where nobody knows.
+        noise: standard deviation of the target that nobody can know; None where that is not known either.
     """
     gains = found.figures("beats_baseline")
     if not gains:
@@ -44,7 +45,7 @@ def judged(own: PredictiveSpec, found: Evidence, ceiling: float | None) -> Evalu
     if own.is_classification:
         lines += [*_costs(gains), _calibrated(found.figures("calibration"))]
     else:
-        lines += [_skilled(gains["skill"], ceiling), *_covers(found.figures("calibration"))]
+        lines += [_skilled(gains, noise), *_covers(found.figures("calibration"))]
     worst = min(beaten, key=lambda name: _number(gains[name]["low"]))
     night = found.night or {}
     return verdict(
@@ -79,10 +80,12 @@ def _beats(name: str, gain: Mapping[str, Any]) -> Line:
     return Line("a paired 95 % interval above zero", found, low > 0)
 
 
-def _skilled(skill: float, ceiling: float | None) -> Line:
-    """Skill enough, or nearly all that noise leaves."""
-    if ceiling is None:
+def _skilled(gains: Mapping[str, Any], noise: float | None) -> Line:
+    """Skill over the lot's mean enough, or nearly all that noise leaves."""
+    skill, reference = gains["skill"], next(name for name in _NAIVE[0] if name in gains)
+    if noise is None:
         return Line(f"at least {MIN_SKILL:.2f}", f"skill {skill:.3f}", skill >= MIN_SKILL)
+    ceiling = max(0.0, 1 - noise / math.sqrt(_number(gains[reference]["loss"])))
     enough = min(MIN_SKILL, CEILING_SHARE * ceiling)
     found = f"skill {skill:.3f} where noise leaves {ceiling:.3f}"
     return Line(f"at least {enough:.3f}", found, skill >= enough)

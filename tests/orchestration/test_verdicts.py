@@ -30,6 +30,7 @@ from orchestration.evaluation import (
     survival_model,
     traceability,
 )
+from orchestration.evaluation.ceilings import noise_sd
 from orchestration.evaluation.evidence import Answers, Evidence, ran
 from orchestration.evaluation.faults import Fault, Plant, Stacked
 from orchestration.evaluation.ground import Ground
@@ -99,7 +100,7 @@ def gates(**figures: Any) -> Evidence:
     return Evidence({"metric_value": 1.0, "baseline_value": 2.0}, verdict=verdict)
 
 
-GAIN = {"gain": 0.5, "low": 0.1, "high": 0.9}
+GAIN = {"gain": 0.5, "low": 0.1, "high": 0.9, "loss": 4.0}
 REGRESSION = {
     "beats_baseline": {"lot_mean": GAIN, "last_value": GAIN, "skill": 0.3},
     "calibration": {"coverage": 0.91, "nominal": 0.9},
@@ -149,8 +150,21 @@ def test_a_regression_must_meet_each_line(gate: str, path: str, value: object, s
 
 def test_little_skill_is_enough_where_noise_leaves_hardly_more() -> None:
     spec, little = spec_of("energy/conversion_cost"), broken(REGRESSION, "beats_baseline", "skill", 0.037)
-    assert predictive(spec, little, 0.040).verdict == "working"
-    assert predictive(spec, little, 0.045).verdict == "failing"
+    # Of an RMSE of 2 for the lot's mean, skill of 0.040 and of 0.045 is left.
+    assert predictive(spec, little, 1.92).verdict == "working"
+    assert predictive(spec, little, 1.91).verdict == "failing"
+
+
+def test_noise_is_what_comes_after_the_step_and_the_gauge() -> None:
+    site, spec = load_site(default_site()), spec_of("energy/conversion_cost")
+    assert noise_sd(spec, site) is None  # no characteristic of the control plan
+    target = spec.target.model_copy(update={"column": "capacity_ah"})
+    early, late = (
+        noise_sd(spec.model_copy(update={"target": target, "acts_at": step}), site) for step in ("formation", "grading")
+    )
+    assert early is not None
+    assert late == pytest.approx(site.plan.by_code["capacity_ah"].gauge_sd, rel=0.1)
+    assert early > 2 * late
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""How much of a number can be predicted at all: what the twin draws after a solution's step, and the target's gauge.
+
+The same cells are made several times; everything up to the step stays, what comes later is drawn anew. What then still
+varies no model could know. Whatever happens within the step counts as known, so the ceiling is rather too high.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.spec import PredictiveSpec
+from pipelines.control_plan.plan import Characteristic
+from pipelines.control_plan.site import Site
+from pipelines.twin.rng import salt
+from pipelines.twin.world import World
+
+_CELLS, _APART, _DRAWS = 2_000, 97, 6
+_SEED = 3001
+
+
+class _Redrawn(World):
+    """A plant whose noise after a step is another one."""
+
+    fresh = 0
+    late: frozenset[str] = frozenset()
+    target = ""
+
+    def salt(self, name: str) -> int:
+        """Where the noise of a named effect begins."""
+        code, _, kind = name.partition("@")
+        is_unknown = code.removeprefix("lost_") in self.late or (code == self.target and kind == "gauge")
+        return salt(self.fresh if is_unknown else self.seed, name)
+
+
+def noise_sd(spec: PredictiveSpec, site: Site) -> float | None:
+    """Standard deviation of the target that nobody can know at the solution's step, in the target's unit.
+
+    Returns:
+        None where the target is no characteristic of the control plan, or the solution acts at no step of it.
+    """
+    order = {step.code: step.order for step in site.steps}
+    named = [row for row in site.plan.rows if row.code == spec.target.column or _is_variant(row, spec.target.column)]
+    rows = [row for row in named if row.entity == spec.entity] or named
+    if not rows or spec.acts_at not in order:
+        return None
+    known = order[spec.acts_at]
+    late = frozenset(row.code for row in site.plan.rows if order.get(row.step, 0) > known)
+    return float(np.sqrt(np.mean([_unknown_variance(site, row, late) for row in rows])))
+
+
+def _is_variant(row: Characteristic, column: str) -> bool:
+    return bool(row.variant) and row.code == f"{row.variant}_{column}"
+
+
+def _unknown_variance(site: Site, row: Characteristic, late: frozenset[str]) -> float:
+    cells = np.arange(_CELLS) * _APART
+    plant = _Redrawn(site, _SEED, "baseline", 1.0)
+    plant.late, plant.target = late, row.code
+    keys = plant.numbers(plant.level(row), cells)
+    shown = []
+    for fresh in range(1, _DRAWS + 1):
+        plant.fresh = _SEED + fresh
+        shown.append(plant.shown(row, cells, {}, keys))
+    return float(np.var(shown, axis=0, ddof=1).mean())

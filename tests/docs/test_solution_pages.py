@@ -1,0 +1,59 @@
+"""Pages of the solutions are made of the JSON that `cellworks evaluate --all --docs` writes, and of nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.catalogue import discover
+from orchestration.environment import default_site
+from orchestration.evaluation import catalogue, page
+from orchestration.evaluation.ground import Ground
+from orchestration.evaluation.lines import Line, verdict
+from orchestration.evaluation.registry import of_row
+from pipelines.control_plan.site import load_site
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def pages() -> Any:
+    """The generator, which lies beside the pages and in no package."""
+    spec = importlib.util.spec_from_file_location("solution_pages", ROOT / "docs" / "_reference" / "solution_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_solution_has_a_page_with_its_figure_and_the_line_it_misses(pages: Any, tmp_path: Path) -> None:
+    specs = discover()
+    lines = [Line("at least 0.70", "concordance 0.628", is_met=False), Line("all", "12 | 12 rows", is_met=True)]
+    found = verdict(lines, metric="concordance on later lives", value=0.628, baseline=0.66, interval=(0.57, 0.68))
+    every = {spec.solution: found for spec in specs}
+    rows = [of_row(row, specs, every) for row in catalogue.rows()]
+    page.write(rows, specs, Ground(load_site(default_site())), tmp_path)
+    told = pages.measured(tmp_path / page.JSON)
+    written = pages.pages(told)
+    assert len(written) == 49
+    index = written["solutions/index.md"]
+    failing = sum(row["verdict"] == "failing" for row in rows)
+    assert f"0 work, {failing} fail a line and {48 - failing} were not run" in index
+    shown = written["solutions/predictive_maintenance.md"]
+    for part in ("0.628", "0.57 to 0.68", "concordance 0.628 | at least 0.70 | **no**", "12 / 12 rows | all | yes"):
+        assert part in shown
+    assert "## equipment/machine_life: **failing**" in shown
+    assert "not run: no folder yet." in written["solutions/plant_assistant.md"]
+    assert "`orchestration/defs/assistant/plant_assistant`" in written["solutions/plant_assistant.md"]
+    listed = [each for entry in pages.nav(told)[1:] for part in entry.values() for each in part]
+    assert sorted([*listed, "solutions/index.md"]) == sorted(written)
+
+
+def test_before_anybody_measured_there_is_one_page_that_says_how(pages: Any, tmp_path: Path) -> None:
+    written = pages.pages(pages.measured(tmp_path / "solutions.json"))
+    assert list(written) == pages.nav(None) == ["solutions/index.md"]
+    assert "cellworks evaluate --all --docs docs" in written["solutions/index.md"]
