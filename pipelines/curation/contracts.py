@@ -30,7 +30,18 @@ COURSES = {
     "slope_6h": "slope per hour over the last 6 hours",
     "slope_24h": "slope per hour over the last 24 hours",
 }
-PIT_VIEWS = ("coating", "calendering", "stacking", "sealing", "baking", "filling", "formation", "ageing", "grading")
+PIT_VIEWS = (
+    "coating",
+    "calendering",
+    "stacking",
+    "sealing",
+    "baking",
+    "filling",
+    "formation",
+    "ageing",
+    "grading",
+    "module",
+)
 Column = dict[str, Any]
 
 
@@ -262,11 +273,11 @@ def _column(name: str, kind: str, description: str = "") -> Column:
 
 def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> Iterator[Column]:
     """Columns of one entry of a contract: those written out, or those that `plan:` stands for."""
+    text = _texts(site)
     if "plan" not in entry:
-        yield from (_column(name, kind) for name, kind in entry.items())
+        yield from (_column(name, kind, text.get(name, "")) for name, kind in entry.items())
         return
     kind = entry["plan"]
-    text = _texts(site)
     if kind == "lots":
         yield from (_column(f"{material}_lot_id", "varchar") for material in data["materials"])
     elif kind == "suppliers":
