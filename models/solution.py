@@ -13,13 +13,14 @@ from pipelines.lake.files import file_suffix
 
 ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
 
-_CELL = re.compile(r"(?:lake\.)?marts\.cell(?:_at_(\w+))?", re.IGNORECASE)
+_CELL = re.compile(r"(?:lake\.)?marts\.cell", re.IGNORECASE)
+_SEEN = re.compile(r"(?:lake\.)?marts\.(?:(cell)_at|(slurry_batch|mother_roll|daughter_roll)_in)_(\w+)", re.IGNORECASE)
 
 
-def step_of(table: str) -> str | None:
-    """The step whose entry a table of cells (`marts.cell_at_<step>`) looks from; None for any other table."""
-    found = _CELL.fullmatch(table)
-    return found[1].lower() if found and found[1] else None
+def seen_at(table: str) -> tuple[str, str] | None:
+    """Entity and step of a table that shows what was known at a step, such as `marts.cell_at_<step>`; else None."""
+    found = _SEEN.fullmatch(table)
+    return ((found[1] or found[2]).lower(), found[3].lower()) if found else None
 
 
 class NotYetError(CellworksError):
@@ -77,25 +78,27 @@ class SolutionSpec(Part):
     domain: str | None = Field(default=None, description="domain whose published snapshot is read")
     acts_at: str | None = Field(
         default=None,
-        description="step at whose entry it answers; only what was known then is read; `marts.cell_at_<step>` needs it",
+        description=(
+            "step at which it answers; only what was known then is read; `marts.cell_at_<step>` and "
+            "`marts.<record>_in_<step>` need it"
+        ),
     )
     trigger: Trigger = Field(default_factory=Trigger, description="when it runs")
     action: Action = Field(default_factory=Action, description="what follows from an answer")
 
     @model_validator(mode="after")
     def _reads_what_is_known(self) -> Self:
-        """Refuse a table of cells that shows more than the guard of the features, which goes by `acts_at`, lets by."""
-        if not _CELL.fullmatch(self.table):
-            return self
-        step = step_of(self.table)
-        if step is None:
+        """Refuse a table that shows more than the guard of the features, which goes by `acts_at`, lets by."""
+        if _CELL.fullmatch(self.table):
             msg = (
                 f"table '{self.table}' is for people and labels and shows what came later; read marts.cell_at_<step>, "
                 "with acts_at: <step>"
             )
             raise ValueError(msg)
-        if self.acts_at != step:
-            msg = f"table '{self.table}' looks from the entry into {step}: write acts_at: {step}, found {self.acts_at}"
+        if (seen := seen_at(self.table)) is not None and self.acts_at != seen[1]:
+            msg = (
+                f"table '{self.table}' shows what is known at {seen[1]}: write acts_at: {seen[1]}, found {self.acts_at}"
+            )
             raise ValueError(msg)
         return self
 

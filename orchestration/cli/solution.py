@@ -12,7 +12,7 @@ import yaml
 
 from models.families import PREDICTIVE_MODEL
 from models.profile import ProfileReport, profile_table
-from models.solution import SolutionSpec, step_of
+from models.solution import SolutionSpec, seen_at
 from orchestration.catalogue import build_spec, discover, refuse_shared_slugs, type_of
 from orchestration.cli import console
 from orchestration.cli.night_summary import command
@@ -166,9 +166,9 @@ def _attributes(table: str, roles: Roles, report: ProfileReport) -> dict[str, An
     split = {role: column for role, column in (("time", roles.time), ("group", roles.group)) if column}
     return {
         "question": f"What is '{roles.target}' of each '{roles.entity}'?",
-        "entity": "cell" if (step := step_of(table)) else "row",
+        "entity": seen[0] if (seen := seen_at(table)) else "row",
         "table": table,
-        **({"acts_at": step} if step else {}),
+        **({"acts_at": seen[1]} if seen else {}),
         "keys": report.keys,
         "features": {"select": report.features},
         "target": target,

@@ -45,7 +45,11 @@ GOOD = {
         ({"table": "marts.cell"}, "is for people and labels and shows what came later; read marts.cell_at_<step>"),
         ({"table": "lake.marts.Cell", "acts_at": None}, "shows what came later"),
         ({"acts_at": None}, "write acts_at: formation, found None"),
-        ({"acts_at": "grading"}, "looks from the entry into formation: write acts_at: formation, found grading"),
+        ({"acts_at": "grading"}, "shows what is known at formation: write acts_at: formation, found grading"),
+        (
+            {"table": "marts.mother_roll_in_drying", "acts_at": None},
+            "known at drying: write acts_at: drying, found None",
+        ),
     ],
 )
 def test_a_wrong_attribute_is_named(change, says):
