@@ -264,10 +264,10 @@ INDICATOR = Family(
     {
         "predictions": {
             "stands": "No answer told before has become another one.",
-            "adds_up": "Losses and what is left of it are the whole, at every level.",
-            "all_mapped": "Every state in the records is named by the YAML.",
-            "plausible": "No machine is faster than its ideal cycle.",
-            "complete": "Every machine was recorded for all but a small share of its time.",
+            "adds_up": "The parts (losses, cost, kinds of alarms) are the whole, at every level.",
+            "all_mapped": "Every code in the records (state, pool of cost, priority) is named by the YAML.",
+            "plausible": "No figure is what cannot be, such as a machine faster than its ideal cycle.",
+            "complete": "Records tell of all but a small share of the time.",
         }
     },
     {"score": "models.indicator.family:score"},

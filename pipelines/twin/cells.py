@@ -243,6 +243,12 @@ class Cells:
         }
         return take(table, self._alive("hipot", "tab_welding", "leak_test", "filling"))
 
+    def full_trays(self) -> tuple[Ints, Floats]:
+        """Trays whose last cell is among these: their numbers, and when that cell was stacked in plant seconds."""
+        size = self._world.cells_per("tray")
+        is_last = self._cells % size == size - 1
+        return self._world.numbers("tray", self._cells[is_last]), self.stacked_s[is_last]
+
     def aged(self) -> Table:
         """Values of the OCV tests, of all these cells."""
         trays = codes("T", self._world.numbers("tray", self._cells), 7).astype(object)

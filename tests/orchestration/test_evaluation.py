@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.optimizer.aim import Aim, aim_of
-from models.optimizer.spec import OptimizerSpec
+from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.catalogue import find
 from orchestration.cli.evaluate import run_evaluation
@@ -93,6 +93,8 @@ def test_whatever_is_crossed_is_found(site: Site, spec: OptimizerSpec, course: C
 
 
 def test_a_loop_that_crosses_a_limit_does_not_work_however_good_it_is(site: Site, spec: OptimizerSpec) -> None:
+    kind = spec.optimizer
+    assert isinstance(kind, RunToRun)
     values = np.random.default_rng(0).normal(210, 0.6, 100)
     arms = [
         Arms(seed, electrode, values, (values + 210) / 2, aim(site, spec), 1, [])
@@ -101,12 +103,12 @@ def test_a_loop_that_crosses_a_limit_does_not_work_however_good_it_is(site: Site
     ]
     ground = Ground(site, seeds=tuple(range(5)))
     arms = [replace(one, controlled=one.controlled + 0.01 * one.seed) for one in arms]
-    assert optimizer._judged(spec, ground, arms).verdict == "working"
+    assert optimizer._judged(kind, ground, arms).verdict == "working"
     arms[0].crossed.append("a move larger than allowed")
-    assert optimizer._judged(spec, ground, arms).verdict == "failing"
+    assert optimizer._judged(kind, ground, arms).verdict == "failing"
 
 
-def test_a_family_without_an_evaluator_is_not_run(site: Site) -> None:
+def test_what_learns_from_the_homes_rows_is_not_run_without_a_night(site: Site) -> None:
     other: SolutionSpec = find("finishing/yield_root_cause")
     assert evaluate_any(other, Ground(site)).verdict == "not_run"
 
