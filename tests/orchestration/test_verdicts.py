@@ -24,6 +24,7 @@ from orchestration.environment import default_site, project_root
 from orchestration.evaluation import (
     catalogue,
     decision_rule,
+    forecast,
     indicator,
     iso2859,
     monitors,
@@ -44,7 +45,7 @@ from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
 from pipelines.twin.world import World
 
-TO_COME = {"Forecast", "Assistant"}
+TO_COME = {"Assistant"}
 AT = datetime(2026, 9, 30, 22)  # noqa: DTZ001 - the plant's times are naive UTC
 
 
@@ -172,6 +173,29 @@ def test_a_classification_must_meet_each_line(gate: str, path: str, value: objec
 def test_a_hold_out_that_cannot_tell_is_not_run() -> None:
     found = predictive(spec_of("finishing/yield_root_cause"), gates(holdout={"rows": 3}), None)
     assert found.verdict == "not_run"
+
+
+FORECAST = {
+    "beats_baseline": {"wql": 0.01, "seasonal_naive": 0.02, **GAIN, "blocks": 6},
+    "calibration": {"coverage": 0.92, "nominal": 0.9, "allowed_gap": 0.06},
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "path", "value", "said"),
+    [
+        ("beats_baseline", "low", -0.001, "gain over the season before"),
+        ("calibration", "coverage", 0.931, "93.1 % of the intervals hold"),
+        ("calibration", "coverage", 0.869, "within 3 points"),
+    ],
+)
+def test_a_forecast_must_meet_each_line(gate: str, path: str, value: object, said: str) -> None:
+    found = forecast.judged(gates(**FORECAST))
+    assert (found.verdict, found.interval, found.value, found.baseline) == ("working", (0.1, 0.9), 0.01, 0.02)
+    failing = forecast.judged(broken(FORECAST, gate, path, value))
+    assert failing.verdict == "failing"
+    assert said in failing.reason
+    assert forecast.judged(gates(holdout={"rows": 3})).verdict == "not_run"
 
 
 LIVES = {
