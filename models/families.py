@@ -291,11 +291,11 @@ OPTIMIZER = Family(
     OptimizerSpec,
     {
         "predictions": {
-            "within_limits": "Every proposed set-point is inside the limits of the control plan.",
+            "within_limits": "Every proposed set-point is inside the control plan's limits, every plan keeps its own.",
             "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
             "fresh": "Each machine was measured lately.",
             "steady": "No machine's newest run is far from what was expected, and no gauge is stuck.",
-            "gain_known": "What a move brings is known well enough, and where each set-point stands.",
+            "gain_known": "What a move brings, and where each set-point stands, is known; no plan costs more than its rule.",
         }
     },
     {"score": "models.optimizer.family:score"},

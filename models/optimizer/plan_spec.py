@@ -17,7 +17,7 @@ class PlanPart(Part):
     """
 
     effort: float = Field(
-        default=1.0,
+        default=0.2,
         gt=0.0,
         le=60.0,
         description="the solver's limit for a plan, in seconds that are counted, not timed",

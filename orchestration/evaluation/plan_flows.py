@@ -24,7 +24,8 @@ _LOAD_SD = 0.02  # by which the load of everything else is not as on the days be
 
 def slotting(kind: Slotting, ground: Ground, seed: int) -> Trial:
     """Trays into the stores, twice as long as a tray stays; what is driven in the second half counts."""
-    world, crossed = World(ground.site, seed, "baseline", 1.0), []
+    world = World(ground.site, seed, "baseline", 1.0)
+    crossed: list[str] = []
     rng = np.random.default_rng([seed, 45])
     pace_s = 86400 * world.tray_cells / ground.site.standard.cells_per_day
     dwell_s = (world.p("lead.ageing_h") - world.p("lead.formation_h")) * _HOUR_S
@@ -55,7 +56,8 @@ def slotting(kind: Slotting, ground: Ground, seed: int) -> Trial:
 def schedule(kind: Schedule, ground: Ground, seed: int) -> Trial:
     """The twin's customers' orders after a busy season; the steps then are as fast as they are on the day."""
     world = World(ground.site, seed, "baseline", 1.0)
-    rng, crossed = np.random.default_rng([seed, 44]), []
+    rng = np.random.default_rng([seed, 44])
+    crossed: list[str] = []
     table = customer_orders(world, 0, _ORDER_DAYS - 1)
     rate = np.array([step.cells_per_h for step in kind.steps])
     setup_h = np.array([step.setup_h for step in kind.steps])
@@ -87,7 +89,8 @@ def schedule(kind: Schedule, ground: Ground, seed: int) -> Trial:
 def load_shift(kind: LoadShift, ground: Ground, seed: int) -> Trial:
     """Two mornings: what was filled lately, planned by the load of the days before and paid by the load as it was."""
     world = World(ground.site, seed, "baseline", 1.0)
-    rng, crossed = np.random.default_rng([seed, 42]), []
+    rng = np.random.default_rng([seed, 42])
+    crossed: list[str] = []
     cost = rule_cost = 0.0
     for night in range(1, 3):
         problem = _load(kind, world, night, rng)

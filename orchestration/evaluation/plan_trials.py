@@ -15,12 +15,17 @@ from pipelines.optimizers import stocking
 from pipelines.optimizers.runs import Floats, Ints
 from pipelines.optimizers.weigh import Way, Weighed, weigh
 from pipelines.twin.cells import Cells
+from pipelines.twin.equipment import Equipment
+from pipelines.twin.interventions import Interventions
+from pipelines.twin.table import Array
+from pipelines.twin.upkeep import spare_part_counts, spare_part_uses
 from pipelines.twin.world import World
 
 _DAYS = 2
 _SPLICE_M = 50.0  # scrapped around a splice: 30 to 100 m (domain 1.3)
 _YEAR_D = 360
-_REVIEWS = 4  # looks at past use in a year
+_WEEK = 7
+_BUDGETS = 4  # days on which parts are ordered before the year begins
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def planned(way: Way[P, T], problem: P, effort: float, crossed: list[str]) -> We
 
 def cutting(kind: Cutting, ground: Ground, seed: int) -> Trial:
     """Two days of rolls off the calender, each cut at once; splices of the coater, wherever they are, are cut out."""
-    rng, crossed = np.random.default_rng([seed, 18]), []
+    rng = np.random.default_rng([seed, 18])
+    crossed: list[str] = []
     cost = rule_cost = 0.0
     sizes = sorted(kind.sizes, key=lambda size: -size.cells)
     cells, need = (np.array(each) for each in zip(*((s.cells, s.rolls // kind.lanes) for s in sizes), strict=True))
@@ -93,7 +99,7 @@ def matching(kind: Matching, ground: Ground, seed: int) -> Trial:
     cells = Cells(world, np.arange(2 * wanted), np.arange(2 * wanted) * world.p("line.stack_time_s"))
     shown = {**cells.aged(), **cells.graded()}
     good = np.flatnonzero(np.isin(shown["grade_code"].astype(str), kind.grades))[:wanted]
-    tolerance = np.array(list(kind.alike.values()))
+    tolerance = np.array(list(kind.alike.values()), dtype=np.float64)
     measured = np.column_stack([np.asarray(shown[code], dtype=np.float64) for code in kind.alike])[good]
     rows = [ground.site.plan.by_code[code] for code in kind.alike]
     true = np.column_stack([world.value(row, cells.z(row.code)) for row in rows])[good]
@@ -105,50 +111,46 @@ def matching(kind: Matching, ground: Ground, seed: int) -> Trial:
 
 
 def stock(kind: Stock, ground: Ground, seed: int) -> Trial:
-    """A year of failures: each machine class has three parts, whose use is only known from what was used before."""
-    rng, crossed = np.random.default_rng([seed, 38]), []
+    """A year of the twin's work orders: levels are set by the use before it, then each piece used is ordered again."""
     world = World(ground.site, seed, "baseline", 1.0)
-    machines = np.array(
-        [len(ground.site.machines(name)) for name in sorted({one.machine_class for one in ground.site.machines()})]
-    )
-    failures_per_d = np.repeat(machines, 3) * 24 / world.p("equipment.life_mean_h")
-    share = rng.dirichlet(np.ones(3), len(machines)).ravel()
-    rate = failures_per_d * share
-    price, lead_d = np.round(rng.lognormal(5.5, 1.0, len(rate)), 2), np.round(rng.uniform(3, 45, len(rate)), 1)
-    used = rng.poisson(rate * kind.learn_days).astype(np.float64)
-    there = np.full(len(rate), kind.keep, dtype=np.int64)
-    levels = [there, there]
-    # Until its levels are reached the budget of each day buys a part of the way; the rule is there already.
-    for _ in range(_REVIEWS):
-        found = [
-            planned(stocking.STOCKING, _stocking(kind, used, lead_d, price, level), kind.effort, crossed)
-            for level in levels
-        ]
-        levels = [found[0].plan, found[1].rule]
-    demand = rng.poisson(rate[:, None] * np.ones(_YEAR_D)[None, :])
-    cost, rule_cost = (_year_usd(kind, level, demand, lead_d, price) for level in levels)
-    return Trial("stock and standing still, US$ a year", f"{kind.keep} of each", cost, rule_cost, _REVIEWS, crossed)
+    crossed: list[str] = []
+    history = min(round(kind.learn_days), round(world.p("equipment.history_days")))
+    equipment = Equipment(world, Interventions(world, ()), until_s=world.clock.bounds(_YEAR_D)[1])
+    counted = spare_part_counts(world, equipment, -_WEEK, -1)
+    parts, lead_d, price = (counted[name] for name in ("part_code", "lead_time_d", "unit_price_usd"))
+    used, demand = (_used(world, equipment, parts, *days) for days in ((-history, -1), (0, _YEAR_D - 1)))
+    level = rule = np.full(len(parts), kind.keep, dtype=np.int64)
+    # Until the levels are reached each day's budget buys a part of the way.
+    for _ in range(_BUDGETS):
+        problem = stocking.Stocking(
+            used.sum(axis=1), history, lead_d, kind.review_d, price, level, kind.holding_ratio, kind.short_usd,
+            kind.budget_usd, kind.keep,
+        )  # fmt: skip
+        level = planned(stocking.STOCKING, problem, kind.effort, crossed).plan
+    cost, rule_cost = (_year_usd(kind, one, demand, lead_d, price) for one in (level, rule))
+    return Trial("stock and standing still, US$ a year", f"{kind.keep} of each", cost, rule_cost, _BUDGETS, crossed)
 
 
-def _stocking(kind: Stock, used: Floats, lead_d: Floats, price: Floats, stock: Ints) -> stocking.Stocking:
-    return stocking.Stocking(
-        used, kind.learn_days, lead_d, kind.review_d, price, stock, kind.holding_ratio, kind.short_usd, kind.budget_usd,
-        kind.keep,
-    )  # fmt: skip
+def _used(world: World, equipment: Equipment, parts: Array, first_day: int, last_day: int) -> Floats:
+    """(parts, days) pieces used."""
+    uses = spare_part_uses(world, equipment, first_day, last_day)
+    order = np.argsort(parts)
+    part = order[np.searchsorted(parts[order], uses["part_code"])]
+    day = np.floor((uses["used_s"] - world.clock.bounds(first_day)[0]) / 86400).astype(int)
+    found = np.zeros((len(parts), last_day - first_day + 1))
+    np.add.at(found, (part, np.clip(day, 0, found.shape[1] - 1)), uses["quantity"])
+    return found
 
 
-def _year_usd(kind: Stock, level: Ints, demand: Ints, lead_d: Floats, price: Floats) -> float:
-    """Cost of a year in which each review orders up to the level and what is missing is waited for."""
-    at_hand, on_way = level.astype(np.float64), np.zeros((len(level), _YEAR_D + 60))
-    short = holding = 0.0
+def _year_usd(kind: Stock, level: Ints, demand: Floats, lead_d: Floats, price: Floats) -> float:
+    """Cost of a year in which what was used is ordered again at once and what is missing is waited for."""
     lead = np.ceil(lead_d).astype(int)
-    for day in range(_YEAR_D):
+    at_hand, on_way = level.astype(np.float64), np.zeros((len(level), demand.shape[1] + lead.max() + 1))
+    missing = held = 0.0
+    for day, used in enumerate(demand.T):
         at_hand += on_way[:, day]
-        after = at_hand - demand[:, day]
-        short += float((np.maximum(-after, 0) - np.maximum(-at_hand, 0)).clip(min=0).sum())
-        at_hand = after
-        holding += float((np.maximum(at_hand, 0) * price).sum()) * kind.holding_ratio / 365
-        if day % round(kind.review_d) == 0:
-            missing = np.maximum(level - at_hand - on_way[:, day + 1 :].sum(axis=1), 0)
-            on_way[np.arange(len(level)), day + lead] += missing
-    return holding + kind.short_usd * short
+        missing += float(np.minimum(used, np.maximum(used - np.maximum(at_hand, 0), 0)).sum())
+        at_hand -= used
+        held += float(np.maximum(at_hand, 0) @ price) / 365
+        on_way[np.arange(len(level)), day + lead] += used
+    return kind.holding_ratio * held + kind.short_usd * missing
