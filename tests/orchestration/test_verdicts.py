@@ -30,6 +30,7 @@ from orchestration.evaluation import (
     monitors,
     survival_model,
     traceability,
+    waste,
 )
 from orchestration.evaluation.evidence import Answers, Evidence, ran
 from orchestration.evaluation.faults import Fault, Plant, Stacked
@@ -386,6 +387,25 @@ def test_the_chart_is_set_to_alarm_no_more_often_than_the_monitor() -> None:
     limit = monitors.limit_for(7, values, np.count_nonzero)
     assert 5 <= np.count_nonzero(values > limit) <= 7
     assert np.count_nonzero(values > monitors.limit_for(0, values, np.count_nonzero)) == 0
+
+
+def test_waste_is_added_to_one_meter_within_the_horizon_and_to_nothing_else() -> None:
+    hours = np.datetime64("2026-09-01", "h") + np.tile(np.arange(24 * 20), 2)
+    meters = np.repeat(np.array(["a", "b"], dtype=object), 24 * 20)
+    energy_kwh = np.random.default_rng(0).normal(100, 3, len(hours))
+    since = np.datetime64("2026-09-08T00:00:00")
+    wastes = list(waste.put_in({"meter_id": meters}, hours.astype("datetime64[s]"), energy_kwh, since, seed=1))
+    assert len(wastes) == 16
+    for fault, moved in wastes:
+        added, mine = moved["energy_kwh"], meters == fault.machine_id
+        begin = since + fault.day * np.timedelta64(1, "D")
+        assert not added[~mine].any()
+        assert not added[mine & (hours <= begin)].any()
+        assert not added[mine & (hours >= begin + np.timedelta64(5, "D"))].any()
+        # At once by so many standard deviations, and each further day by the ramp: on the fifth day four times.
+        assert added.max() == pytest.approx(energy_kwh[mine].std() * (fault.shift + 4 * fault.ramp))
+    late = np.datetime64("2026-09-18T00:00:00")
+    assert list(waste.put_in({"meter_id": meters}, hours.astype("datetime64[s]"), energy_kwh, late, seed=1)) == []
 
 
 def told(delay_h: float = 5.0, chart_h: float = 10.0, named: int = 9) -> list[monitors.Told]:
