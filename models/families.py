@@ -227,7 +227,7 @@ FORECAST = Family(
     ForecastSpec,
     {
         "model": {
-            "holdout": "Forecasts made after the cut reach all steps ahead, over enough seasons to tell.",
+            "holdout": "Forecasts made after the cut reach all steps ahead, over enough time to tell.",
             "beats_baseline": "Loses less than the season before, by weighted quantile loss, interval above zero.",
             "calibration": "Intervals hold the share that they promise.",
             "not_worse": MODEL_CHECKS["not_worse"],

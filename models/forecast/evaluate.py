@@ -24,7 +24,7 @@ class Evaluation:
         rows: Rows that were judged.
         predicted: (rows, 3) low, middle, high.
         loss: Each row's part of the weighted quantile loss.
-        blocks: Number of the season in which each row's step lies: seasons are resampled whole.
+        blocks: Number of the block of origins that each row is of: blocks are resampled whole.
         metrics: Figures with intervals.
         naive_loss: As `loss`, of the seasonal naive forecast.
         baselines: Weighted quantile loss of each baseline.
@@ -41,7 +41,7 @@ class Evaluation:
     seconds: float = 0.0
 
     def gain(self, seed: int) -> PairedMean:
-        """How much less it loses than the seasonal naive forecast, over seasons."""
+        """How much less it loses than the seasonal naive forecast, over blocks of origins."""
         return paired_mean(self.loss, self.naive_loss, self.blocks, seed)
 
 
@@ -57,11 +57,14 @@ def worth(score: Array, step: Array) -> float:
     return effective_rows(score, codes, sizes)
 
 
-def blocks_of(spec: ForecastSpec, target: Array) -> Array:
-    """Number of the season of each step, from the first one; what is left at the end belongs to the last whole one."""
-    since = target - target.min()
-    whole = max(1, (int(since.max()) + 1) // spec.season)
-    return np.asarray(np.minimum(since // spec.season, whole - 1))
+def blocks_of(spec: ForecastSpec, step: Array) -> Array:
+    """Number of the block of each step, from the first one; what is left at the end belongs to the last whole one.
+
+    A block is as long as a season and as a forecast: forecasts of one block meet the same steps.
+    """
+    since, length = step - step.min(), max(spec.season, spec.horizon)
+    whole = max(1, (int(since.max()) + 1) // length)
+    return np.asarray(np.minimum(since // length, whole - 1))
 
 
 def evaluate(spec: ForecastSpec, scorer: Scorer, past: Windows, rows: Windows) -> Evaluation:
@@ -77,7 +80,7 @@ def evaluate(spec: ForecastSpec, scorer: Scorer, past: Windows, rows: Windows) -
     begun = time.perf_counter()
     predicted = quantiles_of(scorer, rows)
     seconds = time.perf_counter() - begun
-    blocks = blocks_of(spec, rows.target)
+    blocks = blocks_of(spec, rows.origin)
     naive = seasonal_naive(spec, past, rows)
     one = np.ones(len(rows))
     metrics = figures(rows.y, predicted, levels, blocks, spec.seed)

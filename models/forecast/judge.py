@@ -87,11 +87,15 @@ def _ground(
 
 
 def _holdout_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
-    """Whether the hold-out can tell at all: seasons, and the whole way ahead."""
+    """Whether the hold-out can tell at all: blocks of origins, and the whole way ahead."""
     blocks = len(np.unique(found.blocks))
     reach = int((found.rows.target - found.rows.origin).max()) + 1
     figures = {"rows": len(found.rows), "blocks": blocks, "steps_ahead": reach}
-    short = [] if blocks >= spec.gates.min_holdout_blocks else [f"{blocks} seasons of {spec.gates.min_holdout_blocks}"]
+    short = (
+        []
+        if blocks >= spec.gates.min_holdout_blocks
+        else [f"{blocks} blocks of origins of {spec.gates.min_holdout_blocks}"]
+    )
     if reach < spec.horizon:
         short.append(f"{reach} steps ahead of {spec.horizon}")
     sentence = f"the hold-out is too small: {', '.join(short)}" if short else f"the hold-out has {len(found.rows)} rows"
@@ -127,7 +131,7 @@ def _full(
 
 
 def _baseline_gate(spec: ForecastSpec, found: Evaluation) -> Gate:
-    """Loses less than the seasonal naive forecast, with the paired 95 % interval over seasons above zero."""
+    """Loses less than the seasonal naive forecast, with the paired 95 % interval over blocks of origins above zero."""
     gain = found.gain(spec.seed)
     low, high = gain.interval
     own, naive = found.metrics["wql"].value, found.baselines["seasonal_naive"]

@@ -57,7 +57,7 @@ def _lost(whole: dict[str, Interval], promised: float | None) -> tuple[bool | No
     wql, coverage = whole["wql"], whole["coverage"]
     sentence = f"live weighted quantile loss {wql.value:.4g}, {100 * coverage.value:.1f} % of the intervals hold"
     if promised is None or not np.isfinite(wql.low):
-        return None, f"{sentence}; too few seasons have come to tell"
+        return None, f"{sentence}; too little has come to tell"
     is_lost = wql.low > promised
     return is_lost, f"{sentence}: {'is lost' if is_lost else 'holds'}, the hold-out promised at most {promised:.4g}"
 

@@ -53,7 +53,9 @@ class ForecastAction(Action):
 class ForecastGates(Part):
     """Limits that a challenger must keep; ratios in [0, 1]."""
 
-    min_holdout_blocks: int = Field(default=3, ge=2, description="seasons of the hold-out; fewer: 'insufficient'")
+    min_holdout_blocks: int = Field(
+        default=3, ge=2, description="blocks of origins, each as long as a season and a forecast; fewer: 'insufficient'"
+    )
     max_coverage_gap: float = Field(default=0.03, gt=0.0, description="|coverage - nominal| of the intervals")
     not_worse_margin: float = Field(default=0.02, ge=0.0, description="share of the champion's loss")
     max_seconds_per_1000_rows: float = Field(default=1.0, gt=0.0, description="time limit of scoring")

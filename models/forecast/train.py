@@ -180,7 +180,7 @@ def _card(spec: ForecastSpec, panel: Panel, learnt: Learnt, found: Evaluation, m
         "",
         "## Figures on rolling origins after the cut",
         "",
-        "| metric | value | 95 % interval over seasons |",
+        "| metric | value | 95 % interval over blocks of origins |",
         "| --- | --- | --- |",
         *told,
         "",

@@ -13,6 +13,7 @@ from models.process_monitor.observations import Observations, observe
 from models.process_monitor.runtime import Scorer, follow, groups_of, lowest_of_run
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
+from orchestration.evaluation import waste
 from orchestration.evaluation.faults import HORIZON_DAYS, Plant
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.monitors import TOP, Told, delay_h, judged, limit_for
@@ -31,6 +32,8 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     snapshot = found.version.tags.get("lake_snapshot")
     ctx = ModelContext(home=home, site=ground.site, snapshot=int(snapshot) if snapshot else None)
     seen = observe(own, ctx, columns=scorer.bundle["features"])
+    if own.table == waste.TABLE:
+        return _of_meters(_Watched(own, seen, scorer))
     plant = Plant.of(ground.site, home)
     members = plant.members(own.table, {name: _plain(column) for name, column in seen.keys.items()})
     if members is None or not seen.has_moment:
@@ -47,6 +50,16 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         moved = plant.moved(fault, members, scorer.bundle["features"], seen.table.num_rows)
         if moved:
             told.append(_told(watched, moved, fault))
+    return judged(told, watched.alarms_a_day, watched.days)
+
+
+def _of_meters(watched: _Watched) -> Evaluation:
+    """How soon waste that is put into meters is told of."""
+    seen = watched.seen
+    keys = {name: _plain(column) for name, column in seen.keys.items()}
+    energy_kwh = np.asarray(seen.table.column(waste.ENERGY).to_numpy())
+    wastes = waste.put_in(keys, seen.time, energy_kwh, watched.learnt_until, watched.spec.seed)
+    told = [_told(watched, moved, fault) for fault, moved in wastes if np.any(moved[waste.ENERGY])]
     return judged(told, watched.alarms_a_day, watched.days)
 
 

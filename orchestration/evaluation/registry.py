@@ -23,6 +23,7 @@ EVALUATORS = {
     "SurvivalModel": "orchestration.evaluation.survival_model:evaluate",
     "ProcessMonitor": "orchestration.evaluation.process_monitor:evaluate",
     "AnomalyDetector": "orchestration.evaluation.anomaly_detector:evaluate",
+    "Forecast": "orchestration.evaluation.forecast:evaluate",
     "DecisionRule": "orchestration.evaluation.decision_rule:evaluate",
     "Indicator": "orchestration.evaluation.indicator:evaluate",
     "Traceability": "orchestration.evaluation.traceability:evaluate",

@@ -254,6 +254,9 @@ def test_the_logged_model_answers_without_the_project(whole: Any) -> None:
             {"action": {"kind": "schedule", "cover": {"stock": "s", "lead_time_steps": 9}}},
             "beyond the horizon of 5 steps",
         ),
+        ({"given": ["used_kg"]}, "given names neither the target"),
+        ({"given": ["cells"], "origin_every": 7}, "steps stay unanswered"),
+        ({"action": {"kind": "schedule", "cover": {"stock": "s"}}}, "lead_time_steps, or orders"),
         ({"ahead": {"table": "t", "time": "a", "known_at": "k", "columns": ["p"], "by": ["shop"]}}, "ahead.by names"),
     ],
 )
@@ -281,3 +284,40 @@ def test_the_same_forecast_over_the_copies_of_its_tables() -> None:
     spec = spec_of("t.csv", ahead=told)
     bound = spec.over({"t.csv": "own.a__b", "price.csv": "own.a__b__2"}, "own/a/b")
     assert (spec.files, bound.tables) == (["t.csv", "price.csv"], ["own.a__b", "own.a__b__2"])
+
+
+def meters(days: int = 30, seed: int = 1) -> dict[str, Any]:
+    """Three meters by the hour whose energy follows the cells of the hour, which nobody can foretell."""
+    rng = np.random.default_rng(seed)
+    hours = days * 24
+    cells = rng.poisson(100, hours)
+    columns: dict[str, list[Any]] = {name: [] for name in ("meter", "hour_at", "energy_kwh", "cells")}
+    for number in range(1, 4):
+        columns["meter"] += [f"meter_{number}"] * hours
+        columns["hour_at"] += [START + timedelta(hours=int(each)) for each in range(hours)]
+        columns["energy_kwh"] += (number * (50 + cells) * (1 + 0.02 * rng.normal(size=hours))).tolist()
+        columns["cells"] += cells.tolist()
+    return columns
+
+
+def test_what_should_have_been_is_told_of_every_known_row_once(tmp_path: Path, own_ctx: ModelContext) -> None:
+    changes = {
+        "slug": "expected", "keys": ["meter", "hour_at"], "series": ["meter"], "time": "hour_at", "known_at": None,
+        "target": "energy_kwh", "unit": "kWh", "step_h": 1, "season": 24, "horizon": 24, "origin_every": 24,
+        "given": ["cells"],
+    }  # fmt: skip
+    spec = spec_of(write(tmp_path, meters()), **changes)
+    ctx = replace(own_ctx, as_of=START + timedelta(days=29))
+    trained = train(spec, ctx)
+    verdict = judge(spec, ctx, trained)
+    promote(spec, ctx, verdict)
+    # Of a noise of 2 % the mean absolute error is 1.6 %; the hour a day before has other cells.
+    assert verdict.status == "passed", verdict.sentence
+    assert trained.metrics["wape"].value < 0.025
+    assert trained.metrics["skill"].value > 0.5
+    # The first day has no past that it could be counted from.
+    assert score(spec, ctx).rows == 3 * 24 * 28
+    assert score(spec, ctx).skipped == "no entity that it has not scored"
+    assert score(spec, replace(own_ctx, as_of=START + timedelta(days=30))).rows == 3 * 24
+    again = judge(spec, ctx, train(spec, ctx))
+    assert (again.champion, again.gate("not_worse").passed, again.is_better) == ("1", True, False)

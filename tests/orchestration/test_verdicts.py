@@ -24,11 +24,13 @@ from orchestration.environment import default_site, project_root
 from orchestration.evaluation import (
     catalogue,
     decision_rule,
+    forecast,
     indicator,
     iso2859,
     monitors,
     survival_model,
     traceability,
+    waste,
 )
 from orchestration.evaluation.ceilings import noise_sd
 from orchestration.evaluation.evidence import Answers, Evidence, ran
@@ -45,7 +47,7 @@ from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
 from pipelines.twin.world import World
 
-TO_COME = {"Forecast", "Assistant"}
+TO_COME = {"Assistant"}
 AT = datetime(2026, 9, 30, 22)  # noqa: DTZ001 - the plant's times are naive UTC
 
 
@@ -186,6 +188,29 @@ def test_a_classification_must_meet_each_line(gate: str, path: str, value: objec
 def test_a_hold_out_that_cannot_tell_is_not_run() -> None:
     found = predictive(spec_of("finishing/yield_root_cause"), gates(holdout={"rows": 3}), None)
     assert found.verdict == "not_run"
+
+
+FORECAST = {
+    "beats_baseline": {"wql": 0.01, "seasonal_naive": 0.02, **GAIN, "blocks": 6},
+    "calibration": {"coverage": 0.92, "nominal": 0.9, "allowed_gap": 0.06},
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "path", "value", "said"),
+    [
+        ("beats_baseline", "low", -0.001, "gain over the season before"),
+        ("calibration", "coverage", 0.931, "93.1 % of the intervals hold"),
+        ("calibration", "coverage", 0.869, "within 3 points"),
+    ],
+)
+def test_a_forecast_must_meet_each_line(gate: str, path: str, value: object, said: str) -> None:
+    found = forecast.judged(gates(**FORECAST))
+    assert (found.verdict, found.interval, found.value, found.baseline) == ("working", (0.1, 0.9), 0.01, 0.02)
+    failing = forecast.judged(broken(FORECAST, gate, path, value))
+    assert failing.verdict == "failing"
+    assert said in failing.reason
+    assert forecast.judged(gates(holdout={"rows": 3})).verdict == "not_run"
 
 
 LIVES = {
@@ -376,6 +401,25 @@ def test_the_chart_is_set_to_alarm_no_more_often_than_the_monitor() -> None:
     limit = monitors.limit_for(7, values, np.count_nonzero)
     assert 5 <= np.count_nonzero(values > limit) <= 7
     assert np.count_nonzero(values > monitors.limit_for(0, values, np.count_nonzero)) == 0
+
+
+def test_waste_is_added_to_one_meter_within_the_horizon_and_to_nothing_else() -> None:
+    hours = np.datetime64("2026-09-01", "h") + np.tile(np.arange(24 * 20), 2)
+    meters = np.repeat(np.array(["a", "b"], dtype=object), 24 * 20)
+    energy_kwh = np.random.default_rng(0).normal(100, 3, len(hours))
+    since = np.datetime64("2026-09-08T00:00:00")
+    wastes = list(waste.put_in({"meter_id": meters}, hours.astype("datetime64[s]"), energy_kwh, since, seed=1))
+    assert len(wastes) == 16
+    for fault, moved in wastes:
+        added, mine = moved["energy_kwh"], meters == fault.machine_id
+        begin = since + fault.day * np.timedelta64(1, "D")
+        assert not added[~mine].any()
+        assert not added[mine & (hours <= begin)].any()
+        assert not added[mine & (hours >= begin + np.timedelta64(5, "D"))].any()
+        # At once by so many standard deviations, and each further day by the ramp: on the fifth day four times.
+        assert added.max() == pytest.approx(energy_kwh[mine].std() * (fault.shift + 4 * fault.ramp))
+    late = np.datetime64("2026-09-18T00:00:00")
+    assert list(waste.put_in({"meter_id": meters}, hours.astype("datetime64[s]"), energy_kwh, late, seed=1)) == []
 
 
 def told(delay_h: float = 5.0, chart_h: float = 10.0, named: int = 9) -> list[monitors.Told]:
