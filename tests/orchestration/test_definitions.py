@@ -136,7 +136,7 @@ AFTER = {
     "marts": ("published_",),
 }
 # Domains that a solution answers from: lots, stacks for their stackers, cells for yield, machine hours, cost.
-LEARNERS = {"material_inspection", "process", "test", "equipment", "kpi"}
+LEARNERS = {"material_inspection", "process", "test", "equipment", "planning", "kpi"}
 DEFECTS = [(each.name, check) for each in DELIVERED for check in sorted({table for table, _ in each.fails})] + [
     (each.name, each.layer + "." + each.domain) for each in IN_THE_LAKE
 ]
