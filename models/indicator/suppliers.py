@@ -156,7 +156,7 @@ def _figures(suppliers: Suppliers, levels: list[Level]) -> str:
     most = "coalesce(sum(late_d), 0)::DOUBLE AS late_d, min(worst_cpk) AS worst_cpk, max(until_at) AS until_at"
     what = f"{summed}, {most}"
     rolled = " UNION ALL BY NAME ".join(of_level(level, what, "cw_leaf") for level in levels)
-    weights = {part: suppliers.weights.get(part, 0.0) for part in PARTS}
+    weights: dict[str, float] = dict.fromkeys(PARTS, 0.0) | dict(suppliers.weights)
     known = " + ".join(f"CASE WHEN {part}_ratio IS NULL THEN 0 ELSE {weights[part]!r} END" for part in PARTS)
     lost = ", ".join(
         f"coalesce(100 * {weights[part]!r} * (1 - {part}_ratio) / nullif(known_weight, 0), 0) AS {part}_lost_points"
@@ -166,7 +166,8 @@ def _figures(suppliers: Suppliers, levels: list[Level]) -> str:
     return f"""
         WITH stood AS (
             SELECT *, 1e6 * nonconforming_count / nullif(inspected_count, 0) AS ppm,
-                greatest(0, 1 - ppm / {suppliers.worst_ppm!r}) AS quality_ratio,
+                -- `greatest` passes over what is null, and nothing inspected says nothing.
+                CASE WHEN ppm IS NOT NULL THEN greatest(0, 1 - ppm / {suppliers.worst_ppm!r}) END AS quality_ratio,
                 capable_count / nullif(characteristic_count, 0) AS capability_ratio,
                 1 - late_count / nullif(order_count, 0) AS delivery_ratio
             FROM ({rolled})),

@@ -170,6 +170,9 @@ def test_every_index_is_that_of_the_rows(seed: int) -> None:
     orders = [
         ordered(float(due), float(due + rng.normal(-0.5, 2)), f"S{rng.integers(3)}") for due in rng.uniform(0, 40, 40)
     ]
+    # A supplier of whom nothing but an order is known, and one of whom nothing but lots.
+    orders.append(ordered(2, 1, "S8"))
+    lots.append(inspected(1, 200, 1, "S9"))
     found = index(lots, results, orders)
     groups = grouped(lots, results, orders)
     told = {(row["supplier_code"], row["period_from"]): row["value"] for row in found.answers.to_pylist()}
