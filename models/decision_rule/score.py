@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from models.context import ModelContext
 from models.decision_rule import conformance, grading, sampling, screen
 from models.decision_rule.rows import Decisions, Rows, read_rows
+from models.decision_rule.site_grades import bound
 from models.decision_rule.spec import DecisionSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
@@ -28,8 +29,10 @@ def score(spec: DecisionSpec, ctx: ModelContext) -> ScoreReport:
         ctx: snapshot and moment.
 
     Raises:
-        CellworksError: the table lacks a column of the rule, or shows it what is not known at its step.
+        CellworksError: the table lacks a column of the rule, or shows it what is not known at its step, or the site has
+            no grades for `grades: site`.
     """
+    spec = bound(spec, ctx.site)
 
     def answer(now: datetime) -> RuleAnswers | None:
         rows = read_rows(spec, ctx)

@@ -115,12 +115,25 @@ class Grade(Part):
 class Grading(Part):
     """Classes in order: a row belongs to the first whose limits it keeps."""
 
-    grades: list[Grade] = Field(min_length=1, description="classes, the best first")
-    otherwise: str = Field(min_length=1, description="class of a row that keeps the limits of none")
+    grades: list[Grade] | Literal["site"] = Field(
+        description="classes, the best first; `site`: the grades of site.yaml with their limits, the one without being "
+        "the last",
+    )
+    otherwise: str = Field(default="", description="class of a row that keeps the limits of none; not with `site`")
     flagged: list[str] = Field(default_factory=list, description="classes that call for the action")
 
     @model_validator(mode="after")
     def _names_each_class_once(self) -> Self:
+        if self.grades == "site":
+            if self.otherwise:
+                msg = f"grades: site names every class, leave otherwise out; found {self.otherwise}"
+                raise ValueError(msg)
+            return self
+        if not self.grades or not self.otherwise:
+            msg = (
+                "grading needs at least one of grades, and otherwise: the class of a row that keeps the limits of none"
+            )
+            raise ValueError(msg)
         if len(set(self.names)) < len(self.names):
             msg = f"classes have different names; found {', '.join(self.names)}"
             raise ValueError(msg)
@@ -130,9 +143,14 @@ class Grading(Part):
         return self
 
     @property
+    def written(self) -> list[Grade]:
+        """The classes with their limits; none while those of the site are not read."""
+        return [] if self.grades == "site" else self.grades
+
+    @property
     def names(self) -> list[str]:
         """Names of the classes, the best first."""
-        return [*(grade.name for grade in self.grades), self.otherwise]
+        return [*(grade.name for grade in self.written), self.otherwise]
 
     @property
     def texts(self) -> list[str]:
@@ -142,7 +160,7 @@ class Grading(Part):
     @property
     def numbers(self) -> list[str]:
         """Columns read as numbers."""
-        return list(dict.fromkeys(column for grade in self.grades for column in grade.limits))
+        return list(dict.fromkeys(column for grade in self.written for column in grade.limits))
 
 
 class Conformance(Part):

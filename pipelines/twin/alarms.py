@@ -89,10 +89,9 @@ class Alarms:
         """Machines of the steps after a tripped one are starved, those before it blocked; few if it is one of many."""
         p, rng = self._world.p, self._rng
         steps = self._line_steps
-        here = steps.index(machine.step) if machine.step in steps else None
         found: list[tuple[str, str, float]] = []
-        for other in self._world.site.machines() if here is not None else ():
-            distance = steps.index(other.step) - here if other.step in steps else 0
+        for other in self._world.site.machines() if machine.step in steps else ():
+            distance = steps.index(other.step) - steps.index(machine.step) if other.step in steps else 0
             is_near = 0 < abs(distance) <= p("alarm.neighbour_steps") and other.is_in_oee
             if not is_near or {machine.variant, other.variant} == {"cathode", "anode"}:
                 continue

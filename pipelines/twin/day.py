@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
 from pipelines.twin import delivery
+from pipelines.twin.ageing_store import AgeingStore
 from pipelines.twin.alarms import Alarms
 from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
@@ -17,6 +18,7 @@ from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
+from pipelines.twin.leak_test import leak_tests
 from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.orders import customer_orders, tariff_hours
 from pipelines.twin.pack import pack
@@ -25,6 +27,7 @@ from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
 from pipelines.twin.truth import cell_truth, truth_dir
+from pipelines.twin.upkeep import calibrations, spare_part_counts, spare_part_uses
 from pipelines.twin.upstream import Upstream
 from pipelines.twin.workplace import Stacked
 from pipelines.twin.world import World
@@ -45,6 +48,7 @@ class Plant:
     def __init__(self, world: World, here: State, interventions: Interventions) -> None:
         self._world, self._here, self._interventions = world, here, interventions
         self._telemetry = Telemetry(world)
+        self._store = AgeingStore(world, here.slots)
         self._purchasing = Purchasing(world, np.diff([*here.first_cells, here.next_cell]).tolist())
         self.truth: dict[str, Table] = {}
 
@@ -106,6 +110,8 @@ class Plant:
             upstream["mes__scrap"] = concat([upstream["mes__scrap"], records["mes__scrap"]])
             records |= upstream
         grading = records["tester__grading"]
+        records["tester__leak_test"] = leak_tests(world, due.assembled)
+        records["wms__tray_move"] = self._store.moves(due.formed)
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 
     def _of_machines(
@@ -123,6 +129,9 @@ class Plant:
             "scada__alarm": Alarms(world, equipment, day).records(line.states, health, records),
             "cmms__work_order": orders | {"event_s": orders["opened_s"]},
             "historian__machine_hour": health | {"known_s": health["event_s"] + 60.0},
+            "cmms__spare_part_use": spare_part_uses(world, equipment, self._oldest(day), day),
+            "erp__spare_part": spare_part_counts(world, equipment, self._oldest(day), day),
+            "lims__calibration": calibrations(world, self._oldest(day), day),
             "ems__meter_interval": energy | {"known_s": energy["event_s"] + energy["interval_s"]},
             "ems__weather": outdoor | {"known_s": outdoor["event_s"] + 600.0},
         }

@@ -15,7 +15,7 @@ from pipelines.twin.rng import DAY_OFFSET, Module, hash_normal, hash_uniform, sa
 from pipelines.twin.table import Array, Bools, Floats, Table, concat
 from pipelines.twin.world import World
 
-_MODES = ("bearing", "drive", "sensor", "seal", "control")
+FAILURE_MODES = ("bearing", "drive", "sensor", "seal", "control")
 _MOST_LIVES = 400
 
 
@@ -186,5 +186,5 @@ def _lives(world: World, machine_id: str, services: list[Span], until_s: float) 
     due_s, ended_s, until, is_failure = (np.array(column) for column in zip(*rows, strict=True))
     count = len(rows)
     warned = hash_uniform(salt(world.seed, "warned"), number, steps[:count]) < p("equipment.warned_ratio")
-    kinds = (hash_uniform(salt(world.seed, "mode"), number, steps[:count]) * len(_MODES)).astype(int)
-    return Life(due_s, ended_s, until, is_failure, warned, np.array(_MODES)[kinds])
+    kinds = (hash_uniform(salt(world.seed, "mode"), number, steps[:count]) * len(FAILURE_MODES)).astype(int)
+    return Life(due_s, ended_s, until, is_failure, warned, np.array(FAILURE_MODES)[kinds])

@@ -7,6 +7,7 @@ a simulation begins, and nothing has to be kept.
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,10 +51,9 @@ class Order:
 
 @dataclass
 class Ledger:
-    """Orders and daily balance of one material, in kg, day by day."""
+    """Open orders and daily balance of one material, in kg, day by day."""
 
     stock_kg: list[float]
-    orders: list[Order] = field(default_factory=list)
     open_orders: list[Order] = field(default_factory=list)
     consumed_kg: list[float] = field(default_factory=list)
     received_kg: list[float] = field(default_factory=list)
@@ -74,6 +74,8 @@ class Purchasing:
         self._ledgers = {
             material: Ledger([self._target_kg(material)]) for material in world.p.under("purchase.usd_per_kg")
         }
+        self._placed: defaultdict[int, list[Order]] = defaultdict(list)
+        self._arrived: defaultdict[int, list[Order]] = defaultdict(list)
         noise = world.p("purchase.history_cells_sd") * hash_normal(world.salt("history_cells"), np.arange(-self._begin))
         for cells in world.site.standard.cells_per_day * (1 + noise):
             self._add(float(cells))
@@ -89,6 +91,7 @@ class Purchasing:
         for material, ledger in self._ledgers.items():
             arrived = [order for order in ledger.open_orders if order.delivered_day < day + 1]
             ledger.open_orders = [order for order in ledger.open_orders if order.delivered_day >= day + 1]
+            self._arrived[day] += arrived
             ledger.received_kg.append(sum(order.quantity_kg for order in arrived))
             ledger.consumed_kg.append(cells * self._kg_per_cell(material))
             ledger.stock_kg.append(ledger.stock_kg[-1] + ledger.received_kg[-1] - ledger.consumed_kg[-1])
@@ -102,7 +105,7 @@ class Purchasing:
         packs = np.ceil((self._target_kg(material) - ledger.stock_kg[-1] - ordered_kg) / pack_kg)
         if packs > 0:
             order = self._order(material, day, float(packs) * pack_kg)
-            ledger.orders.append(order)
+            self._placed[day].append(order)
             ledger.open_orders.append(order)
 
     def _target_kg(self, material: str) -> float:
@@ -146,11 +149,10 @@ class Purchasing:
 
     def orders(self, first_day: int, last_day: int) -> Table:
         """Records of these days, inclusive: one when an order is placed, another when it is delivered."""
-        every = [order for ledger in self._ledgers.values() for order in ledger.orders]
-        placed = [order for order in every if first_day <= order.day <= last_day]
-        delivered = [order for order in every if first_day <= order.delivered_day < last_day + 1]
+        days = range(first_day, last_day + 1)
+        placed, arrived = ([each for day in days for each in told[day]] for told in (self._placed, self._arrived))
         return concat(
-            [self._order_records(placed, is_delivered=False), self._order_records(delivered, is_delivered=True)]
+            [self._order_records(placed, is_delivered=False), self._order_records(arrived, is_delivered=True)]
         )
 
     def _order_records(self, orders: list[Order], *, is_delivered: bool) -> Table:

@@ -69,3 +69,33 @@ def test_an_alarm_is_open_until_its_second_record_comes(home: Home) -> None:
     assert 0 < is_open.sum() < 0.1 * len(mart)
     assert (mart.loc[is_open, "known_at"] - mart.loc[is_open, "raised_at"]).max() < pd.Timedelta(minutes=1)
     assert set(mart["production_day"].dt.date) == set(_mart(home, "machine_state")["production_day"].dt.date)
+
+
+def test_a_tray_that_is_still_in_the_store_has_no_end_and_a_slot_holds_one(home: Home) -> None:
+    mart = _mart(home, "ageing_store_move").sort_values("put_in_at")
+    is_in = mart["taken_out_at"].isna()
+    assert 0 < is_in.sum() < len(mart)
+    assert not mart[is_in].duplicated(["store_id", "slot_code"]).any()
+    next_in = mart.groupby(["store_id", "slot_code"])["put_in_at"].shift(-1)
+    assert (next_in.isna() | (next_in >= mart["taken_out_at"])).all()
+
+
+def test_upkeep_is_there_with_its_history(home: Home) -> None:
+    uses, stock, gauges = (_mart(home, each) for each in ("spare_part_use", "spare_part", "calibration"))
+    assert set(uses["part_code"]) <= set(stock["part_code"])
+    assert (stock.groupby("part_code")["counted_at"].nunique() > 20).all()
+    assert gauges["calibrated_at"].max() - gauges["calibrated_at"].min() > pd.Timedelta(days=120)
+    assert (gauges["due_at"] > gauges["calibrated_at"]).all()
+
+
+def test_an_alarm_of_the_leak_test_is_settled_by_the_next_test_alone(home: Home) -> None:
+    mart = _mart(home, "leak_test")
+    again = mart[mart["test_no"] == 2].set_index("cell_id")
+    first = mart[mart["test_no"] == 1].set_index("cell_id")
+    alarms = first[~first["is_passed"]]
+    assert set(again.index) <= set(alarms.index)
+    assert len(again) > 5
+    settled = alarms.loc[again.index]
+    assert (settled["is_false_alarm"].astype(bool) == again["is_passed"]).all()
+    assert (settled["label_known_at"] == again["known_at"]).all()
+    assert first.loc[first["is_passed"], "is_false_alarm"].isna().all()
