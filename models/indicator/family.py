@@ -14,6 +14,8 @@ from models.indicator.levels import Figures
 from models.indicator.oee import checks, loss_tree
 from models.indicator.oee_spec import Oee
 from models.indicator.spec import IndicatorSpec
+from models.indicator.suppliers import supplier_index
+from models.indicator.suppliers_spec import Suppliers
 from models.indicator.waterfall import waterfall
 from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
@@ -55,6 +57,8 @@ def figures_of(spec: IndicatorSpec, ctx: ModelContext, tables: Tables, now: date
         return cost_ledger(tables, spec.table, kind, spec.keys)
     if isinstance(kind, Alarms):
         return alarm_figures(tables, spec.table, kind, spec.keys, now)
+    if isinstance(kind, Suppliers):
+        return supplier_index(tables, spec.table, kind, spec.keys, now)
     return _oee(spec, ctx, tables, kind, now)
 
 

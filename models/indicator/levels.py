@@ -95,7 +95,8 @@ def missed_wholes(
             AND least >= -$tolerance * abs(whole.{whole[1]}), false)
         ORDER BY abs(summed - whole.{whole[1]}) DESC NULLS FIRST
     """
-    return tables.con.execute(summed, {"tolerance": TOLERANCE}).fetchall()
+    rows = tables.con.execute(summed, {"tolerance": TOLERANCE}).fetchall()
+    return [(str(what), str(level), size, added, least) for what, level, size, added, least in rows]
 
 
 def does_not_add_up(expected: str, found: str, mend: str) -> CellworksError:

@@ -9,13 +9,14 @@ from pydantic import Field
 from models.indicator.alarms_spec import Alarms
 from models.indicator.cost_spec import Cost
 from models.indicator.oee_spec import Oee
+from models.indicator.suppliers_spec import PERIOD, Suppliers
 from models.solution import RuleSpec
 
 
 class IndicatorSpec(RuleSpec):
     """One indicator: which figures of which records, to which levels rolled up; its keys are those of its answers."""
 
-    indicator: Annotated[Oee | Cost | Alarms, Field(discriminator="kind")] = Field(
+    indicator: Annotated[Oee | Cost | Alarms | Suppliers, Field(discriminator="kind")] = Field(
         description="the figures; `kind` says which"
     )
 
@@ -32,7 +33,8 @@ class IndicatorSpec(RuleSpec):
     @property
     def named_columns(self) -> list[str]:
         """See `SolutionSpec`."""
-        return list(dict.fromkeys([*self.keys, *self.indicator.columns]))
+        made = {PERIOD} if isinstance(self.indicator, Suppliers) else set()
+        return list(dict.fromkeys([*(key for key in self.keys if key not in made), *self.indicator.columns]))
 
     def over(self, relations: dict[str, str], domain: str) -> Self:
         """The same figures over other relations: records and what is read beside them."""

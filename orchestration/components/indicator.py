@@ -13,5 +13,6 @@ class Indicator(SolutionComponent):
     """Nothing is learnt: what the YAML names is added up anew each time, and refused where it does not add up.
 
     `kind: oee` is the loss tree of ISO 22400 from machine states: availability, effectiveness, quality, OEE, NEE, TEEP,
-    MTBF and MTTR by machine, shift or day, rolled up to step and line.
+    MTBF and MTTR by machine, shift or day, rolled up to step and line. `kind: cost` is activity-based conversion cost
+    by step, `kind: alarms` the performance of an alarm system after ISA-18.2, `kind: suppliers` a quality index.
     """

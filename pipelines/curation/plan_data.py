@@ -252,10 +252,7 @@ def cost_data(site: Site) -> dict[str, Any]:
         "nominal_energy_kwh": capacity_kwh,
         "daily_usd": daily_usd,
         "pools": [{"code": code, "usd": usd} for code, usd in {**fixed, "consumables": 0.0, "demand": 0.0}.items()],
-        "standards": [
-            {"code": code, "share": step.conversion_share, "usd_per_kwh": round(sum(parts[code].values()), 9)}
-            for code, step in site.standard.steps.items()
-        ],
+        "standards": [_standard(site, each.code) for each in site.plan.steps],
         "consumables_usd_per_cell": rates.consumables_usd_per_cell,
         "work_order_usd": dict(rates.maintenance_usd_per_work_order),
         "demand_usd_per_kw_month": site.tariff.demand_usd_per_kw_month,
@@ -274,6 +271,15 @@ def cost_data(site: Site) -> dict[str, Any]:
         "charge_drivers": _drivers(site, "Ah"),
         "standard_to_come_usd_per_kwh": round(site.standard_cost_to_come_usd_per_kwh("formation"), 6),
     }
+
+
+def _standard(site: Site, code: str) -> dict[str, Any]:
+    """A step's share of fixed cost and its standard cost; a step without a standard has no share, and `null`."""
+    step = site.standard.steps.get(code)
+    if step is None:
+        return {"code": code, "share": 0.0, "usd_per_kwh": "null"}
+    usd_per_kwh = round(sum(site.standard_cost_by_step[code].values()), 9)
+    return {"code": code, "share": step.conversion_share, "usd_per_kwh": usd_per_kwh}
 
 
 def _less_recovery(rates: CostRates, usd: Mapping[Electrode, float]) -> dict[str, float]:
