@@ -33,7 +33,7 @@ EntityCode = Literal[
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 # Outcomes that models aim at and that are no characteristic of the plan.
-LABELS = ("is_premium", "cost_to_come_usd_per_kwh", "fails_within_24h")
+LABELS = ("is_premium", "is_hipot_passed", "is_k_value_passed", "cost_to_come_usd_per_kwh", "fails_within_24h")
 ELECTRODES = ("cathode", "anode")
 ANY_MACHINE = "*"
 

@@ -57,6 +57,19 @@ def test_cells_are_screened_beside_their_tray_by_the_rule_alone(first_night: Fir
     assert held[0] <= 3 + 0.02 * cells[1], "a good tray is held for one of its cells once in a hundred times"
 
 
+def test_cells_are_graded_as_the_tester_graded_them(first_night: FirstNight) -> None:
+    told = {each["slug"]: each for each in json.loads(first_night.night.out)["solutions"]}["grading"]
+    assert (told["family"], told["state"]) == ("DecisionRule", "working")
+    with reader(first_night.plant.home) as con:
+        graded = con.execute(
+            "SELECT count(*), count(*) FILTER (class IS DISTINCT FROM grade_code) "
+            "FROM solutions.grading JOIN marts.cell USING (cell_id)"
+        ).fetchone()
+    assert graded is not None
+    assert graded[0] > 20
+    assert graded[1] == 0
+
+
 def test_the_guard_of_that_test_works(first_night: FirstNight, tmp_path) -> None:
     import subprocess
     import sys
