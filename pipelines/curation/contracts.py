@@ -42,6 +42,8 @@ PIT_VIEWS = (
     "grading",
     "module",
 )
+# Names of plan data that hold all characteristics of a feed.
+_FEED_OF_PLAN = {"machine_hour": "historian__machine_hour", "leak_test": "tester__leak_test"}
 Column = dict[str, Any]
 
 
@@ -297,8 +299,8 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
     elif kind == "stacker_hour":
         yield from (_column(name, "float", f"{text[name][:-1]}, mean of the hour.") for name in data["stacker_hour"])
     else:
-        names = data["machine_hour"] if kind == "machine_hour" else data["electrode"][kind]
-        feed = "historian__machine_hour" if kind == "machine_hour" else kind
+        feed = _FEED_OF_PLAN.get(kind, kind)
+        names = data[kind] if kind in _FEED_OF_PLAN else data["electrode"][kind]
         of_name = {row.name: text[row.code] for row in characteristics(site, feed)}
         yield from (_column(name, "double", of_name[name]) for name in names)
 

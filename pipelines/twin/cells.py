@@ -106,6 +106,11 @@ class Cells:
         self._memo: dict[str, Floats] = {}
         self._lost: dict[str, Bools] = {}
 
+    @property
+    def numbers(self) -> Ints:
+        """Running numbers."""
+        return self._cells
+
     @cached_property
     def ids(self) -> Array:
         """Identifiers."""
@@ -149,6 +154,11 @@ class Cells:
             if step in before:
                 alive &= ~self.lost(loss)
         return alive
+
+    def came_to(self, step: str) -> Bools:
+        """Cells that no step before this one lost."""
+        steps = [code for code, _, _ in LOSSES]
+        return self._alive(*steps[: steps.index(step)])
 
     def _characteristics(self, feed: str, test_no: int = 1) -> Table:
         world = self._world

@@ -18,6 +18,7 @@ from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
+from pipelines.twin.leak_test import leak_tests
 from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.orders import customer_orders, tariff_hours
 from pipelines.twin.pack import pack
@@ -109,6 +110,7 @@ class Plant:
             upstream["mes__scrap"] = concat([upstream["mes__scrap"], records["mes__scrap"]])
             records |= upstream
         grading = records["tester__grading"]
+        records["tester__leak_test"] = leak_tests(world, due.assembled)
         records["wms__tray_move"] = self._store.moves(due.formed)
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 

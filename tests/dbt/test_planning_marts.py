@@ -86,3 +86,16 @@ def test_upkeep_is_there_with_its_history(home: Home) -> None:
     assert (stock.groupby("part_code")["counted_at"].nunique() > 20).all()
     assert gauges["calibrated_at"].max() - gauges["calibrated_at"].min() > pd.Timedelta(days=120)
     assert (gauges["due_at"] > gauges["calibrated_at"]).all()
+
+
+def test_an_alarm_of_the_leak_test_is_settled_by_the_next_test_alone(home: Home) -> None:
+    mart = _mart(home, "leak_test")
+    again = mart[mart["test_no"] == 2].set_index("cell_id")
+    first = mart[mart["test_no"] == 1].set_index("cell_id")
+    alarms = first[~first["is_passed"]]
+    assert set(again.index) <= set(alarms.index)
+    assert len(again) > 5
+    settled = alarms.loc[again.index]
+    assert (settled["is_false_alarm"].astype(bool) == again["is_passed"]).all()
+    assert (settled["label_known_at"] == again["known_at"]).all()
+    assert first.loc[first["is_passed"], "is_false_alarm"].isna().all()
