@@ -295,7 +295,7 @@ OPTIMIZER = Family(
             "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
             "fresh": "Each machine was measured lately.",
             "steady": "No machine's newest run is far from what was expected, and no gauge is stuck.",
-            "gain_known": "What a move brings, and where each set-point stands, is known; no plan costs more than its rule.",
+            "gain_known": "What a move brings and where set-points stand is known; no plan costs more than its rule.",
         }
     },
     {"score": "models.optimizer.family:score"},

@@ -96,7 +96,8 @@ def matching(kind: Matching, ground: Ground, seed: int) -> Trial:
     """Premium cells as they come from grading: grouped by what was measured, judged by what is true."""
     world, size = World(ground.site, seed, "baseline", 1.0), ground.site.product.cells_per_module
     wanted = kind.modules * size
-    cells = Cells(world, np.arange(2 * wanted), np.arange(2 * wanted) * world.p("line.stack_time_s"))
+    numbers = np.arange(2 * wanted)
+    cells = Cells(world, numbers, numbers.astype(np.float64) * world.p("line.stack_time_s"))
     shown = {**cells.aged(), **cells.graded()}
     good = np.flatnonzero(np.isin(shown["grade_code"].astype(str), kind.grades))[:wanted]
     tolerance = np.array(list(kind.alike.values()), dtype=np.float64)
