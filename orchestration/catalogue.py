@@ -99,8 +99,8 @@ def line_of(text: str, path: Sequence[str | int]) -> int:
     for part in path:
         if isinstance(node, yaml.MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
-            if pair is None:
-                break
+            if pair is None:  # the key itself is missing, or it names the kind of a part
+                continue
             line, node = pair[0].start_mark.line + 1, pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]

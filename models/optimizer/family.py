@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from models.context import ModelContext
-from models.optimizer.run_to_run import answer
+from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
-from models.scoring.rule import score_by_rule
+from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
 
 FORMAT = 1
@@ -20,4 +22,15 @@ def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
     Raises:
         CellworksError: the control plan does not allow the move, or a column is missing.
     """
-    return score_by_rule(spec, ctx, FORMAT, lambda now: answer(spec, ctx, now))
+    return score_by_rule(spec, ctx, FORMAT, lambda now: _answer(spec, ctx, now))
+
+
+def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
+    kind = spec.optimizer
+    if isinstance(kind, SetpointSearch):
+        from models.optimizer import setpoint_search
+
+        return setpoint_search.answer(spec, kind, ctx, now)
+    from models.optimizer import run_to_run
+
+    return run_to_run.answer(spec, kind, ctx, now)

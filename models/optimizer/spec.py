@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from models.optimizer.setpoint_spec import SetpointSearch
 from models.solution import Part, RuleSpec
 
 
@@ -60,10 +61,26 @@ class RunToRun(Part):
     learn_days: float = Field(default=14.0, ge=1.0, le=120.0, description="days of past runs that are learnt from")
 
     @property
+    def tables(self) -> list[str]:
+        """Tables beside the solution's own."""
+        return [self.fed.table] if self.fed else []
+
+    def over(self, relations: dict[str, str]) -> RunToRun:
+        """The same controller over other relations, by the names that the YAML gives its tables."""
+        if self.fed is None:
+            return self
+        fed = self.fed.model_copy(update={"table": relations.get(self.fed.table, self.fed.table)})
+        return self.model_copy(update={"fed": fed})
+
+    @property
     def columns(self) -> list[str]:
         """Columns of the table that it reads, each once."""
         named = (self.hold, self.by, self.variant, self.ran_at, self.known_at, self.fed and self.fed.key)
         return list(dict.fromkeys(name for name in named if name))
+
+
+Kind = Annotated[RunToRun | SetpointSearch, Field(discriminator="kind")]
+"""Each says which columns and further tables it reads (`columns`, `tables`, `over`), and how long it stands."""
 
 
 class OptimizerSpec(RuleSpec):
@@ -72,7 +89,16 @@ class OptimizerSpec(RuleSpec):
     An answer stands for the machine after its newest run.
     """
 
-    optimizer: RunToRun = Field(description="what is optimised and how; `kind` says which way")
+    optimizer: Kind = Field(description="what is optimised and how; `kind` says which way")
+
+    @model_validator(mode="after")
+    def _costs_what_it_moves(self) -> Self:
+        if isinstance(self.optimizer, SetpointSearch):
+            named = {factor.of for term in self.optimizer.cost for factor in term.factors}
+            if named != set(self.optimizer.move):
+                msg = f"the cost names {sorted(named)}; expected each set-point of `move` and no other"
+                raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _advises(self) -> Self:
@@ -87,7 +113,7 @@ class OptimizerSpec(RuleSpec):
     @property
     def tables(self) -> list[str]:
         """See `SolutionSpec`."""
-        return list(dict.fromkeys([self.table, *([self.optimizer.fed.table] if self.optimizer.fed else [])]))
+        return list(dict.fromkeys([self.table, *self.optimizer.tables]))
 
     @property
     def roles(self) -> dict[str, str]:
@@ -107,9 +133,4 @@ class OptimizerSpec(RuleSpec):
     def over(self, relations: dict[str, str], domain: str) -> Self:
         """See `SolutionSpec`."""
         found = super().over(relations, domain)
-        if found.optimizer.fed is None:
-            return found
-        fed = found.optimizer.fed.model_copy(
-            update={"table": relations.get(found.optimizer.fed.table, found.optimizer.fed.table)}
-        )
-        return found.model_copy(update={"optimizer": found.optimizer.model_copy(update={"fed": fed})})
+        return found.model_copy(update={"optimizer": self.optimizer.over(relations)})

@@ -37,7 +37,7 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     takes away, the mean over the electrodes' machines, with Student's interval over the seeds.
     """
     found = cast("OptimizerSpec", spec)
-    kind = found.optimizer
+    kind = cast("RunToRun", found.optimizer)
     if spec.acts_at not in ("coating", "calendering") or kind.fed is None or kind.fed.table not in (_BATCHES, _ROLLS):
         return Evaluation("not_run", "the twin closes this loop at coater and calender only, fed from their own marts")
     arms = []
@@ -83,7 +83,7 @@ class Arms:
 
 
 def _arms(spec: OptimizerSpec, ground: Ground, seed: int, electrode: str) -> Arms:
-    kind, step = spec.optimizer, cast("Step", spec.acts_at)
+    kind, step = cast("RunToRun", spec.optimizer), cast("Step", spec.acts_at)
     aim = aim_of(ground.site, kind, electrode, spec.solution)
     able = [each.id for each in ground.site.machines(aim.moved.machine_class) if each.variant in ("", electrode)]
     if len(able) != 1:
@@ -193,6 +193,7 @@ def crossings(course: Course, aim: Aim, kind: RunToRun, first: int) -> list[str]
 
 
 def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
+    kind = cast("RunToRun", spec.optimizer)
     by_seed = [float(np.mean([one.gain for one in arms if one.seed == seed])) for seed in ground.seeds]
     gain = over_draws(by_seed, "plants")
     low, high = cast("float", gain.low), cast("float", gain.high)
@@ -206,7 +207,7 @@ def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evalua
     return Evaluation(
         "working" if works else "failing",
         told,
-        metric=f"{spec.optimizer.hold}: root mean square of the deviation from target, % of target",
+        metric=f"{kind.hold}: root mean square of the deviation from target, % of target",
         value=controlled,
         baseline=fixed,
         threshold=0.0,
@@ -219,7 +220,7 @@ def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evalua
             "gain_by_electrode": {
                 name: float(np.mean([one.gain for one in arms if one.electrode == name])) for name in ELECTRODES
             },
-            "days": {"learnt_from": spec.optimizer.learn_days, "controlled": CONTROL_DAYS},
+            "days": {"learnt_from": kind.learn_days, "controlled": CONTROL_DAYS},
             "rolls": int(np.mean([len(one.fixed) for one in arms])),
             "moves_a_day": float(np.mean([one.moves for one in arms])) / CONTROL_DAYS,
             "inside_pct": {

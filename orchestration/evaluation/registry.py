@@ -6,19 +6,25 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, cast
 
 from models.families import family_of
+from models.optimizer.spec import OptimizerSpec
 from models.solution import SolutionSpec
 from orchestration.evaluation.outcome import Evaluation
 
 if TYPE_CHECKING:
     from orchestration.evaluation.ground import Ground
 
-EVALUATORS = {"Optimizer": "orchestration.evaluation.optimizer:evaluate"}
-"""Imported on first use; each takes the solution and the ground."""
+EVALUATORS = {
+    "Optimizer.run_to_run": "orchestration.evaluation.optimizer:evaluate",
+    "Optimizer.setpoint_search": "orchestration.evaluation.setpoint_search:evaluate",
+}
+"""Imported on first use; each takes the solution and the ground. An optimiser's has its kind beside the family."""
 
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Measure a solution by its family's evaluator."""
     component = family_of(spec).component
+    if isinstance(spec, OptimizerSpec):
+        component += f".{spec.optimizer.kind}"
     found = EVALUATORS.get(component)
     if found is None:
         return Evaluation("not_run", f"there is no evaluator of {component} yet")
