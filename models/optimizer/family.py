@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from models.context import ModelContext
+from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
@@ -27,6 +28,10 @@ def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
 
 def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     kind = spec.optimizer
+    if isinstance(kind, Bayesian):
+        from models.optimizer import bayesian
+
+        return bayesian.answer(spec, kind, ctx, now)
     if isinstance(kind, SetpointSearch):
         from models.optimizer import setpoint_search
 
