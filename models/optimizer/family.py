@@ -6,6 +6,7 @@ from datetime import datetime
 
 from models.context import ModelContext
 from models.optimizer.bayesian_spec import Bayesian
+from models.optimizer.design_spec import CellDesign
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
@@ -28,6 +29,10 @@ def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
 
 def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     kind = spec.optimizer
+    if isinstance(kind, CellDesign):
+        from models.optimizer import cell_design
+
+        return cell_design.answer(spec, kind, ctx, now)
     if isinstance(kind, Bayesian):
         from models.optimizer import bayesian
 

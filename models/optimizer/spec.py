@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from models.optimizer.bayesian_spec import Bayesian
+from models.optimizer.design_spec import CellDesign
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.solution import Part, RuleSpec
 
@@ -80,7 +81,7 @@ class RunToRun(Part):
         return list(dict.fromkeys(name for name in named if name))
 
 
-Kind = Annotated[RunToRun | SetpointSearch | Bayesian, Field(discriminator="kind")]
+Kind = Annotated[RunToRun | SetpointSearch | Bayesian | CellDesign, Field(discriminator="kind")]
 """Each says which columns and further tables it reads (`columns`, `tables`, `over`), and how long it stands."""
 
 
@@ -103,7 +104,7 @@ class OptimizerSpec(RuleSpec):
 
     @model_validator(mode="after")
     def _advises(self) -> Self:
-        if isinstance(self.optimizer, Bayesian):
+        if isinstance(self.optimizer, Bayesian | CellDesign):
             return self._orders_trials()
         if len(self.keys) < 2:
             msg = "keys name the machine and the run that the advice follows, such as [coater_id, mother_roll_id]"
@@ -115,10 +116,11 @@ class OptimizerSpec(RuleSpec):
 
     def _orders_trials(self) -> Self:
         if len(self.keys) != 1:
-            msg = f"the key of trials is one column that names the trial; found {self.keys}"
+            msg = f"the key of a search over trials or designs is one column that names them; found {self.keys}"
             raise ValueError(msg)
-        if self.action.kind not in ("schedule", "report"):
-            msg = f"action.kind of trials is schedule or report, found {self.action.kind}"
+        able = ("schedule", "report") if isinstance(self.optimizer, Bayesian) else ("report",)
+        if self.action.kind not in able:
+            msg = f"action.kind of kind {self.optimizer.kind} is {' or '.join(able)}, found {self.action.kind}"
             raise ValueError(msg)
         return self
 

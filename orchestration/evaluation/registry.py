@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EVALUATORS = {
     "Optimizer.run_to_run": "orchestration.evaluation.optimizer:evaluate",
     "Optimizer.bayesian": "orchestration.evaluation.trials:evaluate",
+    "Optimizer.cell_design": "orchestration.evaluation.designs:evaluate",
     "Optimizer.setpoint_search": "orchestration.evaluation.setpoint_search:evaluate",
 }
 """Imported on first use; each takes the solution and the ground. An optimiser's has its kind beside the family."""

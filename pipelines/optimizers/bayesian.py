@@ -8,7 +8,7 @@ takes the predictions of those before it for measured (kriging believer, Ginsbou
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,13 @@ import numpy as np
 from pipelines.optimizers.runs import Bools, Floats
 
 _CANDIDATES = 1024
+_MOST_REFUSED = 16  # times as many settings are drawn where not all come into question
 _EPS = 1e-9
 _SURE = 0.8  # probability of keeping every limit from which on a trial is recommended
+
+
+Able = Callable[[Floats], Bools]
+"""Settings, shape (n, k), to which of them come into question: what is known of them without a trial."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,29 @@ def best_so_far(improve: Floats, keep: Sequence[Kept], *, is_higher_better: bool
     return int(np.argmax(np.where(holds, sign * improve, -np.inf)))
 
 
-def spread_out(settings: Sequence[Setting], count: int, seed: int, skip: int = 0) -> Floats:
-    """Settings that fill the space evenly, shape (count, k): a scrambled Sobol sequence, from its place `skip` on."""
+def spread_out(settings: Sequence[Setting], count: int, seed: int, skip: int = 0, able: Able | None = None) -> Floats:
+    """Settings that fill the space evenly: a scrambled Sobol sequence of those that come into question.
+
+    Args:
+        settings: what is varied.
+        count: how many are wanted.
+        seed: of the sequence.
+        skip: place of the sequence that they begin at.
+        able: which settings come into question; None: all.
+
+    Returns:
+        Shape (count, k); fewer where hardly any setting comes into question.
+    """
     from scipy.stats import qmc
 
     sampler = qmc.Sobol(len(settings), scramble=True, rng=np.random.default_rng(seed))
+    wanted = skip + count
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of counts that are no power of two: balance is not needed here
-        drawn = sampler.random(skip + count)[skip:]
-    return settable(settings, drawn)
+        drawn = settable(settings, sampler.random(wanted if able is None else _MOST_REFUSED * wanted))
+    if able is not None:
+        drawn = drawn[able(drawn)]
+    return drawn[skip:wanted]
 
 
 def settable(settings: Sequence[Setting], unit: Floats) -> Floats:
@@ -103,6 +122,7 @@ def next_trials(
     is_higher_better: bool,
     count: int,
     seed: int,
+    able: Able | None = None,
 ) -> Trials:
     """The next batch.
 
@@ -114,26 +134,27 @@ def next_trials(
         is_higher_better: whether more of it is better.
         count: trials of the batch.
         seed: of the candidates.
+        able: which settings come into question at all; None: all.
     """
     if len(done) < least_trials(len(settings)):
-        drawn = spread_out(settings, count, seed, skip=len(done))
+        drawn = spread_out(settings, count, seed, skip=len(done), able=able)
         nothing = np.full(count, np.nan)
         return Trials(drawn, nothing, nothing, nothing, nothing)
-    sign, scaled = 1.0 if is_higher_better else -1.0, lambda values: unit(settings, values)
-    aim, limits = _Process(scaled(done), sign * improve), [_Process(scaled(done), each.values) for each in keep]
-    pool = np.unique(spread_out(settings, _CANDIDATES, seed), axis=0)
+    sign, places = 1.0 if is_higher_better else -1.0, unit(settings, done)
+    aim, limits = _Process(places, sign * improve), [_Process(places, each.values) for each in keep]
+    pool = np.unique(spread_out(settings, _CANDIDATES, seed, able=able), axis=0)
     pool = pool[[not np.any(np.all(np.abs(done - each) <= _EPS, axis=1)) for each in pool]]
     best = best_so_far(improve, keep, is_higher_better=is_higher_better)
-    level = -np.inf if best < 0 else float(aim.predict(scaled(done[best : best + 1]))[0][0])
+    level = -np.inf if best < 0 else float(aim.predict(places[best : best + 1])[0][0])
     chosen = []
     for _ in range(min(count, len(pool))):
-        mean, spread = aim.predict(scaled(pool))
-        feasible = _feasible(limits, keep, scaled(pool))
+        mean, spread = aim.predict(unit(settings, pool))
+        feasible = _feasible(limits, keep, unit(settings, pool))
         gain = expected_improvement(mean, spread, level) if np.isfinite(level) else np.full(len(pool), np.nan)
         place = int(np.argmax(np.where(np.isfinite(gain), gain, 1.0) * feasible))
         chosen.append((pool[place], gain[place], feasible[place], sign * mean[place], spread[place]))
         for process in (aim, *limits):
-            process.believe(scaled(pool[place : place + 1]))
+            process.believe(unit(settings, pool[place : place + 1]))
         pool = np.delete(pool, place, axis=0)
     columns = [np.array([row[no] for row in chosen]) for no in range(5)]
     return Trials(columns[0].reshape(-1, len(settings)), *columns[1:])

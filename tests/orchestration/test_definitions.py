@@ -131,8 +131,9 @@ AFTER = {
     "staging": FROM_MARTS,
     "marts": ("published_",),
 }
-# Domains that a solution learns from: stacks for their stackers, cells for yield and cost, machine hours for failures.
-LEARNERS = {"process", "test", "equipment"}
+# Domains that a solution reads: powders for designs, stacks for stackers, cells for yield and cost, machine hours for
+# failures.
+LEARNERS = {"material_inspection", "process", "test", "equipment"}
 DEFECTS = [(each.name, check) for each in DELIVERED for check in sorted({table for table, _ in each.fails})] + [
     (each.name, each.layer + "." + each.domain) for each in IN_THE_LAKE
 ]
