@@ -107,3 +107,16 @@ def test_one_lucky_measurement_is_not_recommended() -> None:
     assert best_so_far(measured, [], is_higher_better=True) == lucky
     place = recommended(VARIED, done, measured, [], is_higher_better=True)
     assert result(done[place : place + 1])[0] > 4
+
+
+def test_only_what_keeps_its_limits_is_recommended_and_is_to_be_beaten() -> None:
+    done = spread_out(VARIED, 30, 5)
+    measured = result(done)
+    keep = [Kept(limited(done), high=3.0)]
+    place = recommended(VARIED, done, measured, keep, is_higher_better=True)
+    assert limited(done[place : place + 1])[0] <= 3.0
+    found = next_trials(VARIED, done, measured, keep, is_higher_better=True, count=1, seed=2)
+    # Best within the limit is 1.8 at (3, 0.2), far below what lies beyond it: that is what is left to be gained.
+    best = measured[best_so_far(measured, keep, is_higher_better=True)]
+    assert found.improvement[0] == pytest.approx(result(found.settings)[0] - best, abs=0.3)
+    assert found.improvement[0] > 0.1
