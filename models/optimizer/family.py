@@ -1,4 +1,4 @@
-"""The family's one function: what is to be set next, by the kind of optimiser that the YAML names."""
+"""The family's one function: what is to be set or done next, by the kind of optimiser that the YAML names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from models.context import ModelContext
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.plan_spec import PlanPart
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
@@ -17,12 +18,14 @@ FORMAT = 1
 
 
 def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
-    """Work out the advice of each machine at the plant's now, and tell it where it is new; see `score_by_rule`.
+    """Work out the advice of each machine, or the plan, at the plant's now, and tell it where it is new.
 
-    Beside `solutions.<slug>` it writes `solutions.<slug>_move`: what an action needs, and the figures behind it.
+    See `score_by_rule`. Beside `solutions.<slug>` set-points write `solutions.<slug>_move`: what an action needs, and
+    the figures behind it. Plans write `solutions.<slug>_task`, what is to be done with each item as it stands now, and
+    `solutions.<slug>_plan`, the figures of each night.
 
     Raises:
-        CellworksError: the control plan does not allow the move, or a column is missing.
+        CellworksError: the control plan does not allow the move, no plan keeps the limits, or a column is missing.
     """
     return score_by_rule(spec, ctx, FORMAT, lambda now: _answer(spec, ctx, now))
 
@@ -41,6 +44,10 @@ def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswer
         from models.optimizer import setpoint_search
 
         return setpoint_search.answer(spec, kind, ctx, now)
+    if isinstance(kind, PlanPart):
+        from models.optimizer.plans import planning
+
+        return planning.answer(spec, kind, ctx, now)
     from models.optimizer import run_to_run
 
     return run_to_run.answer(spec, kind, ctx, now)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.plan_spec import Cutting, LoadShift, Matching, PlanPart, Schedule, Slotting, Stock
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.solution import Part, RuleSpec
 
@@ -81,14 +82,18 @@ class RunToRun(Part):
         return list(dict.fromkeys(name for name in named if name))
 
 
-Kind = Annotated[RunToRun | SetpointSearch | Bayesian | CellDesign, Field(discriminator="kind")]
-"""Each says which columns and further tables it reads (`columns`, `tables`, `over`), and how long it stands."""
+Kind = Annotated[
+    RunToRun | SetpointSearch | Bayesian | CellDesign | Cutting | Matching | Slotting | Schedule | LoadShift | Stock,
+    Field(discriminator="kind"),
+]
+"""Each kind says what it reads (`columns`, further `tables`, `over` others) and how long it stands (`max_age_h`)."""
 
 
 class OptimizerSpec(RuleSpec):
-    """One optimiser: what it moves and to which end. The first key names the machine, the others the run.
+    """One optimiser: what it moves or plans, and to which end.
 
-    An answer stands for the machine after its newest run.
+    Of a set-point the first key names the machine, the others the run: an answer stands for the machine after its
+    newest run. Of a plan the first key names what an action speaks of, the last the item that is planned.
     """
 
     optimizer: Kind = Field(description="what is optimised and how; `kind` says which way")
@@ -104,8 +109,10 @@ class OptimizerSpec(RuleSpec):
 
     @model_validator(mode="after")
     def _advises(self) -> Self:
+        if isinstance(self.optimizer, PlanPart):
+            return self._plans(self.optimizer)
         if isinstance(self.optimizer, Bayesian | CellDesign):
-            return self._orders_trials()
+            return self._orders_trials(self.optimizer)
         if len(self.keys) < 2:
             msg = "keys name the machine and the run that the advice follows, such as [coater_id, mother_roll_id]"
             raise ValueError(msg)
@@ -114,13 +121,25 @@ class OptimizerSpec(RuleSpec):
             raise ValueError(msg)
         return self
 
-    def _orders_trials(self) -> Self:
+    def _orders_trials(self, search: Bayesian | CellDesign) -> Self:
         if len(self.keys) != 1:
             msg = f"the key of a search over trials or designs is one column that names them; found {self.keys}"
             raise ValueError(msg)
-        able = ("schedule", "report") if isinstance(self.optimizer, Bayesian) else ("report",)
+        able = ("schedule", "report") if isinstance(search, Bayesian) else ("report",)
         if self.action.kind not in able:
-            msg = f"action.kind of kind {self.optimizer.kind} is {' or '.join(able)}, found {self.action.kind}"
+            msg = f"action.kind of kind {search.kind} is {' or '.join(able)}, found {self.action.kind}"
+            raise ValueError(msg)
+        return self
+
+    def _plans(self, plan: PlanPart) -> Self:
+        wanted = 1 if isinstance(plan, Stock) else 2
+        if len(self.keys) != wanted:
+            what = "the part" if wanted == 1 else "what is planned together and the item"
+            msg = f"keys of a plan of kind {plan.kind_name} name {what}; found {self.keys}"
+            raise ValueError(msg)
+        kind = "work_order" if isinstance(plan, Stock) else "schedule"
+        if self.action.kind not in (kind, "report"):
+            msg = f"action.kind of a plan of kind {plan.kind_name} is {kind} or report, found {self.action.kind}"
             raise ValueError(msg)
         return self
 

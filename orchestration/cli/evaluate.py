@@ -6,8 +6,9 @@ from typing import Any
 
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
+from orchestration.evaluation import catalogue
 from orchestration.evaluation.ground import SEEDS, Ground
-from orchestration.evaluation.registry import evaluate
+from orchestration.evaluation.registry import evaluate, of_row
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
 
@@ -21,7 +22,7 @@ def run_evaluation(solution: str | None, plants: int, *, of_all: bool, as_json: 
     Args:
         solution: stage/slug or slug.
         plants: how many plants, each of a seed of its own.
-        of_all: all solutions of this instance.
+        of_all: every row of the catalogue.
         as_json: print one JSON document.
 
     Raises:
@@ -36,13 +37,17 @@ def run_evaluation(solution: str | None, plants: int, *, of_all: bool, as_json: 
             "an interval needs several plants", expected=f"{MIN_PLANTS} to {len(SEEDS)}", found=str(plants)
         )
     specs = discover()
-    chosen = specs if solution is None else [find(solution, specs)]
-    rows = []
+    listed = catalogue.rows() if solution is None else []
+    named = {part for row in listed for part in row.parts}
+    chosen = [spec for spec in specs if spec.solution in named] if listed else [find(str(solution), specs)]
+    here, found = plant(), {}
     with console.bars() as shown, console.only_ours():
-        ground = Ground(plant().site, SEEDS[:plants], shown.advance)
+        ground = Ground(here.site, SEEDS[:plants], shown.advance, here.home)
+        shown.expect(len(chosen))
         for spec in chosen:
             shown.begin(spec.solution)
-            rows.append(evaluate(spec, ground).row(spec))
+            found[spec.solution] = evaluate(spec, ground)
+    rows = [of_row(row, specs, found) for row in listed] or [found[spec.solution].row(spec) for spec in chosen]
     if as_json:
         console.tell({"solutions": rows} if of_all else rows[0], "", as_json=True)
     else:

@@ -1,4 +1,4 @@
-"""The family of optimisers: what to set next so that a quantity comes to its target, within what the plan allows."""
+"""The family of optimisers: what to set next so that a quantity comes to its target, or what to do with what waits."""
 
 from __future__ import annotations
 
@@ -16,4 +16,6 @@ class Optimizer(SolutionComponent):
     target, limits, largest move and rate are the plan's, how often a move may be proposed is the site's.
     `setpoint_search` moves set-points to where a run costs least and what champions predict stays in specification.
     `bayesian` orders trials, `cell_design` searches designs of the cell by its physics.
+    Other kinds plan what waits, beside the rule that would do it: `cutting`, `matching`, `slotting`, `schedule`,
+    `load_shift` and `stock`.
     """

@@ -10,8 +10,6 @@ import numpy as np
 from models.optimizer.cell_design import chosen, laid_out, search_designs, settings_of
 from models.optimizer.cell_physics import DESIGN, FIGURES, Basis, as_designs, basis_of, figures_of
 from models.optimizer.design_spec import CellDesign
-from models.optimizer.spec import OptimizerSpec
-from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
@@ -19,12 +17,11 @@ from pipelines.optimizers.bayesian import Able, spread_out
 from pipelines.optimizers.runs import Floats
 
 
-def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
+def evaluate(kind: CellDesign, ground: Ground) -> Evaluation:
     """Pair the learnt order with the space-filling one for every seed; powders are as the plan has them.
 
     The figure is what the best design that keeps every limit improves, as a share of today's design.
     """
-    kind = cast("CellDesign", cast("OptimizerSpec", spec).optimizer)
     product = ground.site.product
     basis = basis_of(product, 1.0, 1.0, kind.stack_room_mm, kind.contact_mohm)
     physics = _Physics(basis)

@@ -13,9 +13,14 @@ from typing import cast
 import numpy as np
 
 from models.optimizer.aim import Aim, aim_of
+from models.optimizer.bayesian_spec import Bayesian
+from models.optimizer.design_spec import CellDesign
+from models.optimizer.plan_spec import PlanPart
+from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
+from orchestration.evaluation import designs, plans, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.control_plan.errors import CellworksError
@@ -31,20 +36,28 @@ _SCRAP_KNOWN_S = 600.0
 
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
-    """Pair the controlled plant with the one that keeps its recipe, for every seed and electrode.
+    """Pair the controlled plant with the one that keeps its recipe, for every seed and electrode; a plan: `plans`.
 
     The figure is the root mean square of the deviation from target; the gain is the share of it that the controller
     takes away, the mean over the electrodes' machines, with Student's interval over the seeds.
     """
     found = cast("OptimizerSpec", spec)
-    kind = cast("RunToRun", found.optimizer)
+    kind = found.optimizer
+    if isinstance(kind, PlanPart):
+        return plans.evaluate(found, kind, ground)
+    if isinstance(kind, SetpointSearch):
+        return setpoint_search.evaluate(found, kind, ground)
+    if isinstance(kind, Bayesian):
+        return trials.evaluate(kind, ground)
+    if isinstance(kind, CellDesign):
+        return designs.evaluate(kind, ground)
     if spec.acts_at not in ("coating", "calendering") or kind.fed is None or kind.fed.table not in (_BATCHES, _ROLLS):
         return Evaluation("not_run", "the twin closes this loop at coater and calender only, fed from their own marts")
     arms = []
     for no, seed in enumerate(ground.seeds):
         ground.tell(f"plant {seed}", no, len(ground.seeds))
-        arms += [_arms(found, ground, seed, electrode) for electrode in ELECTRODES]
-    return _judged(found, ground, arms)
+        arms += [_arms(found, kind, ground, seed, electrode) for electrode in ELECTRODES]
+    return _judged(kind, ground, arms)
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,8 @@ class Arms:
         return float(within.mean() * 100)
 
 
-def _arms(spec: OptimizerSpec, ground: Ground, seed: int, electrode: str) -> Arms:
-    kind, step = cast("RunToRun", spec.optimizer), cast("Step", spec.acts_at)
+def _arms(spec: OptimizerSpec, kind: RunToRun, ground: Ground, seed: int, electrode: str) -> Arms:
+    step = cast("Step", spec.acts_at)
     aim = aim_of(ground.site, kind, electrode, spec.solution)
     able = [each.id for each in ground.site.machines(aim.moved.machine_class) if each.variant in ("", electrode)]
     if len(able) != 1:
@@ -192,8 +205,7 @@ def crossings(course: Course, aim: Aim, kind: RunToRun, first: int) -> list[str]
     return found
 
 
-def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
-    kind = cast("RunToRun", spec.optimizer)
+def _judged(kind: RunToRun, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
     by_seed = [float(np.mean([one.gain for one in arms if one.seed == seed])) for seed in ground.seeds]
     gain = over_draws(by_seed, "plants")
     low, high = cast("float", gain.low), cast("float", gain.high)

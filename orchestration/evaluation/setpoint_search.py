@@ -29,7 +29,6 @@ from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.prepare import Prepared, prepare
 from models.scoring.runtime import Scorer
-from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from orchestration.benchmarks.outcome import over_draws
 from orchestration.catalogue import discover, find
@@ -51,23 +50,22 @@ LABORATORY_H = 8.0  # the slowest of a roll's results
 _MOST_OUTSIDE_PCT = 1.0  # share of rolls beyond a limit by which the moves may exceed the recipe
 
 
-def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
+def evaluate(spec: OptimizerSpec, kind: SetpointSearch, ground: Ground) -> Evaluation:
     """Pair the searched plant with the one that keeps its recipe, for every seed.
 
     The figure is the mean cost of a roll, 1 with the recipe; the gain is the share saved, with Student's interval over
     the seeds.
     """
-    found = cast("OptimizerSpec", spec)
-    if found.acts_at != _STEP:
+    if spec.acts_at != _STEP:
         return Evaluation("not_run", "the twin's section closes this loop at the cathode's oven only")
-    kind, specs = cast("SetpointSearch", found.optimizer), discover()
+    specs = discover()
     models = [cast("PredictiveSpec", find(kept.solution, specs)) for kept in kind.keep]
     arms = []
     for no, seed in enumerate(ground.seeds):
         ground.tell(f"plant {seed}", no, len(ground.seeds))
         line = ground.section(seed, LEARN_DAYS + CONTROL_DAYS).electrode(_ELECTRODE)
         with tempfile.TemporaryDirectory() as folder:
-            arms.append(_Loop(found, kind, models, ground, line, Path(folder)).arms(seed))
+            arms.append(_Loop(spec, kind, models, ground, line, Path(folder)).arms(seed))
     return _judged(ground, arms)
 
 

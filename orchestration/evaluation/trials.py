@@ -12,8 +12,6 @@ import numpy as np
 
 from models.optimizer.bayesian import kept_of, settings_of
 from models.optimizer.bayesian_spec import Bayesian
-from models.optimizer.spec import OptimizerSpec
-from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
@@ -24,9 +22,8 @@ from pipelines.twin.laboratory import RESULTS, SETTINGS, Laboratory
 BATCHES = 4
 
 
-def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
+def evaluate(kind: Bayesian, ground: Ground) -> Evaluation:
     """Pair the learnt order with the space-filling one, for every seed; the figure is the true value of the choice."""
-    kind = cast("Bayesian", cast("OptimizerSpec", spec).optimizer)
     if tuple(one.of for one in kind.vary) != SETTINGS or not {kind.improve.of, *_kept(kind)} <= set(RESULTS):
         return Evaluation("not_run", "the twin's laboratory knows mixes of a cathode only")
     pairs = []

@@ -15,8 +15,8 @@ from orchestration.catalogue import find
 from orchestration.environment import default_site
 from orchestration.evaluation import setpoint_search, trials
 from orchestration.evaluation.ground import Ground
+from orchestration.evaluation.optimizer import evaluate
 from orchestration.evaluation.outcome import Evaluation
-from orchestration.evaluation.registry import evaluate
 from orchestration.evaluation.setpoint_search import crossings
 from pipelines.control_plan.site import Site, load_site
 from pipelines.twin.laboratory import RESULTS, SETTINGS, Laboratory

@@ -1,0 +1,129 @@
+"""Does a rule decide as its standard says? Its decisions are worked out again from the rows, by other means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.decision_rule.spec import DecisionSpec, Grading, Screen
+from models.solution import SolutionSpec
+from orchestration.evaluation import iso2859
+from orchestration.evaluation.ground import Ground
+from orchestration.evaluation.lines import Line, verdict
+from orchestration.evaluation.outcome import Evaluation
+from orchestration.evaluation.rows import beside_rows, newest_answers
+from pipelines.lake.home import Home
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+_DRAWS = 200_000
+_LIMIT_ERROR = 0.03
+"""Share by which two simulated limits may differ; rows so near to the limit are not compared."""
+
+
+def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
+    """Decide every row anew and compare with what was told."""
+    own, night = cast("DecisionSpec", spec), ground.evidence(spec).night or {}
+    home = cast("Home", ground.home)
+    answers = newest_answers(own, home, str(night.get("champion_version")))
+    if not answers.num_rows:
+        return Evaluation("not_run", "it has decided nothing yet")
+    times = [own.time] if own.time else []
+    table = beside_rows(own, home, answers, [*own.rule.texts, *own.rule.numbers, *times])
+    return judged(own, table)
+
+
+def judged(spec: DecisionSpec, table: pa.Table) -> Evaluation:
+    """Compare decisions with those worked out anew.
+
+    Args:
+        spec: the rule.
+        table: decisions (`class`, `reasons`) beside the columns of their rows (`row_<column>`).
+    """
+    told = np.asarray(table.column("class").to_pylist(), dtype=object)
+    if spec.screen is not None:
+        expected, is_clear = _screened(spec.screen, table)
+    elif spec.grading is not None:
+        expected, is_clear = _graded(spec.grading, table), np.ones(len(told), dtype=bool)
+    else:
+        expected = iso2859.decided(spec, table)
+        is_clear = np.ones(len(told), dtype=bool)
+    agree = int(np.count_nonzero((expected == told) & is_clear))
+    compared = int(np.count_nonzero(is_clear))
+    without = int(pc.sum(pc.cast(pc.is_null(table.column("reasons")), pa.int64())).as_py() or 0)
+    undecided = int(np.count_nonzero(told == None))  # noqa: E711 - element by element
+    lines = [
+        Line(
+            "all of them", f"{agree:,} of {compared:,} decisions are the same when worked out anew", agree == compared
+        ),
+        Line("a decision and its reason for each row", f"{without:,} of {len(told):,} rows have none", without == 0),
+    ]
+    if spec.sampling is not None:
+        wrong = iso2859.wrong_oracles()
+        lines.append(Line("none", f"{len(wrong)} of the standard's own figures differ", not wrong))
+    return verdict(
+        lines,
+        metric="decisions that agree with those worked out anew",
+        value=agree / compared if compared else None,
+        baseline=None,
+        threshold=1.0,
+        figures={"rows": len(told), "compared": compared, "undecided": undecided},
+    )
+
+
+def _numbers(table: pa.Table, name: str) -> Array:
+    values = np.asarray(pc.cast(table.column(f"row_{name}"), pa.float64()).to_numpy(), dtype=np.float64).copy()
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def _screened(rule: Screen, table: pa.Table) -> tuple[Array, Array]:
+    """Classes by median and MAD in numpy, the limit drawn anew; and which rows are not too near to it to compare."""
+    import pandas as pd
+
+    x = _numbers(table, rule.column)
+    frame = pd.DataFrame({name: table.column(f"row_{name}").to_pylist() for name in rule.group})
+    if rule.scale == "log":
+        x = np.log(x, where=x > 0, out=np.full(len(x), np.nan))
+    frame["x"] = np.where(frame[rule.group].isna().any(axis=1), np.nan, x)
+    grouped = frame.groupby(rule.group, dropna=False)["x"]
+    frame["off"] = frame["x"] - grouped.transform("median")
+    frame["mad"] = frame["off"].abs().groupby([frame[name] for name in rule.group], dropna=False).transform("median")
+    peers = grouped.transform("count").to_numpy()
+    away = (frame["off"] / (1.4826 * frame["mad"].replace(0.0, np.nan))).to_numpy()
+    away = {"above": away, "below": -away, "both": np.abs(away)}[rule.side]
+    limits = {int(n): _farthest(int(n), rule.chance, rule.side) for n in np.unique(peers) if n >= rule.min_peers}
+    share = away / np.array([limits.get(int(n), np.nan) for n in peers])
+    classes = np.full(len(x), None, dtype=object)
+    classes[share <= 1], classes[share > 1] = "usual", "outlier"
+    return classes, ~(np.abs(share - 1) < _LIMIT_ERROR)
+
+
+def _farthest(n: int, chance: float, side: str) -> float:
+    """How far the farthest of n good values lies from their median with a chance, in robust standard deviations."""
+    drawn = np.random.default_rng(10_000 + n).standard_normal((max(_DRAWS // n, 20_000), n))
+    away = drawn - np.median(drawn, axis=1, keepdims=True)
+    far = np.abs(away).max(axis=1) if side == "both" else away.max(axis=1)
+    return float(np.quantile(far / (1.4826 * np.median(np.abs(away), axis=1)), 1 - chance))
+
+
+def _graded(rule: Grading, table: pa.Table) -> Array:
+    """The first class whose limits a row keeps."""
+    x = {name: _numbers(table, name) for name in rule.numbers}
+    classes = np.full(table.num_rows, rule.otherwise, dtype=object)
+    for grade in reversed(rule.grades):
+        kept = np.ones(table.num_rows, dtype=bool)
+        for name, limit in grade.limits.items():
+            low = -np.inf if limit.at_least is None else limit.at_least
+            high = np.inf if limit.at_most is None else limit.at_most
+            kept &= (x[name] >= low) & (x[name] <= high)
+        classes[kept] = grade.name
+    lacking = np.any([np.isnan(values) for values in x.values()], axis=0)
+    classes[lacking] = None
+    return classes

@@ -1,0 +1,191 @@
+"""What a home's nights left of a solution: its version, the verdict's figures, answers, actions, checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from models.families import family_of
+from models.registry.client import open_home
+from models.registry.versions import Version, aliases, all_versions, get_version, verdict_files
+from models.scoring.table import has_table, relation
+from models.solution import SolutionSpec
+from orchestration.evaluation.lines import Line
+from orchestration.night_store import nights
+from pipelines.lake.connection import reader
+from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_identifier
+
+MEND = "run `cellworks nightly`"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Rows of `solutions.<slug>` and what followed from them.
+
+    Attributes:
+        rows: of the version.
+        later: of moments after the training window.
+        flagged: whom an action is for and whose newest answer, young enough at the last night, calls for one.
+        actions: proposed by the solution.
+    """
+
+    rows: int = 0
+    later: int = 0
+    flagged: int = 0
+    actions: int = 0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a solution from its home.
+
+    Attributes:
+        night: its newest row of `ops.solution_night`; None before its first night.
+        version: the champion, else the newest version; None for a family that learns nothing, or before the first.
+        is_champion: whether the version is the champion.
+        verdict: the version's newest verdict as `verdict_<version>.json` has it.
+        metrics: figures of the version's run.
+        trained_until: moment after which rows are new to the version.
+        answers: what it answered.
+        failed_checks: names of its asset checks that failed when they were last made.
+    """
+
+    night: Mapping[str, Any] | None
+    version: Version | None = None
+    is_champion: bool = False
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    trained_until: datetime | None = None
+    answers: Answers = field(default_factory=Answers)
+    failed_checks: tuple[str, ...] = ()
+
+    @property
+    def cannot_tell(self) -> str:
+        """Why there is nothing to judge."""
+        return f"its hold-out can't tell yet: {self.verdict.get('sentence', 'nothing was judged')}"
+
+    def figures(self, gate: str) -> Mapping[str, Any]:
+        """Figures of one gate of the verdict; empty where it was not judged."""
+        found = next((each for each in self.verdict.get("gates", []) if each["name"] == gate), None)
+        return found["figures"] if found else {}
+
+
+def read(spec: SolutionSpec, home: Home) -> Evidence:
+    """Gather what the nights left.
+
+    Raises:
+        CellworksError: MLflow's store can't be read.
+    """
+    night = nights(home).get(spec.solution)
+    if night is None:
+        return Evidence(None)
+    checks = failed_checks(spec, home)
+    if not family_of(spec).learns:
+        return Evidence(
+            night, answers=_answers(spec, home, night, night["champion_version"], None), failed_checks=checks
+        )
+    client = open_home(home)
+    champion = aliases(client, spec.name).get("champion")
+    number = champion or next((str(each.version) for each in all_versions(client, spec.name)), None)
+    if number is None:
+        return Evidence(night, failed_checks=checks)
+    version = get_version(client, spec.name, number)
+    files = verdict_files(client, version.run_id, number)
+    judged = json.loads(Path(client.download_artifacts(version.run_id, files[-1])).read_text("utf-8")) if files else {}
+    until = _trained_until(judged.get("cutoffs", {}).get(number, {}))
+    return Evidence(
+        night,
+        version,
+        is_champion=champion is not None,
+        verdict=judged,
+        metrics=client.get_run(version.run_id).data.metrics,
+        trained_until=until,
+        answers=_answers(spec, home, night, number, until),
+        failed_checks=checks,
+    )
+
+
+def _trained_until(cut: Mapping[str, Any]) -> datetime | None:
+    """The end of the training window by the cut of the hold-out; None where that is no moment."""
+    if "cut_s" in cut:
+        return datetime.fromtimestamp(float(cut["cut_s"]), UTC).replace(tzinfo=None)
+    return datetime.fromisoformat(cut["after"]) if cut.get("kind") == "time" and cut.get("after") else None
+
+
+def _answers(
+    spec: SolutionSpec, home: Home, night: Mapping[str, Any], version: str | None, until: datetime | None
+) -> Answers:
+    since = None if spec.acts_within_h is None else night["at"] - timedelta(hours=spec.acts_within_h)
+    with reader(home) as con:
+        target = quote_identifier(spec.keys[0])
+        if version is None or not has_table(con, "solutions", spec.slug):
+            return Answers()
+        row = con.execute(
+            f"""
+            WITH own AS (
+                SELECT {target} AS target, is_flagged, event_at, scored_at,
+                    $until IS NULL OR event_at IS NULL OR event_at > $until AS is_later
+                FROM {relation(spec.slug)} WHERE model_version::VARCHAR = $version),
+            newest AS (
+                SELECT * FROM own WHERE $since IS NULL OR event_at > $since
+                QUALIFY row_number() OVER (PARTITION BY target ORDER BY event_at DESC, scored_at DESC) = 1)
+            SELECT count(*), count(*) FILTER (is_later), (SELECT count(*) FROM newest WHERE is_flagged) FROM own
+            """,
+            {"until": until, "since": since, "version": version},
+        ).fetchone()
+        acted = 0
+        if has_table(con, "ops", "action"):
+            found = con.execute("SELECT count(*) FROM lake.ops.action WHERE solution = ?", [spec.slug]).fetchone()
+            acted = int(found[0]) if found else 0
+    rows, later, flagged = row or (0, 0, 0)
+    return Answers(int(rows), int(later), int(flagged), acted)
+
+
+def failed_checks(spec: SolutionSpec, home: Home) -> tuple[str, ...]:
+    """Names of the solution's asset checks that failed when they were last made; none where nobody made any."""
+    import dagster as dg
+
+    from orchestration.assets.keys import solution_key
+
+    if not (home.dagster_dir / "dagster.yaml").is_file():
+        return ()
+    keys = [
+        dg.AssetCheckKey(solution_key(spec, part), name)
+        for part, checks in family_of(spec).checks.items()
+        for name in checks
+    ]
+    with dg.DagsterInstance.from_config(str(home.dagster_dir)) as instance:
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    made = {key: record.evaluation for key, record in found.items()}
+    return tuple(
+        key.name for key in keys if isinstance(each := made.get(key), dg.AssetCheckEvaluation) and not each.passed
+    )
+
+
+def ran(spec: SolutionSpec, found: Evidence) -> list[Line]:
+    """What is asked of every solution: new data, rows, actions, checks."""
+    night, answers = found.night or {}, found.answers
+    failed = int(night.get("checks_failed", 0))
+    named = f": {', '.join(found.failed_checks)}" if found.failed_checks else ""
+    checks = "all asset checks passed" if not failed else f"{failed} asset check{'s' * (failed > 1)} failed{named}"
+    since = f" after {found.trained_until:%Y-%m-%d %H:%M}" if found.trained_until else ""
+    lines = [
+        Line("rows on new data", f"{answers.later:,} answers{since}", answers.later > 0),
+        Line("its asset checks passed", checks, not failed),
+    ]
+    if family_of(spec).learns:
+        told = f"version {found.version.number}" if found.version else "no version"
+        champion = f"{told} is champion" if found.is_champion else f"{told} was not promoted"
+        lines.insert(0, Line("a version that passed its gates", champion, found.is_champion))
+    if spec.action.kind != "report":
+        acted = answers.actions > 0 or not answers.flagged
+        open_flags = (
+            f", {answers.flagged:,} open answers call for one" if answers.flagged or not answers.actions else ""
+        )
+        lines.append(Line(f"its actions ({spec.action.kind})", f"{answers.actions:,} actions{open_flags}", acted))
+    return lines

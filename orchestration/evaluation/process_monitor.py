@@ -1,0 +1,128 @@
+"""Does a process monitor tell sooner? Faults are put into the home's plant; the monitor reads the rows they make."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from models.context import ModelContext
+from models.process_monitor.family import scorer_of
+from models.process_monitor.observations import Observations, observe
+from models.process_monitor.runtime import Scorer, follow, groups_of, lowest_of_run
+from models.process_monitor.spec import MonitorSpec
+from models.solution import SolutionSpec
+from orchestration.evaluation.faults import HORIZON_DAYS, Plant
+from orchestration.evaluation.ground import Ground
+from orchestration.evaluation.monitors import TOP, Told, delay_h, judged, limit_for
+from orchestration.evaluation.outcome import Evaluation
+from pipelines.lake.home import Home
+
+_CHART = "shewhart"
+
+
+def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
+    """Put faults in, one at a time, and measure how soon the solution's version tells of each."""
+    own, found = cast("MonitorSpec", spec), ground.evidence(spec)
+    if found.version is None:
+        return Evaluation("not_run", found.cannot_tell)
+    home, scorer = cast("Home", ground.home), scorer_of(found.version)
+    snapshot = found.version.tags.get("lake_snapshot")
+    ctx = ModelContext(home=home, site=ground.site, snapshot=int(snapshot) if snapshot else None)
+    seen = observe(own, ctx, columns=scorer.bundle["features"])
+    plant = Plant.of(ground.site, home)
+    members = plant.members(own.table, {name: _plain(column) for name, column in seen.keys.items()})
+    if members is None or not seen.has_moment:
+        return Evaluation("not_run", f"no fault can be put into {own.table} yet: its rows are not known to be of cells")
+    watched = _Watched(own, seen, scorer)
+    first_day = plant.day_after(watched.learnt_until)
+    if first_day + HORIZON_DAYS > plant.days:
+        short = first_day + HORIZON_DAYS - plant.days
+        return Evaluation("not_run", f"too few days after its reference: simulate {short} more and run a night")
+    told = []
+    faults = plant.faults(scorer.bundle["features"], first_day, own.seed)
+    for number, fault in enumerate(faults):
+        ground.tell(f"fault in {fault.code}", number, len(faults))
+        moved = plant.moved(fault, members, scorer.bundle["features"], seen.table.num_rows)
+        if moved:
+            told.append(_told(watched, moved, fault))
+    return judged(told, watched.alarms_a_day, watched.days)
+
+
+def _plain(column: pa.ChunkedArray) -> Any:
+    """A key column as numpy: moments stay moments."""
+    if pa.types.is_timestamp(column.type):
+        return column.to_numpy()
+    return np.asarray(column.to_pylist(), dtype=object)
+
+
+class _Watched:
+    """Rows as they were; the chart's limit is the least at which it alarms no more often than the monitor does."""
+
+    def __init__(self, spec: MonitorSpec, seen: Observations, scorer: Scorer) -> None:
+        self.spec, self.seen, self.scorer = spec, seen, scorer
+        cut = str(scorer.bundle["record"]["cut"]["after"])
+        reference_end = seen.time[seen.is_reference].max() if seen.is_reference.any() else seen.time.min()
+        self.learnt_until = max(np.datetime64(cut), reference_end)
+        later = seen.time > self.learnt_until
+        lowest = self.lowest(seen.table)
+        with np.errstate(invalid="ignore"):
+            alarms = int(np.count_nonzero(self._begins(lowest["acting"] > 1.0) & later))
+        chart = np.where(later, lowest["chart"], np.nan)
+        self.limits = {"acting": 1.0, "chart": limit_for(alarms, chart, lambda over: int(self._begins(over).sum()))}
+        self.without = self.alarms(lowest)
+        self.days = float((seen.time.max() - self.learnt_until) / np.timedelta64(1, "D"))
+        self.alarms_a_day = alarms / self.days
+
+    def alarms(self, lowest: dict[str, Any]) -> dict[str, Any]:
+        """Rows in alarm by the monitor and by the chart."""
+        with np.errstate(invalid="ignore"):
+            return {name: values > self.limits[name] for name, values in lowest.items()}
+
+    def lowest(self, table: pa.Table) -> dict[str, Any]:
+        """What a limit must lie below for a row to be in alarm: by the monitor, and by a chart of each variable.
+
+        The monitor waits for its rows in a row; a Shewhart chart does not, and has wider limits for that.
+        """
+        ratios = self.scorer.statistics(table)
+        order, before = self._order()
+        found = {}
+        acting = ("acting", self.scorer.bundle["statistic"], self.spec.persistence)
+        for name, statistic, rows in (acting, ("chart", _CHART, 1)):
+            values = np.full(table.num_rows, np.nan)
+            values[order] = lowest_of_run(ratios[statistic][order], before, rows)
+            found[name] = values
+        return found
+
+    def _order(self) -> tuple[Any, Any]:
+        codes = groups_of(self.seen.table, self.spec.group)[0]
+        return follow(codes, self.seen.time, self.spec.max_gap_s)
+
+    def _begins(self, alarms: Any) -> Any:
+        """Rows in alarm whose row before in the run was not."""
+        order, before = self._order()
+        sorted_alarms = alarms[order]
+        begins = sorted_alarms & ~(np.roll(sorted_alarms, 1) & (before > 0))
+        out = np.zeros(len(alarms), dtype=bool)
+        out[order] = begins
+        return out
+
+
+def _told(watched: _Watched, moved: dict[str, Any], fault: Any) -> Told:
+    table = watched.seen.table
+    for name, by in moved.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(table.column(name).to_numpy() + by))
+    touched = np.any([by != 0 for by in moved.values()], axis=0)
+    begin = watched.seen.time[touched].min()
+    since_h = np.where(touched, (watched.seen.time - begin) / np.timedelta64(1, "h"), np.nan)
+    alarms = watched.alarms(watched.lowest(table))
+    own, row = delay_h(alarms["acting"], watched.without["acting"], since_h)
+    chart, _ = delay_h(alarms["chart"], watched.without["chart"], since_h)
+    named = False
+    if row is not None:
+        shares = watched.scorer.contributions(table, np.array([row]))[0]
+        first = np.argsort(-shares)[:TOP]
+        named = fault.code in [watched.scorer.bundle["features"][place] for place in first]
+    return Told(fault, own, chart, named)
