@@ -294,7 +294,7 @@ OPTIMIZER = Family(
             "within_limits": "Every proposed set-point is inside the control plan's limits, every plan keeps its own.",
             "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
             "fresh": "Each machine was measured lately.",
-            "steady": "No machine's newest run is far from what was expected, and no gauge is stuck.",
+            "steady": "No newest run is far from what was expected, no gauge is stuck, no limit is left unsafe.",
             "gain_known": "What a move brings and where set-points stand is known; no plan costs more than its rule.",
         }
     },

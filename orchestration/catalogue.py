@@ -76,7 +76,7 @@ def build_spec(
     """
     stage, slug = folder
     try:
-        return family.spec.model_validate({"stage": stage, "slug": slug, **attributes})
+        spec = family.spec.model_validate({"stage": stage, "slug": slug, **attributes})
     except ValidationError as error:
         told = error.errors(include_url=False, include_context=False)
         lines = [line_of(text, ("attributes", *fault["loc"])) for fault in told] if text else []
@@ -90,6 +90,13 @@ def build_spec(
             mend="correct the file",
             where=f"{where}, line {max(lines)}" if lines else where,
         ) from error
+    return _with_files_beside(spec, (project_root() / where).parent)
+
+
+def _with_files_beside(spec: SolutionSpec, folder: Path) -> SolutionSpec:
+    """The spec with the names of table files that lie beside its YAML made absolute."""
+    beside = {name: str(folder / name) for name in spec.files if (folder / name).is_file()}
+    return spec.over(beside, "").model_copy(update={"domain": spec.domain}) if beside else spec
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int:
@@ -99,8 +106,8 @@ def line_of(text: str, path: Sequence[str | int]) -> int:
     for part in path:
         if isinstance(node, yaml.MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
-            if pair is None:
-                break
+            if pair is None:  # the key itself is missing, or it names the kind of a part
+                continue
             line, node = pair[0].start_mark.line + 1, pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]

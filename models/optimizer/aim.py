@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.optimizer.spec import RunToRun
 from pipelines.control_plan.derive import setpoint_moves
@@ -43,7 +43,31 @@ def aim_of(site: Site, spec: RunToRun, variant: str | None, where: str) -> Aim:
     Raises:
         CellworksError: the plan lacks one of the two, its nominal value, or the limits of moves.
     """
-    held, moved = (_row(site, name, variant, where) for name in (spec.hold, spec.by))
+    held = row_of(site, spec.hold, variant, where)
+    moved, nominal, guards = moved_by(site, spec.by, variant, where)
+    if held.nominal is None:
+        raise CellworksError(
+            f"'{held.code}' has no target", expected="a nominal value in the control plan", found="none", where=where
+        )
+    guards = replace(
+        guards, max_age_s=spec.max_age_h * 3600, outlier_sigma=spec.outlier_sigma, stuck_runs=spec.stuck_runs
+    )
+    return Aim(held, moved, held.nominal, nominal, guards)
+
+
+def moved_by(site: Site, name: str, variant: str | None, where: str) -> tuple[Characteristic, float, Guards]:
+    """A set-point's row of the plan, its nominal value, and what no move of it may cross.
+
+    Args:
+        site: gives the plan, and the policy of `setpoint_advice` where it has one.
+        name: of the set-point, without its variant.
+        variant: variant of the machine; None or empty where there is none.
+        where: the solution, for messages.
+
+    Raises:
+        CellworksError: the plan lacks it, its nominal value, or the limits of moves.
+    """
+    moved = row_of(site, name, variant, where)
     move = setpoint_moves(moved)
     if move is None or moved.nominal is None:
         known = ", ".join(sorted(row.code for row in site.plan.rows if setpoint_moves(row) is not None))
@@ -51,12 +75,8 @@ def aim_of(site: Site, spec: RunToRun, variant: str | None, where: str) -> Aim:
             f"'{moved.code}' is no set-point that may be moved",
             expected=f"one of {known}",
             found=f"a row without nominal, lsl, usl, move_max or move_rate_per_h (line {moved.line_no})",
-            mend="correct `optimizer.by`, or let the control plan allow moves of it",
+            mend="correct what `optimizer` moves, or let the control plan allow moves of it",
             where=where,
-        )
-    if held.nominal is None:
-        raise CellworksError(
-            f"'{held.code}' has no target", expected="a nominal value in the control plan", found="none", where=where
         )
     policy = site.actions.get("setpoint_advice")
     guards = Guards(
@@ -67,14 +87,16 @@ def aim_of(site: Site, spec: RunToRun, variant: str | None, where: str) -> Aim:
         moved.resolution,
         policy.cooldown_s if policy else 0.0,
         policy.max_per_target_day if policy else 1,
-        spec.max_age_h * 3600,
-        spec.outlier_sigma,
-        spec.stuck_runs,
     )
-    return Aim(held, moved, held.nominal, moved.nominal, guards)
+    return moved, moved.nominal, guards
 
 
-def _row(site: Site, name: str, variant: str | None, where: str) -> Characteristic:
+def row_of(site: Site, name: str, variant: str | None, where: str) -> Characteristic:
+    """Row of the plan of a quantity of a variant.
+
+    Raises:
+        CellworksError: the plan has none.
+    """
     code = f"{variant}_{name}" if variant else name
     row = site.plan.by_code.get(code)
     if row is None:
@@ -82,7 +104,7 @@ def _row(site: Site, name: str, variant: str | None, where: str) -> Characterist
             f"the control plan has no '{code}'",
             expected="a characteristic of control_plan.csv; `variant` names the column that makes its code",
             found=code,
-            mend="correct `optimizer.hold`, `by` or `variant`",
+            mend="correct the names in `optimizer`, or its `variant`",
             where=where,
         )
     return row

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from models.context import ModelContext
+from models.optimizer.bayesian_spec import Bayesian
+from models.optimizer.design_spec import CellDesign
 from models.optimizer.plan_spec import PlanPart
+from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
@@ -29,6 +32,18 @@ def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
 
 def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     kind = spec.optimizer
+    if isinstance(kind, CellDesign):
+        from models.optimizer import cell_design
+
+        return cell_design.answer(spec, kind, ctx, now)
+    if isinstance(kind, Bayesian):
+        from models.optimizer import bayesian
+
+        return bayesian.answer(spec, kind, ctx, now)
+    if isinstance(kind, SetpointSearch):
+        from models.optimizer import setpoint_search
+
+        return setpoint_search.answer(spec, kind, ctx, now)
     if isinstance(kind, PlanPart):
         from models.optimizer.plans import planning
 

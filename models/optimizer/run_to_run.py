@@ -41,7 +41,7 @@ class Answer:
 
 def answer(spec: OptimizerSpec, kind: RunToRun, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     """The advice for each machine at the plant's now; None before any has run."""
-    found = [_advise(kind, machine, _seconds(now)) for machine in machines(spec, kind, ctx, now)]
+    found = [_advise(kind, machine, seconds(now)) for machine in machines(spec, kind, ctx, now)]
     return _told(spec, found, now) if found else None
 
 
@@ -71,24 +71,25 @@ def _told(spec: OptimizerSpec, found: list[Answer], now: datetime) -> RuleAnswer
         keys=keys,
         event_at=pa.array(np.round(at_s * 1e6).astype(np.int64), pa.timestamp("us")),
         answers={
-            "value": [_number(each.advice.proposed) for each in found],
+            "value": [number(each.advice.proposed) for each in found],
             "low": [each.machine.aim.guards.low for each in found],
             "high": [each.machine.aim.guards.high for each in found],
             "class": [each.advice.reason for each in found],
             "is_flagged": [each.advice.reason == "move" for each in found],
             "reasons": [_reasons(each) for each in found],
         },
-        checks=checks(found, _seconds(now)),
+        checks=checks(found, seconds(now)),
         further={"move": _moves(keys, found)},
     )
 
 
-def _seconds(moment: datetime) -> float:
+def seconds(moment: datetime) -> float:
     """Seconds since 1970 of a naive UTC moment, as `epoch` of the lake gives them."""
     return moment.replace(tzinfo=UTC).timestamp()
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """A number for a table; None where there is none."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -98,10 +99,10 @@ def _reasons(each: Answer) -> str:
     parts = [
         {
             "feature": aim.held.code,
-            "value": _number(round(advice.expected, 6)),
+            "value": number(round(advice.expected, 6)),
             "limit": f"expected of the next run; target {aim.target:g}",
         },
-        {"feature": aim.moved.code, "value": _number(advice.setpoint), "limit": f"in force; {_SAID[advice.reason]}"},
+        {"feature": aim.moved.code, "value": number(advice.setpoint), "limit": f"in force; {_SAID[advice.reason]}"},
     ]
     return json.dumps(parts)
 
@@ -128,7 +129,7 @@ def _moves(keys: dict[str, pa.ChunkedArray], found: list[Answer]) -> pa.Table:
         {
             **keys,
             "characteristic_code": pa.array([each.machine.aim.moved.code for each in found]),
-            **{name: pa.array([_number(value) for value in values], pa.float64()) for name, values in numbers.items()},
+            **{name: pa.array([number(value) for value in values], pa.float64()) for name, values in numbers.items()},
         }
     )
 

@@ -6,7 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from models.optimizer.bayesian_spec import Bayesian
+from models.optimizer.design_spec import CellDesign
 from models.optimizer.plan_spec import Cutting, LoadShift, Matching, PlanPart, Schedule, Slotting, Stock
+from models.optimizer.setpoint_spec import SetpointSearch
 from models.solution import Part, RuleSpec
 
 
@@ -79,7 +82,10 @@ class RunToRun(Part):
         return list(dict.fromkeys(name for name in named if name))
 
 
-Kind = Annotated[RunToRun | Cutting | Matching | Slotting | Schedule | LoadShift | Stock, Field(discriminator="kind")]
+Kind = Annotated[
+    RunToRun | SetpointSearch | Bayesian | CellDesign | Cutting | Matching | Slotting | Schedule | LoadShift | Stock,
+    Field(discriminator="kind"),
+]
 """Each kind says what it reads (`columns`, further `tables`, `over` others) and how long it stands (`max_age_h`)."""
 
 
@@ -93,14 +99,35 @@ class OptimizerSpec(RuleSpec):
     optimizer: Kind = Field(description="what is optimised and how; `kind` says which way")
 
     @model_validator(mode="after")
+    def _costs_what_it_moves(self) -> Self:
+        if isinstance(self.optimizer, SetpointSearch):
+            named = {factor.of for term in self.optimizer.cost for factor in term.factors}
+            if named != set(self.optimizer.move):
+                msg = f"the cost names {sorted(named)}; expected each set-point of `move` and no other"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _advises(self) -> Self:
         if isinstance(self.optimizer, PlanPart):
             return self._plans(self.optimizer)
+        if isinstance(self.optimizer, Bayesian | CellDesign):
+            return self._orders_trials(self.optimizer)
         if len(self.keys) < 2:
             msg = "keys name the machine and the run that the advice follows, such as [coater_id, mother_roll_id]"
             raise ValueError(msg)
         if self.action.kind not in ("setpoint_advice", "report"):
             msg = f"action.kind of this family is setpoint_advice or report, found {self.action.kind}"
+            raise ValueError(msg)
+        return self
+
+    def _orders_trials(self, search: Bayesian | CellDesign) -> Self:
+        if len(self.keys) != 1:
+            msg = f"the key of a search over trials or designs is one column that names them; found {self.keys}"
+            raise ValueError(msg)
+        able = ("schedule", "report") if isinstance(search, Bayesian) else ("report",)
+        if self.action.kind not in able:
+            msg = f"action.kind of kind {search.kind} is {' or '.join(able)}, found {self.action.kind}"
             raise ValueError(msg)
         return self
 

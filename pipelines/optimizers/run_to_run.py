@@ -283,7 +283,7 @@ def decide(
         return replace(hold, reason=why)
     if abs(expected - tuning.target) <= tuning.dead_band:
         return hold
-    reach = _reach(guards, now_s, moves)
+    reach = reach_of(guards, now_s, moves)
     if reach <= 0:
         return replace(hold, reason="wait")
     proposed = _settable(setpoint, wanted, reach, guards)
@@ -317,8 +317,8 @@ def _interlock(law: Law, tuning: Tuning, guards: Guards, now_s: float, seen: Run
     return "setpoint_unknown" if abs(state.bias - law.bias) > guards.outlier_sigma * spread else None
 
 
-def _reach(guards: Guards, now_s: float, moves: Moves) -> float:
-    """How far the set-point may be moved now, in either direction."""
+def reach_of(guards: Guards, now_s: float, moves: Moves) -> float:
+    """How far the set-point may be moved now, in either direction; 0 while it has to wait."""
     within_day = moves.at_s > now_s - DAY_S
     if np.count_nonzero(within_day) >= guards.moves_per_day:
         return 0.0

@@ -1,0 +1,102 @@
+"""`cellworks evaluate` of searches: arms are paired, what is crossed is found, the trials shipped are the twin's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from models.optimizer.setpoint_search import moved_of
+from models.optimizer.spec import OptimizerSpec
+from orchestration.catalogue import find
+from orchestration.environment import default_site
+from orchestration.evaluation import setpoint_search, trials
+from orchestration.evaluation.ground import Ground
+from orchestration.evaluation.optimizer import evaluate
+from orchestration.evaluation.outcome import Evaluation
+from orchestration.evaluation.setpoint_search import crossings
+from pipelines.control_plan.site import Site, load_site
+from pipelines.twin.laboratory import RESULTS, SETTINGS, Laboratory
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return load_site(default_site())
+
+
+@pytest.fixture(scope="module")
+def searched(site: Site) -> Evaluation:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setpoint_search, "CONTROL_DAYS", 3)
+        return evaluate(find("electrode/dryer_optimizer"), Ground(site, seeds=(3001, 3003)))
+
+
+def test_the_oven_is_moved_and_nothing_is_crossed(searched: Evaluation) -> None:
+    assert searched.figures["crossed"] == []
+    assert searched.figures["moves_a_day"] > 0
+    assert all(saved > 0 for saved in searched.figures["gain_by_seed"])
+    assert searched.interval is not None
+    assert searched.interval[0] <= searched.figures["gain"] <= searched.interval[1]
+    assert (searched.verdict == "working") == (searched.interval[0] > 0)
+
+
+def test_the_moves_change_what_they_are_known_to_change_and_nothing_else(searched: Evaluation) -> None:
+    means = searched.figures["mean"]
+    # Cooler and less air: more solvent stays, drying is slower, and what dries slower sticks better.
+    assert set(means) == {"residual_solvent_ppm", "drying_rate_index", "peel_strength_n_m"}
+    assert means["drying_rate_index"]["moved"] < means["drying_rate_index"]["fixed"]
+    assert means["peel_strength_n_m"]["moved"] > means["peel_strength_n_m"]["fixed"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(109.0, "outside"), (115.5, "larger"), (116.0, ""), (117.0, "within an hour")]
+)
+def test_whatever_a_move_crosses_is_found(site: Site, value: float, said: str) -> None:
+    spent = [-5.5] if said == "within an hour" else []
+    past = pa.table(
+        {"target_id": pa.array(["c"] * len(spent), pa.string()),
+         "code": pa.array(["cathode_oven_mid_temp_c"] * len(spent), pa.string()),
+         "at_s": pa.array([900.0] * len(spent), pa.float64()), "size": pa.array(spent, pa.float64()),
+         "proposed_value": pa.array([112.5] * len(spent), pa.float64()),
+         "state": pa.array(["rejected"] * len(spent), pa.string())}
+    )  # fmt: skip
+    found = crossings(moved_of(site, "oven_mid_temp_c", "cathode", "c", past, "test"), value, 1000.0)
+    assert (not found) == (not said)
+    assert all(said in text for text in found[:1])
+
+
+def test_trials_are_paired_and_today_s_recipe_is_beside_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "BATCHES", 2)
+    found = evaluate(find("rnd/formulation_optimizer"), Ground(site, seeds=(3001, 3002)))
+    assert found.interval is not None
+    assert found.value is not None
+    assert found.baseline is not None
+    assert found.figures["gain"] == pytest.approx(found.value - found.baseline)
+    recipe = [Laboratory(site, seed) for seed in (3001, 3002)]
+    assert found.figures["recipe"] == pytest.approx(np.mean([one.true(one.standard[None])[0, 3] for one in recipe]))
+    assert found.figures["trials"] == 18
+
+
+def test_the_trials_that_are_shipped_are_those_of_the_twins_laboratory(site: Site) -> None:
+    spec = find("rnd/formulation_optimizer")
+    assert isinstance(spec, OptimizerSpec)
+    assert Path(spec.table).is_absolute()
+    shipped = pd.read_csv(spec.table)
+    told = Laboratory(site, 1).measured(shipped[list(SETTINGS)].to_numpy(dtype=float), 0)
+    rounded = np.array([0.005, 0.0005, 0.5, 0.005])
+    assert (np.abs(told - shipped[list(RESULTS)].to_numpy()) <= rounded + 1e-9).all()
+
+
+def test_binder_holds_and_carbon_conducts(site: Site) -> None:
+    laboratory = Laboratory(site, 5)
+    base = laboratory.standard
+    more = 0.5 * np.eye(4)
+    plain, bound, conducting = laboratory.true(base + np.vstack([np.zeros(4), more[0], more[1]]))
+    assert plain[:3] == pytest.approx([15, 2.5, 8000])
+    assert bound[0] > plain[0] > conducting[0]
+    assert conducting[1] < plain[1] < bound[1]
+    assert bound[2] > plain[2]
+    assert plain[3] == pytest.approx(155 * (1 - 0.031))
