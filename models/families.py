@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
 from models.decision_rule.spec import DecisionSpec
+from models.forecast.spec import ForecastSpec
 from models.indicator.spec import IndicatorSpec
 from models.optimizer.spec import OptimizerSpec
 from models.process_monitor.spec import MonitorSpec
@@ -221,6 +222,29 @@ ANOMALY_DETECTOR = Family(
     },
 )
 
+FORECAST = Family(
+    "Forecast",
+    ForecastSpec,
+    {
+        "model": {
+            "holdout": "Forecasts made after the cut reach all steps ahead, over enough seasons to tell.",
+            "beats_baseline": "Loses less than the season before, by weighted quantile loss, interval above zero.",
+            "calibration": "Intervals hold the share that they promise.",
+            "not_worse": MODEL_CHECKS["not_worse"],
+            "speed": MODEL_CHECKS["speed"],
+            "inputs": MODEL_CHECKS["inputs"],
+        },
+        "predictions": ANSWER_CHECKS,
+        "monitoring": {"live_skill": "Loss of what was forecast and has come since."},
+    },
+    {
+        "train": "models.forecast.train:train",
+        "judge": "models.forecast.judge:judge",
+        "score": "models.forecast.score:score",
+        "monitor": "models.forecast.monitor:monitor",
+    },
+)
+
 DECISION_RULE = Family(
     "DecisionRule",
     DecisionSpec,
@@ -240,10 +264,10 @@ INDICATOR = Family(
     {
         "predictions": {
             "stands": "No answer told before has become another one.",
-            "adds_up": "Losses and what is left of it are the whole, at every level.",
-            "all_mapped": "Every state in the records is named by the YAML.",
-            "plausible": "No machine is faster than its ideal cycle.",
-            "complete": "Every machine was recorded for all but a small share of its time.",
+            "adds_up": "The parts (losses, cost, kinds of alarms) are the whole, at every level.",
+            "all_mapped": "Every code in the records (state, pool of cost, priority) is named by the YAML.",
+            "plausible": "No figure is what cannot be, such as a machine faster than its ideal cycle.",
+            "complete": "Records tell of all but a small share of the time.",
         }
     },
     {"score": "models.indicator.family:score"},
@@ -267,11 +291,11 @@ OPTIMIZER = Family(
     OptimizerSpec,
     {
         "predictions": {
-            "within_limits": "Every proposed set-point is inside the limits of the control plan.",
+            "within_limits": "Every proposed set-point is inside the control plan's limits, every plan keeps its own.",
             "within_rate": "No move is larger than the plan allows at once, nor all of the last hour together.",
             "fresh": "Each machine was measured lately.",
             "steady": "No machine's newest run is far from what was expected, and no gauge is stuck.",
-            "gain_known": "What a move brings is known well enough, and where each set-point stands.",
+            "gain_known": "What a move brings, and where each set-point stands, is known; no plan costs more than its rule.",
         }
     },
     {"score": "models.optimizer.family:score"},
@@ -282,6 +306,7 @@ FAMILIES = (
     PROCESS_MONITOR,
     SURVIVAL_MODEL,
     ANOMALY_DETECTOR,
+    FORECAST,
     DECISION_RULE,
     INDICATOR,
     TRACEABILITY,

@@ -180,6 +180,10 @@ class Explain(Part):
 class PredictiveSpec(LearningSpec):
     """One predictive solution: its question, inputs, target, limits and action."""
 
+    only: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="rows that the question is asked of: columns of the table and the values there; none: all rows",
+    )
     features: FeatureSelection = Field(default_factory=FeatureSelection, description="columns to learn from")
     sequence: Sequence | None = Field(default=None, description="windows over the past of a sequence; none: rows alone")
     target: Target = Field(description="what is predicted")
@@ -270,7 +274,7 @@ class PredictiveSpec(LearningSpec):
     def named_columns(self) -> list[str]:
         """Columns of the feature table that the YAML names outright."""
         target = [self.target.column, self.target.known_at] if self.target.table in (None, self.table) else []
-        names = [*super().named_columns, *target, self.split.time, self.split.group, *self.slices]
+        names = [*super().named_columns, *self.only, *target, self.split.time, self.split.group, *self.slices]
         return [name for name in dict.fromkeys(names) if name is not None]
 
     @property

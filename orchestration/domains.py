@@ -1,10 +1,10 @@
-"""The five data domains and what belongs to each: a failed check stops its own domain and what reads it."""
+"""The six data domains and what belongs to each: a failed check stops its own domain and what reads it."""
 
 from __future__ import annotations
 
 from typing import Final
 
-DOMAINS: Final = ("material_inspection", "process", "test", "equipment", "energy")
+DOMAINS: Final = ("material_inspection", "process", "test", "equipment", "energy", "planning")
 """In the order in which the nightly walks them; a mart reads only its own domain and those before it."""
 
 KPI: Final = "kpi"
@@ -19,6 +19,7 @@ OWNERS: Final = {
     "test": "team:cell-test",
     "equipment": "team:maintenance",
     "energy": "team:facility",
+    "planning": "team:planning",
     KPI: "team:plant-management",
     OWN_TABLES: "team:data",
 }

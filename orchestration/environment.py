@@ -23,6 +23,7 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYBAMM_DISABLE_TELEMETRY": "true",
 }
 
 

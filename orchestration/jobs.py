@@ -19,7 +19,7 @@ def version_tag(slug: str) -> str:
 
 
 LEARNING: Final = "learn_"
-"""What the names of the steps begin with that do the nights of several solutions, one after the other."""
+"""What the names of the steps begin with that do the nights of several solutions."""
 
 
 def step_count(job: dg.JobDefinition) -> int:

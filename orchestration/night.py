@@ -90,6 +90,13 @@ def solve(
     return outcome
 
 
+def give_up(spec: SolutionSpec, here: Plant, why: str) -> Outcome:
+    """The outcome of a night that ended from without, written down as every night is."""
+    outcome = Outcome(spec, failure=why)
+    store_night(here.home, last_night(here.home, spec.solution), outcome, _now())
+    return outcome
+
+
 def _bound(spec: SolutionSpec, here: Plant, domain: str | None, actor: str) -> SolutionSpec:
     """The solution over published tables: the domain's, or the lake's copy of a person's own file."""
     from orchestration.own_tables import take_in_files

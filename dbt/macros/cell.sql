@@ -43,7 +43,16 @@
         'coating': none, 'calendering': none, 'stacking': none,
         'sealing': 'mes__stacking', 'baking': 'mes__assembly', 'filling': 'mes__assembly',
         'formation': 'mes__filling', 'ageing': 'tester__formation', 'grading': 'tester__ageing',
+        'module': 'tester__grading',
     }) }}
+{%- endmacro %}
+
+{#- Whether a characteristic of the cell keeps the limits of the control plan; null where it is not known. -#}
+{% macro keeps_limits(code) -%}
+    {%- set plan = site_plan().limits[code] -%}
+    {%- if plan.lsl is not none %}"{{ code }}" >= {{ plan.lsl }}::double{% endif -%}
+    {%- if plan.lsl is not none and plan.usl is not none %} and {% endif -%}
+    {%- if plan.usl is not none %}"{{ code }}" <= {{ plan.usl }}::double{% endif -%}
 {%- endmacro %}
 
 {#-

@@ -74,6 +74,16 @@
     where scrap.production_day in {{ days_since('stg_mes__scrap') }}
 {%- endmacro %}
 
+{#- Leak tests: days with a new test, and those of the test before it, which it settles. -#}
+{% macro leak_test_days() -%}
+    select distinct production_day from {{ ref('stg_tester__leak_test') }}
+    where cell_id in (
+        select cell_id from {{ ref('stg_tester__leak_test') }}
+        where test_no > 1 and production_day in {{ days_since('stg_tester__leak_test') }}
+    )
+    union select production_day from {{ days_since('stg_tester__leak_test') }}
+{%- endmacro %}
+
 {#- Stacking days of all cells with a new record anywhere up their genealogy or later in their life. -#}
 {% macro cell_days() -%}
     with lots as ({{ new_lots() }}),

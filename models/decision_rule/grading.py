@@ -24,7 +24,7 @@ def decide(rule: Grading, rows: Rows) -> Decisions:
     numbers = [f"CASE WHEN isfinite({column}) THEN {column} END" for column in map(quote_identifier, rule.numbers)]
     cleaned = ", ".join(f"{sql} AS {quote_identifier(name)}" for sql, name in zip(numbers, rule.numbers, strict=True))
     lacks = " OR ".join(f"{quote_identifier(name)} IS NULL" for name in rule.numbers)
-    kept = [" AND ".join(_holds(column, limit) for column, limit in grade.limits.items()) for grade in rule.grades]
+    kept = [" AND ".join(_holds(column, limit) for column, limit in grade.limits.items()) for grade in rule.written]
     cases = " ".join(f"WHEN {sql} THEN {number}" for number, sql in enumerate(kept, 1))
     flagged = ", ".join(quote_literal(name) for name in rule.flagged) or "NULL"
     listed = ", ".join(quote_literal(name) for name in names)
@@ -56,7 +56,7 @@ def _reasons(rule: Grading) -> list[str]:
     parts = [
         f"CASE WHEN {quote_identifier(name)} IS NULL THEN {_struct(name, 'is needed')} END" for name in rule.numbers
     ]
-    for place, grade in enumerate(rule.grades, 1):
+    for place, grade in enumerate(rule.written, 1):
         for column, limit in grade.limits.items():
             broken = f"__place > {place} AND NOT ({_holds(column, limit)})"
             when = f"__place = 1 OR {broken}" if place == 1 else broken

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from models.decision_rule.rows import Decisions, Rows
 from models.decision_rule.spec import Sampling
+from pipelines.control_plan.errors import CellworksError
 from pipelines.sampling.iso2859 import Plan, UnknownPlanError, plan_for
 from pipelines.sampling.switching import Switching
 
@@ -21,8 +22,9 @@ _Reasons = list[dict[str, Any]]
 class _Line:
     """The lots of one supplier and product, one after the other."""
 
-    def __init__(self, rule: Sampling, name: str) -> None:
+    def __init__(self, rule: Sampling, name: str, aql: float) -> None:
         self.rule = rule
+        self.aql = aql
         self.resumed_at = [_naive(moment) for moment in rule.resumed.get(name, [])]
         self.switching = Switching()
         self.stopped_at: datetime | None = None
@@ -39,7 +41,7 @@ class _Line:
         if not 0 <= found <= inspected <= units or units < 2:
             return None, [_part(name, each, "does not fit the others") for name, each in self._named(lot)]
         try:
-            plan = plan_for(int(units), self.rule.aql, self.rule.level, self.switching.state)
+            plan = plan_for(int(units), self.aql, self.rule.level, self.switching.state)
         except UnknownPlanError as error:
             return None, [_part(self.rule.lot_size, units, error.what)]
         if inspected < plan.size:
@@ -47,7 +49,7 @@ class _Line:
         return self._judged(plan, at, int(inspected), int(found))
 
     def _judged(self, plan: Plan, at: datetime, inspected: int, found: int) -> tuple[str, _Reasons]:
-        by = f"{self.switching.state} inspection, AQL {self.rule.aql:g} %, level {self.rule.level}"
+        by = f"{self.switching.state} inspection, AQL {self.aql:g} %, level {self.rule.level}"
         reasons = [
             _part(self.rule.nonconforming, found, f"at most {plan.accept} by {by}"),
             _part(self.rule.inspected, inspected, f"{plan.size} by letter {plan.letter}"),
@@ -71,6 +73,9 @@ def decide(rule: Sampling, rows: Rows) -> Decisions:
         rule: AQL, level, and whose lots follow each other.
         rows: the lots with their moments, in that order.
 
+    Raises:
+        CellworksError: a lot has no acceptance quality limit.
+
     Returns:
         Decisions, and as the further table `state` how the next lot of each is inspected.
     """
@@ -79,7 +84,8 @@ def decide(rule: Sampling, rows: Rows) -> Decisions:
     whose = [rows.table.column(name).to_pylist() for name in rule.of]
     names = ["/".join(str(column[row]) for column in whose) for row in range(rows.table.num_rows)]
     lots = zip(*(rows.table.column(name).to_pylist() for name in rule.numbers), strict=True)
-    lines = {name: _Line(rule, name) for name in names}
+    limits = _limits(rule, rows)
+    lines = {name: _Line(rule, name, limit) for name, limit in zip(names, limits, strict=True)}
     told = [lines[name].judge(at, lot) for name, at, lot in zip(names, rows.time.tolist(), lots, strict=True)]
     classes = np.array([decision for decision, _ in told], dtype=object)
     return Decisions(
@@ -89,6 +95,25 @@ def decide(rule: Sampling, rows: Rows) -> Decisions:
         pa.array([json.dumps(reasons) for _, reasons in told], pa.string()),
         {"state": _states(lines)},
     )
+
+
+def _limits(rule: Sampling, rows: Rows) -> list[float]:
+    """The acceptance quality limit of each lot.
+
+    Raises:
+        CellworksError: none is given for a lot.
+    """
+    if isinstance(rule.aql, float):
+        return [rule.aql] * rows.table.num_rows
+    values, limits = rows.table.column(rule.aql.column).to_pylist(), rule.aql.of
+    if unknown := sorted({str(each) for each in values} - set(limits)):
+        raise CellworksError(
+            f"lots have no acceptance quality limit by their '{rule.aql.column}'",
+            expected=", ".join(limits),
+            found=", ".join(unknown[:10]),
+            mend="write its limit to `sampling.aql.of`",
+        )
+    return [limits[each] for each in values]
 
 
 def _states(lines: dict[str, _Line]) -> pa.Table:

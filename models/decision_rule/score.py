@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from models.context import ModelContext
-from models.decision_rule import grading, sampling, screen
+from models.decision_rule import conformance, grading, sampling, screen
 from models.decision_rule.rows import Decisions, Rows, read_rows
+from models.decision_rule.site_grades import bound
 from models.decision_rule.spec import DecisionSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
@@ -28,14 +29,16 @@ def score(spec: DecisionSpec, ctx: ModelContext) -> ScoreReport:
         ctx: snapshot and moment.
 
     Raises:
-        CellworksError: the table lacks a column of the rule, or shows it what is not known at its step.
+        CellworksError: the table lacks a column of the rule, or shows it what is not known at its step, or the site has
+            no grades for `grades: site`.
     """
+    spec = bound(spec, ctx.site)
 
-    def answer(now: datetime) -> RuleAnswers | None:  # noqa: ARG001 - a rule decides by the rows alone
+    def answer(now: datetime) -> RuleAnswers | None:
         rows = read_rows(spec, ctx)
         if rows is None:
             return None
-        decided = _decide(spec, rows)
+        decided = _decide(spec, rows, now)
         answers = {
             "class": decided.classes,
             "is_flagged": decided.is_flagged,
@@ -47,13 +50,15 @@ def score(spec: DecisionSpec, ctx: ModelContext) -> ScoreReport:
     return score_by_rule(spec, ctx, ENGINE, answer)
 
 
-def _decide(spec: DecisionSpec, rows: Rows) -> Decisions:
+def _decide(spec: DecisionSpec, rows: Rows, now: datetime) -> Decisions:
     if spec.sampling is not None:
         return sampling.decide(spec.sampling, rows)
     if spec.screen is not None:
         return screen.decide(spec.screen, rows)
     if spec.grading is not None:
         return grading.decide(spec.grading, rows)
+    if spec.conformance is not None:
+        return conformance.decide(spec.conformance, rows, now)
     raise LookupError("a spec that was validated has a rule")
 
 

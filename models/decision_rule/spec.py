@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from models.solution import Part, RuleSpec
 from pipelines.sampling.iso2859 import AQLS, Level
+
+
+class AqlBy(Part):
+    """An acceptance quality limit for each value of a column, as for major and minor nonconformities."""
+
+    column: str = Field(description="column that tells it; one of `of`, for lots of one limit follow each other")
+    of: dict[str, float] = Field(min_length=1, description="limit in percent nonconforming by the column's value")
 
 
 class Sampling(Part):
@@ -21,7 +28,9 @@ class Sampling(Part):
         default_factory=list,
         description="columns (supplier, product) that name whose lots follow each other; inspection switches for each",
     )
-    aql: float = Field(description="acceptance quality limit in percent nonconforming, one of the standard's")
+    aql: float | AqlBy = Field(
+        description="acceptance quality limit in percent nonconforming, one of the standard's, or one by a column"
+    )
     level: Level = Field(default="II", description="general inspection level")
     resumed: dict[str, list[datetime]] = Field(
         default_factory=dict,
@@ -29,13 +38,16 @@ class Sampling(Part):
         "several values with `/` between: the supplier has acted",
     )
 
-    @field_validator("aql")
-    @classmethod
-    def _of_the_standard(cls, value: float) -> float:
-        if value not in AQLS:
-            msg = f"aql is one of {', '.join(f'{each:g}' for each in AQLS)}; found {value:g}"
+    @model_validator(mode="after")
+    def _of_the_standard(self) -> Self:
+        limits = [self.aql] if isinstance(self.aql, float) else list(self.aql.of.values())
+        if strange := [each for each in limits if each not in AQLS]:
+            msg = f"aql is one of {', '.join(f'{each:g}' for each in AQLS)}; found {strange[0]:g}"
             raise ValueError(msg)
-        return value
+        if isinstance(self.aql, AqlBy) and self.aql.column not in self.of:
+            msg = f"aql.column is one of `of`, {', '.join(self.of) or 'which names none'}; found {self.aql.column}"
+            raise ValueError(msg)
+        return self
 
     @property
     def texts(self) -> list[str]:
@@ -103,12 +115,25 @@ class Grade(Part):
 class Grading(Part):
     """Classes in order: a row belongs to the first whose limits it keeps."""
 
-    grades: list[Grade] = Field(min_length=1, description="classes, the best first")
-    otherwise: str = Field(min_length=1, description="class of a row that keeps the limits of none")
+    grades: list[Grade] | Literal["site"] = Field(
+        description="classes, the best first; `site`: the grades of site.yaml with their limits, the one without being "
+        "the last",
+    )
+    otherwise: str = Field(default="", description="class of a row that keeps the limits of none; not with `site`")
     flagged: list[str] = Field(default_factory=list, description="classes that call for the action")
 
     @model_validator(mode="after")
     def _names_each_class_once(self) -> Self:
+        if self.grades == "site":
+            if self.otherwise:
+                msg = f"grades: site names every class, leave otherwise out; found {self.otherwise}"
+                raise ValueError(msg)
+            return self
+        if not self.grades or not self.otherwise:
+            msg = (
+                "grading needs at least one of grades, and otherwise: the class of a row that keeps the limits of none"
+            )
+            raise ValueError(msg)
         if len(set(self.names)) < len(self.names):
             msg = f"classes have different names; found {', '.join(self.names)}"
             raise ValueError(msg)
@@ -118,9 +143,14 @@ class Grading(Part):
         return self
 
     @property
+    def written(self) -> list[Grade]:
+        """The classes with their limits; none while those of the site are not read."""
+        return [] if self.grades == "site" else self.grades
+
+    @property
     def names(self) -> list[str]:
         """Names of the classes, the best first."""
-        return [*(grade.name for grade in self.grades), self.otherwise]
+        return [*(grade.name for grade in self.written), self.otherwise]
 
     @property
     def texts(self) -> list[str]:
@@ -130,7 +160,36 @@ class Grading(Part):
     @property
     def numbers(self) -> list[str]:
         """Columns read as numbers."""
-        return list(dict.fromkeys(column for grade in self.grades for column in grade.limits))
+        return list(dict.fromkeys(column for grade in self.written for column in grade.limits))
+
+
+class Conformance(Part):
+    """What a certificate says of a characteristic: that it is there, within its limits, and what we measured ourselves.
+
+    Two measurements of one thing differ by the root of 2 of the gauge's deviation; a difference of more than
+    `most_deviations` of that is none of the gauge's.
+    """
+
+    certified: str = Field(description="column: the certificate's value, in the unit of limits and measurement")
+    unit: str = Field(description="column: the unit that the certificate names; empty: it says nothing")
+    lower: str = Field(description="column: lower limit; empty: there is none")
+    upper: str = Field(description="column: upper limit; empty: there is none")
+    measured: str = Field(description="column: our own measurement; empty: there is none yet")
+    gauge_sd: str = Field(description="column: standard deviation of our gauge's error")
+    most_deviations: float = Field(default=4.0, gt=0.0, description="deviations of a difference that are let pass")
+    missing_after_h: float = Field(
+        default=24.0, ge=0.0, description="hours after its moment from which a value that did not come is missing"
+    )
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns read as text."""
+        return [self.unit]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Columns read as numbers."""
+        return [self.certified, self.lower, self.upper, self.measured, self.gauge_sd]
 
 
 class RuleGates(Part):
@@ -142,7 +201,7 @@ class RuleGates(Part):
 
 
 class DecisionSpec(RuleSpec):
-    """One decision rule, of one of three kinds: sampling of lots, a screen among peers, or grading by limits."""
+    """One decision rule of one kind: sampling of lots, a screen among peers, grading by limits, conformance."""
 
     time: str | None = Field(
         default=None, description="column: the moment of the row (UTC); lots are decided in its order"
@@ -150,6 +209,7 @@ class DecisionSpec(RuleSpec):
     sampling: Sampling | None = Field(default=None, description="lots judged by a sample (ISO 2859-1)")
     screen: Screen | None = Field(default=None, description="rows unlike their peers")
     grading: Grading | None = Field(default=None, description="classes by limits")
+    conformance: Conformance | None = Field(default=None, description="certificates beside limits and measurements")
     act_within_h: float | None = Field(
         default=None, gt=0.0, description="hours after its moment for which a row is acted upon; none: for good"
     )
@@ -157,19 +217,23 @@ class DecisionSpec(RuleSpec):
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> Self:
-        given = [name for name in ("sampling", "screen", "grading") if getattr(self, name) is not None]
+        kinds = ("sampling", "screen", "grading", "conformance")
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            msg = f"a decision rule has one of sampling, screen and grading; found {', '.join(given) or 'none'}"
+            msg = f"a decision rule has one of {', '.join(kinds)}; found {', '.join(given) or 'none'}"
             raise ValueError(msg)
         if self.sampling is not None and self.time is None:
             msg = "sampling needs `time`: switching goes by the order of the lots"
             raise ValueError(msg)
+        if self.conformance is not None and self.time is None:
+            msg = "conformance needs `time`: from it on a certificate is waited for"
+            raise ValueError(msg)
         return self
 
     @property
-    def rule(self) -> Sampling | Screen | Grading:
+    def rule(self) -> Sampling | Screen | Grading | Conformance:
         """The rule of whichever kind."""
-        rule = self.sampling or self.screen or self.grading
+        rule = self.sampling or self.screen or self.grading or self.conformance
         if rule is None:
             raise LookupError("a spec that was validated has a rule")
         return rule

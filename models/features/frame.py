@@ -19,7 +19,7 @@ from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import file_digest, file_suffix, resolve_file
-from pipelines.lake.sql import quote_identifier
+from pipelines.lake.sql import quote_identifier, quote_literal
 
 Array = npt.NDArray[Any]
 _TARGET, _KNOWN, _TIME, _GROUP, _BASE = "__target", "__known_at", "__time", "__group", "__baseline"
@@ -288,6 +288,16 @@ def _assemble(table: pa.Table, spec: PredictiveSpec, ctx: ModelContext, selectio
     )
 
 
+def _only_sql(tables: Tables, spec: PredictiveSpec) -> str:
+    """The feature table with the rows that the question is asked of."""
+    tables.columns_with(spec.table, spec.only, f"{spec.solution}: only")
+    asked = [
+        f"CAST({quote_identifier(column)} AS VARCHAR) IN ({', '.join(quote_literal(value) for value in values)})"
+        for column, values in spec.only.items()
+    ]
+    return f"(SELECT * FROM {tables.relation(spec.table)} WHERE {' AND '.join(asked)})"
+
+
 def load_frame(
     spec: PredictiveSpec,
     ctx: ModelContext,
@@ -318,6 +328,8 @@ def load_frame(
     with open_tables(ctx, spec.table) as tables:
         for name, relation in (relations or {}).items():
             tables.con.register(name, relation)
+        if spec.only:
+            tables.widened[spec.table] = _only_sql(tables, spec)
         if spec.sequence is not None:
             plain = tables.relation(spec.table)
             tables.widened[spec.table] = sequence_sql(spec, spec.sequence, plain, tables.columns(spec.table))

@@ -22,13 +22,11 @@ import pyarrow as pa
 
 from models.features.source import Tables
 from models.indicator import oee_sql
+from models.indicator.levels import TOLERANCE, Checks, Level, levels_of, listed, make, missed_wholes, told
+from models.indicator.oee_spec import Oee
 from models.indicator.oee_sql import Columns
-from models.indicator.spec import Level, Oee
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.sql import quote_identifier
-
-TOLERANCE = 1e-9
-"""Share of the whole by which the losses may miss it: what adding doubles costs."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,6 @@ class LossTree:
     unrecorded: dict[str, float]
 
 
-def levels_of(oee: Oee, keys: Level) -> list[Level]:
-    """All levels, each once: that of the answers, those asked for, the finest, by machine and period, and the whole."""
-    levels = [keys, *oee.roll_up, [oee.machine, *oee.period], []]
-    return [level for place, level in enumerate(levels) if level not in levels[:place]]
-
-
 def loss_tree(tables: Tables, table: str, oee: Oee, keys: Level, now: datetime) -> LossTree:
     """Work out the tree of all that was recorded until a moment.
 
@@ -76,29 +68,25 @@ def loss_tree(tables: Tables, table: str, oee: Oee, keys: Level, now: datetime) 
             where states overlap.
     """
     tables.columns_with(table, [*keys, *oee.columns], "indicator")
-    levels = levels_of(oee, keys)
+    levels = levels_of(keys, *oee.roll_up, [oee.machine, *oee.period])
     columns = Columns.of(oee, levels)
     tables.con.register("cw_mapping", _mapping(oee))
-    _make(tables, "cw_piece", oee_sql.pieces(tables.relation(table), oee, columns), {"now": now})
+    make(tables, "cw_piece", oee_sql.pieces(tables.relation(table), oee, columns), {"now": now})
     _refuse_unknown_rates(tables, oee)
-    _make(tables, "cw_leaf", oee_sql.leaves(columns))
-    _make(tables, "cw_leaf_loss", oee_sql.leaf_losses(columns))
-    _make(tables, "cw_figure", oee_sql.figures(levels))
-    _make(tables, "cw_loss", oee_sql.losses(levels))
+    make(tables, "cw_leaf", oee_sql.leaves(columns))
+    make(tables, "cw_leaf_loss", oee_sql.leaf_losses(columns))
+    make(tables, "cw_figure", oee_sql.figures(levels))
+    make(tables, "cw_loss", oee_sql.losses(levels))
     _refuse_what_does_not_add_up(tables, columns, oee)
     unmapped = tables.arrow("SELECT DISTINCT loss FROM cw_piece WHERE element = 'unmapped' ORDER BY loss")
     return LossTree(
         tables.con.execute(oee_sql.answers(keys), {"below": oee.below, "top_k": oee.top_k}).to_arrow_table(),
-        tables.arrow(f"FROM cw_figure ORDER BY level, {oee_sql.listed(columns.all)}"),
-        tables.arrow(f"FROM cw_loss ORDER BY level, {oee_sql.listed(columns.all)}, lost_s DESC, element, loss"),
+        tables.arrow(f"FROM cw_figure ORDER BY level, {listed(columns.all)}"),
+        tables.arrow(f"FROM cw_loss ORDER BY level, {listed(columns.all)}, lost_s DESC, element, loss"),
         unmapped.column("loss").to_pylist(),
         _beyond(tables, oee, "sum(ideal_s) / nullif(sum(production_s), 0)", 1.0 + TOLERANCE),
         _beyond(tables, oee, "sum(not_recorded_s) / nullif(sum(calendar_s), 0)", oee.max_unrecorded_ratio),
     )
-
-
-def _make(tables: Tables, name: str, sql: str, parameters: dict[str, object] | None = None) -> None:
-    tables.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}", parameters or {})
 
 
 def _mapping(oee: Oee) -> pa.Table:
@@ -132,7 +120,7 @@ def _refuse_unknown_rates(tables: Tables, oee: Oee) -> None:
 
 
 def _refuse_what_does_not_add_up(tables: Tables, columns: Columns, oee: Oee) -> None:
-    worst = tables.con.execute(oee_sql.gaps(columns), {"tolerance": TOLERANCE}).fetchall()
+    worst = missed_wholes(tables, ("cw_figure", "calendar_s"), ("cw_loss", "lost_s"), columns.all)
     if worst:
         what, level, calendar_s, lost_s, least_s = worst[0]
         raise CellworksError(
@@ -151,3 +139,17 @@ def _beyond(tables: Tables, oee: Oee, figure: str, limit: float) -> dict[str, fl
         {"limit": limit},
     ).fetchall()
     return {str(name): float(value) for name, value in found}
+
+
+def checks(tree: LossTree) -> Checks:
+    """What is to be known of the figures before anybody trusts them."""
+    return {
+        "adds_up": (True, "losses and fully productive time are the calendar time, at every level"),
+        "all_mapped": (not tree.unmapped, told("states without a time element: ", tree.unmapped)),
+        "plausible": (not tree.too_fast, told("faster than the ideal cycle: ", _shares(tree.too_fast))),
+        "complete": (not tree.unrecorded, told("time without a state: ", _shares(tree.unrecorded))),
+    }
+
+
+def _shares(found: dict[str, float]) -> list[str]:
+    return [f"{name} ({value:.2%})" for name, value in found.items()]

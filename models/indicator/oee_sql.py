@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.indicator.spec import Level, Oee
+from models.indicator.levels import Level, level_name, listed, of_level, same
+from models.indicator.oee_spec import Oee
 from pipelines.lake.sql import quote_identifier, quote_literal
 
 ELEMENTS = ("planned_stop", "setup", "delay", "down", "unmapped", "production")
@@ -65,24 +66,6 @@ class Columns:
     def all(self) -> tuple[str, ...]:
         """Each once."""
         return (self.machine, *self.of_machine, *self.period)
-
-
-def listed(columns: Iterable[str], of: str = "") -> str:
-    """Columns of a relation, between commas."""
-    return ", ".join(of + quote_identifier(name) for name in columns)
-
-
-def same(columns: Iterable[str], left: str, right: str) -> str:
-    """That two relations agree in columns, empty ones included."""
-    pairs = (
-        f"{left}.{quote_identifier(name)} IS NOT DISTINCT FROM {right}.{quote_identifier(name)}" for name in columns
-    )
-    return " AND ".join(("true", *pairs))
-
-
-def level_name(level: Level) -> str:
-    """How a level is called in the column `level`."""
-    return " x ".join(level) or "all"
 
 
 def pieces(relation: str, oee: Oee, columns: Columns) -> str:
@@ -174,20 +157,15 @@ def figures(levels: Iterable[Level]) -> str:
     what = f"""
         max(until_at) AS until_at, bool_or(is_under_way) AS is_under_way, {sums},
         sum(failure_count)::BIGINT AS failure_count"""
-    rolled = " UNION ALL BY NAME ".join(_of_level(level, what, "cw_leaf") for level in levels)
+    rolled = " UNION ALL BY NAME ".join(of_level(level, what, "cw_leaf") for level in levels)
     return f"SELECT *, {_RATIOS} FROM (SELECT *, {_BUSY} AS planned_busy_s FROM ({rolled}))"
 
 
 def losses(levels: Iterable[Level]) -> str:
     """The losses of every level."""
     return " UNION ALL BY NAME ".join(
-        _of_level(level, "element, loss, sum(lost_s) AS lost_s", "cw_leaf_loss") for level in levels
+        of_level(level, "element, loss, sum(lost_s) AS lost_s", "cw_leaf_loss") for level in levels
     )
-
-
-def _of_level(level: Level, what: str, relation: str) -> str:
-    by = "".join(f", {quote_identifier(name)}" for name in level)
-    return f"SELECT {quote_literal(level_name(level))} AS level {by}, {what} FROM {relation} GROUP BY ALL"
 
 
 def answers(keys: Level) -> str:
@@ -210,18 +188,4 @@ def answers(keys: Level) -> str:
             }} FOR each IN lost[:$top_k]])::VARCHAR AS reasons
         FROM cw_figure LEFT JOIN largest ON {same(keys, "cw_figure", "largest")}
         WHERE level = {quote_literal(level_name(keys))} AND planned_busy_s > 0
-    """
-
-
-def gaps(columns: Columns) -> str:
-    """Rows of figures whose losses and fully productive time are not its calendar time, the worst first; or below 0."""
-    return f"""
-        WITH added AS (
-            SELECT level, {listed(columns.all)}, sum(lost_s) AS lost_s, min(lost_s) AS least_s
-            FROM cw_loss GROUP BY ALL)
-        SELECT concat_ws(' ', {listed(columns.all, "cw_figure.")}) AS what, cw_figure.level, calendar_s, lost_s, least_s
-        FROM cw_figure LEFT JOIN added ON {same(("level", *columns.all), "cw_figure", "added")}
-        WHERE NOT coalesce(
-            abs(lost_s - calendar_s) <= $tolerance * calendar_s AND least_s >= -$tolerance * calendar_s, false)
-        ORDER BY abs(lost_s - calendar_s) DESC NULLS FIRST
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.indicator.oee_sql import level_name
+from models.indicator.levels import level_name
 
 _ORDER = ("not_recorded", "planned_stop", "setup", "delay", "down", "unmapped", "speed", "quality")
 _TOTALS = {"not_recorded": "calendar_s", "setup": "planned_busy_s", "speed": "production_s"}

@@ -1,11 +1,13 @@
-"""The family's one function: what is to be set next, by the kind of optimiser that the YAML names."""
+"""The family's one function: what is to be set or done next, by the kind of optimiser that the YAML names."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from models.context import ModelContext
-from models.optimizer.run_to_run import answer
+from models.optimizer.plan_spec import PlanPart
 from models.optimizer.spec import OptimizerSpec
-from models.scoring.rule import score_by_rule
+from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
 
 FORMAT = 1
@@ -13,11 +15,24 @@ FORMAT = 1
 
 
 def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
-    """Work out the advice of each machine at the plant's now, and tell it where it is new; see `score_by_rule`.
+    """Work out the advice of each machine, or the plan, at the plant's now, and tell it where it is new.
 
-    Beside `solutions.<slug>` it writes `solutions.<slug>_move`: what an action needs, and the figures behind it.
+    See `score_by_rule`. Beside `solutions.<slug>` set-points write `solutions.<slug>_move`: what an action needs, and
+    the figures behind it. Plans write `solutions.<slug>_task`, what is to be done with each item as it stands now, and
+    `solutions.<slug>_plan`, the figures of each night.
 
     Raises:
-        CellworksError: the control plan does not allow the move, or a column is missing.
+        CellworksError: the control plan does not allow the move, no plan keeps the limits, or a column is missing.
     """
-    return score_by_rule(spec, ctx, FORMAT, lambda now: answer(spec, ctx, now))
+    return score_by_rule(spec, ctx, FORMAT, lambda now: _answer(spec, ctx, now))
+
+
+def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
+    kind = spec.optimizer
+    if isinstance(kind, PlanPart):
+        from models.optimizer.plans import planning
+
+        return planning.answer(spec, kind, ctx, now)
+    from models.optimizer import run_to_run
+
+    return run_to_run.answer(spec, kind, ctx, now)

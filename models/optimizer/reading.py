@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from models.context import ModelContext
 from models.features.source import Tables, open_tables
 from models.optimizer.aim import Aim, aim_of
-from models.optimizer.spec import Fed, OptimizerSpec
+from models.optimizer.spec import Fed, OptimizerSpec, RunToRun
 from models.scoring.table import has_table
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
@@ -45,7 +45,7 @@ class Machine:
     setpoint: float
 
 
-def machines(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> list[Machine]:
+def machines(spec: OptimizerSpec, kind: RunToRun, ctx: ModelContext, now: datetime) -> list[Machine]:
     """Every machine that had a run within the days that are learnt from, as known at the plant's now.
 
     Raises:
@@ -53,9 +53,9 @@ def machines(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> list[Mach
     """
     if ctx.site is None:
         raise CellworksError(f"{spec.solution} needs a control plan", expected="a site", found="none")
-    kind, since = spec.optimizer, now - timedelta(days=spec.optimizer.learn_days)
+    since = now - timedelta(days=kind.learn_days)
     with open_tables(ctx, spec.table) as tables:
-        rows = tables.arrow(_runs_sql(spec, tables), [since, now])
+        rows = tables.arrow(_runs_sql(spec, kind, tables), [since, now])
         fed = tables.arrow(_feed_sql(kind.fed, kind.variant, tables), [since - _FEED_BEFORE, now]) if kind.fed else None
     past = _past_moves(ctx, now)
     found = []
@@ -66,12 +66,18 @@ def machines(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> list[Mach
                 f"machine {name} has runs of several variants", expected="one", found=f"{variants}", where=spec.solution
             )
         aim = aim_of(ctx.site, kind, variants[0], spec.solution)
-        found.append(_machine(spec, name, own, _feed(fed, variants[0], kind.fed), aim, past))
+        found.append(_machine(spec, kind, name, own, _feed(fed, variants[0], kind.fed), aim, past))
     return found
 
 
 def _machine(
-    spec: OptimizerSpec, name: str, rows: pa.Table, feed: tuple[Feed, pa.Array], aim: Aim, past: pa.Table
+    spec: OptimizerSpec,
+    kind: RunToRun,
+    name: str,
+    rows: pa.Table,
+    feed: tuple[Feed, pa.Array],
+    aim: Aim,
+    past: pa.Table,
 ) -> Machine:
     at_s = _floats(rows, "at_s")
     own = past.filter(pc.equal(past["target_id"], name))
@@ -80,7 +86,7 @@ def _machine(
     sizes = np.where(of_code.to_numpy(zero_copy_only=False), _floats(own, "size"), 0.0)
     carried = own.filter(pc.and_(of_code, pc.is_in(own["state"], pa.array(IN_FORCE))))
     changed_s, values = _floats(carried, "at_s"), np.concatenate([[aim.nominal], _floats(carried, "proposed_value")])
-    setpoints = values[np.searchsorted(changed_s, at_s - spec.optimizer.dead_time_s, side="right")]
+    setpoints = values[np.searchsorted(changed_s, at_s - kind.dead_time_s, side="right")]
     items = pc.index_in(rows["item_key"], feed[1]) if len(feed[1]) else pa.nulls(len(rows), pa.int32())
     runs = Runs(
         at_s,
@@ -100,8 +106,7 @@ def _physical(values: Floats, low: float, high: float) -> Floats:
     return found
 
 
-def _runs_sql(spec: OptimizerSpec, tables: Tables) -> str:
-    kind = spec.optimizer
+def _runs_sql(spec: OptimizerSpec, kind: RunToRun, tables: Tables) -> str:
     ran, known = quote_identifier(kind.ran_at), quote_identifier(kind.known_at)
     keys = ", ".join(f"{quote_identifier(key)} AS key_{no}" for no, key in enumerate(spec.keys))
     machine = quote_identifier(spec.keys[0])

@@ -39,9 +39,9 @@ class Answer:
     advice: Advice
 
 
-def answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
+def answer(spec: OptimizerSpec, kind: RunToRun, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     """The advice for each machine at the plant's now; None before any has run."""
-    found = [_advise(spec.optimizer, machine, _seconds(now)) for machine in machines(spec, ctx, now)]
+    found = [_advise(kind, machine, _seconds(now)) for machine in machines(spec, kind, ctx, now)]
     return _told(spec, found, now) if found else None
 
 

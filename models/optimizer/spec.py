@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from models.optimizer.plan_spec import Cutting, LoadShift, Matching, PlanPart, Schedule, Slotting, Stock
 from models.solution import Part, RuleSpec
 
 
@@ -60,22 +61,41 @@ class RunToRun(Part):
     learn_days: float = Field(default=14.0, ge=1.0, le=120.0, description="days of past runs that are learnt from")
 
     @property
+    def tables(self) -> list[str]:
+        """Tables beside the solution's own."""
+        return [self.fed.table] if self.fed else []
+
+    def over(self, relations: dict[str, str]) -> RunToRun:
+        """The same controller over other relations, by the names that the YAML gives its tables."""
+        if self.fed is None:
+            return self
+        fed = self.fed.model_copy(update={"table": relations.get(self.fed.table, self.fed.table)})
+        return self.model_copy(update={"fed": fed})
+
+    @property
     def columns(self) -> list[str]:
         """Columns of the table that it reads, each once."""
         named = (self.hold, self.by, self.variant, self.ran_at, self.known_at, self.fed and self.fed.key)
         return list(dict.fromkeys(name for name in named if name))
 
 
-class OptimizerSpec(RuleSpec):
-    """One optimiser: what it moves and to which end. The first key names the machine, the others the run.
+Kind = Annotated[RunToRun | Cutting | Matching | Slotting | Schedule | LoadShift | Stock, Field(discriminator="kind")]
+"""Each kind says what it reads (`columns`, further `tables`, `over` others) and how long it stands (`max_age_h`)."""
 
-    An answer stands for the machine after its newest run.
+
+class OptimizerSpec(RuleSpec):
+    """One optimiser: what it moves or plans, and to which end.
+
+    Of a set-point the first key names the machine, the others the run: an answer stands for the machine after its
+    newest run. Of a plan the first key names what an action speaks of, the last the item that is planned.
     """
 
-    optimizer: RunToRun = Field(description="what is optimised and how; `kind` says which way")
+    optimizer: Kind = Field(description="what is optimised and how; `kind` says which way")
 
     @model_validator(mode="after")
     def _advises(self) -> Self:
+        if isinstance(self.optimizer, PlanPart):
+            return self._plans(self.optimizer)
         if len(self.keys) < 2:
             msg = "keys name the machine and the run that the advice follows, such as [coater_id, mother_roll_id]"
             raise ValueError(msg)
@@ -84,10 +104,22 @@ class OptimizerSpec(RuleSpec):
             raise ValueError(msg)
         return self
 
+    def _plans(self, plan: PlanPart) -> Self:
+        wanted = 1 if isinstance(plan, Stock) else 2
+        if len(self.keys) != wanted:
+            what = "the part" if wanted == 1 else "what is planned together and the item"
+            msg = f"keys of a plan of kind {plan.kind_name} name {what}; found {self.keys}"
+            raise ValueError(msg)
+        kind = "work_order" if isinstance(plan, Stock) else "schedule"
+        if self.action.kind not in (kind, "report"):
+            msg = f"action.kind of a plan of kind {plan.kind_name} is {kind} or report, found {self.action.kind}"
+            raise ValueError(msg)
+        return self
+
     @property
     def tables(self) -> list[str]:
         """See `SolutionSpec`."""
-        return list(dict.fromkeys([self.table, *([self.optimizer.fed.table] if self.optimizer.fed else [])]))
+        return list(dict.fromkeys([self.table, *self.optimizer.tables]))
 
     @property
     def roles(self) -> dict[str, str]:
@@ -107,9 +139,4 @@ class OptimizerSpec(RuleSpec):
     def over(self, relations: dict[str, str], domain: str) -> Self:
         """See `SolutionSpec`."""
         found = super().over(relations, domain)
-        if found.optimizer.fed is None:
-            return found
-        fed = found.optimizer.fed.model_copy(
-            update={"table": relations.get(found.optimizer.fed.table, found.optimizer.fed.table)}
-        )
-        return found.model_copy(update={"optimizer": found.optimizer.model_copy(update={"fed": fed})})
+        return found.model_copy(update={"optimizer": self.optimizer.over(relations)})

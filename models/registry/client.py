@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from models.context import ModelContext
 from pipelines.control_plan.errors import CellworksError
@@ -55,8 +59,9 @@ def open_at(uri: str) -> Any:
         # MLflow's stores look models up through the process-wide address, so it has to be this one.
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
-        client = mlflow.MlflowClient(uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
+        with _alone(uri):
+            client = mlflow.MlflowClient(uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise CellworksError(
             "MLflow does not answer",
@@ -69,10 +74,18 @@ def open_at(uri: str) -> Any:
 
 def _make_folder(uri: str) -> None:
     """SQLite creates its file, not the folder."""
-    from pathlib import Path
+    if file := _sqlite_file(uri):
+        file.parent.mkdir(parents=True, exist_ok=True)
 
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+def _alone(uri: str) -> AbstractContextManager[object]:
+    """Whoever opens a SQLite file first makes its tables; two who do so at once would both fail."""
+    file = _sqlite_file(uri)
+    return FileLock(f"{file}.lock") if file else nullcontext()
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def experiment_id(client: Any, ctx: ModelContext, name: str) -> str:

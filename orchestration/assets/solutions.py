@@ -1,7 +1,7 @@
 """Solutions: one batch step per domain does the night of every solution that reads it.
 
-Work of a second or two is no process of its own, so solutions share a step; a failing one doesn't
-stop the others, the step then fails naming it. Steps are cut by domain because a failed blocking
+Work of a second or two is no step of its own, so solutions share one; a failing one, or one that hangs or dies,
+doesn't stop the others, the step then fails naming it. Steps are cut by domain because a failed blocking
 check must stop what reads its domain and nothing else.
 """
 
@@ -14,14 +14,13 @@ from filelock import FileLock
 
 from models.families import Part, family_of
 from models.solution import SolutionSpec
-from orchestration import progress
 from orchestration.assets.keys import published_key, solution_key, table_key
+from orchestration.batch import Task, run_nights
 from orchestration.deliveries import DELIVERED, own_tables
 from orchestration.domains import OWN_TABLES, OWNERS
 from orchestration.interruption import heard
 from orchestration.jobs import LEARNING, SEARCH_TAG, version_tag
 from orchestration.manifest import Table
-from orchestration.night import solve
 from orchestration.plant import Plant, plant
 from orchestration.solving import MODEL, MONITORING, NO_VERSION, PARTS, PREDICTIONS, Outcome
 
@@ -71,24 +70,26 @@ def _batch(
             (spec, [part for part in family_of(spec).parts if solution_key(spec, part) in context.selected_asset_keys])
             for spec in members
         ]
+        # Before a file is read: one that grows meanwhile has another mark, and the sensor starts a run for it.
+        marks = own_tables([spec for spec, parts in chosen if parts])
+        tasks = [
+            Task(
+                spec,
+                parts,
+                domain if has_snapshot else None,
+                context.run.tags.get(SEARCH_TAG) == "full",
+                f"run {context.run_id}",
+            )
+            for spec, parts in chosen
+            if parts
+        ]
         failures: dict[str, str] = {}
-        for spec, parts in (each for each in chosen if each[1]):
-            progress.begin(f"learning {spec.solution}")
-            # Before a file is read: one that grows meanwhile has another mark, and the sensor starts a run for it.
-            found = own_tables([spec]).get(spec.solution, "")
-            with heard():
-                outcome = solve(
-                    spec,
-                    plant(),
-                    parts=parts,
-                    domain=domain if has_snapshot else None,
-                    full_search=context.run.tags.get(SEARCH_TAG) == "full",
-                    actor=f"run {context.run_id}",
-                )
-            _tag(context, outcome)
-            yield from _events(context, outcome, parts, found)
-            if outcome.failure:
-                failures[spec.solution] = outcome.failure
+        with heard():
+            for task, outcome in run_nights(tasks, plant().site.solution_time_limit_s):
+                _tag(context, outcome)
+                yield from _events(context, outcome, task.parts, marks.get(task.spec.solution, ""))
+                if outcome.failure:
+                    failures[task.spec.solution] = outcome.failure
         if failures:
             raise dg.Failure(
                 description="; ".join(f"{name}: {why}" for name, why in failures.items()),

@@ -149,6 +149,24 @@ def trace(
         tracing.trace(tracing.Wanted(kind, name, way, from_m, to_m), as_json=as_json)
 
 
+@app.command()
+def charts(
+    days: Annotated[int, typer.Option(min=2, help="Newest production days to chart, the reference among them.")] = 30,
+    reference: Annotated[int, typer.Option(min=1, help="First of these days, from which limits are learnt.")] = 10,
+    budget_share: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="Of an alarm per operator in ten minutes, what a healthy line may take."),
+    ] = 0.25,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Chart every control point by the minute. Example: cellworks charts --days 7 --reference 3 --json."""
+    _at(site)
+    from orchestration.cli.charts import show_charts
+
+    show_charts(days, reference, budget_share, as_json=as_json)
+
+
 @app.command("data-docs")
 def data_docs(
     opened: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,

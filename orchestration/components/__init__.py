@@ -2,6 +2,7 @@
 
 from orchestration.components.anomaly_detector import AnomalyDetector
 from orchestration.components.decision_rule import DecisionRule
+from orchestration.components.forecast import Forecast
 from orchestration.components.indicator import Indicator
 from orchestration.components.optimizer import Optimizer
 from orchestration.components.predictive_model import PredictiveModel
@@ -12,6 +13,7 @@ from orchestration.components.traceability import Traceability
 __all__ = [
     "AnomalyDetector",
     "DecisionRule",
+    "Forecast",
     "Indicator",
     "Optimizer",
     "PredictiveModel",

@@ -1,4 +1,4 @@
-"""The family of optimisers: what to set next so that a quantity comes to its target, within what the plan allows."""
+"""The family of optimisers: what to set next so that a quantity comes to its target, or what to do with what waits."""
 
 from __future__ import annotations
 
@@ -14,4 +14,6 @@ class Optimizer(SolutionComponent):
 
     `kind: run_to_run` holds a measured quantity on the control plan's target by moving one set-point from run to run;
     target, limits, largest move and rate are the plan's, how often a move may be proposed is the site's.
+    Other kinds plan what waits, beside the rule that would do it: `cutting`, `matching`, `slotting`, `schedule`,
+    `load_shift` and `stock`.
     """

@@ -86,6 +86,25 @@ class AnomalyDetectorScaffolder(SolutionScaffolder):
     }
 
 
+class ForecastScaffolder(SolutionScaffolder):
+    """What each meter uses over the next day; its target names no column yet."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "What will each meter use over the next day?",
+        "entity": "meter_hour",
+        "table": "marts.energy_hour",
+        "keys": ["meter_id", "hour_at"],
+        "series": ["meter_id"],
+        "time": "hour_at",
+        "known_at": "known_at",
+        "target": "name_the_column",
+        "step_h": 1,
+        "season": 24,
+        "horizon": 24,
+        "action": {"kind": "report"},
+    }
+
+
 class DecisionRuleScaffolder(SolutionScaffolder):
     """Cells beside those of their tray; another kind of rule takes the place of `screen`."""
 

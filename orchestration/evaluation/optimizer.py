@@ -13,9 +13,11 @@ from typing import cast
 import numpy as np
 
 from models.optimizer.aim import Aim, aim_of
+from models.optimizer.plan_spec import PlanPart
 from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
+from orchestration.evaluation import plans
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.control_plan.errors import CellworksError
@@ -31,20 +33,22 @@ _SCRAP_KNOWN_S = 600.0
 
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
-    """Pair the controlled plant with the one that keeps its recipe, for every seed and electrode.
+    """Pair the controlled plant with the one that keeps its recipe, for every seed and electrode; a plan: `plans`.
 
     The figure is the root mean square of the deviation from target; the gain is the share of it that the controller
     takes away, the mean over the electrodes' machines, with Student's interval over the seeds.
     """
     found = cast("OptimizerSpec", spec)
     kind = found.optimizer
+    if isinstance(kind, PlanPart):
+        return plans.evaluate(found, kind, ground)
     if spec.acts_at not in ("coating", "calendering") or kind.fed is None or kind.fed.table not in (_BATCHES, _ROLLS):
         return Evaluation("not_run", "the twin closes this loop at coater and calender only, fed from their own marts")
     arms = []
     for no, seed in enumerate(ground.seeds):
         ground.tell(f"plant {seed}", no, len(ground.seeds))
-        arms += [_arms(found, ground, seed, electrode) for electrode in ELECTRODES]
-    return _judged(found, ground, arms)
+        arms += [_arms(found, kind, ground, seed, electrode) for electrode in ELECTRODES]
+    return _judged(kind, ground, arms)
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ class Arms:
         return float(within.mean() * 100)
 
 
-def _arms(spec: OptimizerSpec, ground: Ground, seed: int, electrode: str) -> Arms:
-    kind, step = spec.optimizer, cast("Step", spec.acts_at)
+def _arms(spec: OptimizerSpec, kind: RunToRun, ground: Ground, seed: int, electrode: str) -> Arms:
+    step = cast("Step", spec.acts_at)
     aim = aim_of(ground.site, kind, electrode, spec.solution)
     able = [each.id for each in ground.site.machines(aim.moved.machine_class) if each.variant in ("", electrode)]
     if len(able) != 1:
@@ -192,7 +196,7 @@ def crossings(course: Course, aim: Aim, kind: RunToRun, first: int) -> list[str]
     return found
 
 
-def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
+def _judged(kind: RunToRun, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
     by_seed = [float(np.mean([one.gain for one in arms if one.seed == seed])) for seed in ground.seeds]
     gain = over_draws(by_seed, "plants")
     low, high = cast("float", gain.low), cast("float", gain.high)
@@ -206,7 +210,7 @@ def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evalua
     return Evaluation(
         "working" if works else "failing",
         told,
-        metric=f"{spec.optimizer.hold}: root mean square of the deviation from target, % of target",
+        metric=f"{kind.hold}: root mean square of the deviation from target, % of target",
         value=controlled,
         baseline=fixed,
         threshold=0.0,
@@ -219,7 +223,7 @@ def _judged(spec: OptimizerSpec, ground: Ground, arms: Sequence[Arms]) -> Evalua
             "gain_by_electrode": {
                 name: float(np.mean([one.gain for one in arms if one.electrode == name])) for name in ELECTRODES
             },
-            "days": {"learnt_from": spec.optimizer.learn_days, "controlled": CONTROL_DAYS},
+            "days": {"learnt_from": kind.learn_days, "controlled": CONTROL_DAYS},
             "rolls": int(np.mean([len(one.fixed) for one in arms])),
             "moves_a_day": float(np.mean([one.moves for one in arms])) / CONTROL_DAYS,
             "inside_pct": {

@@ -21,6 +21,7 @@ EVALUATORS = {
     "Optimizer": "orchestration.evaluation.optimizer:evaluate",
     "PredictiveModel": "orchestration.evaluation.predictive_model:evaluate",
     "SurvivalModel": "orchestration.evaluation.survival_model:evaluate",
+    "Forecast": "orchestration.evaluation.forecast:evaluate",
     "ProcessMonitor": "orchestration.evaluation.process_monitor:evaluate",
     "AnomalyDetector": "orchestration.evaluation.anomaly_detector:evaluate",
     "DecisionRule": "orchestration.evaluation.decision_rule:evaluate",

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Domain = Literal["material_inspection", "process", "test", "equipment", "energy"]
-DOMAINS: tuple[Domain, ...] = ("material_inspection", "process", "test", "equipment", "energy")
+Domain = Literal["material_inspection", "process", "test", "equipment", "energy", "planning"]
+DOMAINS: tuple[Domain, ...] = ("material_inspection", "process", "test", "equipment", "energy", "planning")
 EVENT_AT = "event_at"
 KNOWN_AT = "known_at"
 VARIANT_COLUMN = "electrode_code"

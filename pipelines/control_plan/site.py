@@ -35,6 +35,7 @@ class Site(Model):
         clock_lead_d: how far known_at may lie ahead of the wall clock and of all that came before; what is further
             ahead is set aside, since the newest known_at is the plant's clock.
         shadow_nights: nights that a challenger waits in the shadow, unscored, before it is judged again.
+        solution_time_limit_s: how long the night of one solution may take before it is ended and told as failed.
         schedules: cron expressions in the site's time zone, by name.
         sensor_interval_s: how often sensors look for new data, moved aliases, drift and failed runs.
         plan: the control plan. feeds: by name. hash: sha256 over all files read.
@@ -76,6 +77,7 @@ class Site(Model):
     grades: tuple[Grade, ...] = Field(min_length=1)
     actions: dict[ActionKind, ActionPolicy]
     shadow_nights: Annotated[int, Field(ge=0)]
+    solution_time_limit_s: Annotated[float, Field(gt=0)] = 900
     schedules: dict[str, str]
     sensor_interval_s: Annotated[int, Field(gt=0)] = 30
     sources: list[Source]

@@ -21,6 +21,7 @@ UNITS_BY_SUFFIX: dict[str, tuple[str, ...]] = {
     "l_min": ("l/min",),
     "mol_l": ("mol/l",),
     "kwh_per_kwh": ("kWh/kWh",),
+    "kg_per_kwh": ("kg/kWh",),
     "ml_ah": ("ml/Ah",),
     "mn_m": ("mN/m",),
     "m_min": ("m/min",),

@@ -20,6 +20,7 @@ from pipelines.control_plan.derive import characteristics
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
 from pipelines.curation.plan_data import ELECTRODE_FEEDS, MATERIAL_RESULT, ROLL_RESULT, plan_data
+from pipelines.curation.record_views import RECORD_VIEWS, lots_of, record_columns, record_models
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt"
 HEADER = "# Written by `python -m pipelines.curation.contracts` from contracts/ and the control plan; edit those.\n"
@@ -29,7 +30,20 @@ COURSES = {
     "slope_6h": "slope per hour over the last 6 hours",
     "slope_24h": "slope per hour over the last 24 hours",
 }
-PIT_VIEWS = ("coating", "calendering", "stacking", "sealing", "baking", "filling", "formation", "ageing", "grading")
+PIT_VIEWS = (
+    "coating",
+    "calendering",
+    "stacking",
+    "sealing",
+    "baking",
+    "filling",
+    "formation",
+    "ageing",
+    "grading",
+    "module",
+)
+# Names of plan data that hold all characteristics of a feed.
+_FEED_OF_PLAN = {"machine_hour": "historian__machine_hour", "leak_test": "tester__leak_test"}
 Column = dict[str, Any]
 
 
@@ -136,12 +150,15 @@ _plan_data: dict[str, dict[str, Any]] = {}
 
 
 def plan_data_of(site: Site) -> dict[str, Any]:
-    """`plan_data` and, as `cell_at`, the columns visible at each step; worked out once per site."""
+    """`plan_data` and what its views show: `cell_at`, `record_in` and `record_lots`; worked out once per site."""
     if site.hash not in _plan_data:
         data = plan_data(site)
         ids = cell_ids(data)
-        visible = {step: columns_at(data, ids, step) for step in PIT_VIEWS}
-        _plan_data[site.hash] = data | {"cell_at": visible}
+        _plan_data[site.hash] = data | {
+            "cell_at": {step: columns_at(data, ids, step) for step in PIT_VIEWS},
+            "record_in": record_columns(site, data),
+            "record_lots": {view.name: lots_of(data, view) for view in RECORD_VIEWS},
+        }
     return _plan_data[site.hash]
 
 
@@ -188,7 +205,8 @@ def mart_models(site: Site) -> dict[str, dict[str, Any]]:
     types = {column["name"]: column for column in models["cell"]["columns"]}
     for step in PIT_VIEWS:
         models[f"cell_at_{step}"] = _view_model(site, data, step, types)
-    return models
+    titles = {step.code: step.title for step in site.plan.steps}
+    return models | record_models(data, models, titles)
 
 
 def _mart_model(site: Site, data: Mapping[str, Any], name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,11 +275,11 @@ def _column(name: str, kind: str, description: str = "") -> Column:
 
 def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> Iterator[Column]:
     """Columns of one entry of a contract: those written out, or those that `plan:` stands for."""
+    text = _texts(site)
     if "plan" not in entry:
-        yield from (_column(name, kind) for name, kind in entry.items())
+        yield from (_column(name, kind, text.get(name, "")) for name, kind in entry.items())
         return
     kind = entry["plan"]
-    text = _texts(site)
     if kind == "lots":
         yield from (_column(f"{material}_lot_id", "varchar") for material in data["materials"])
     elif kind == "suppliers":
@@ -270,8 +288,9 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
         yield from (_column(row["code"], "double", text[row["code"]]) for row in data["codes"][MATERIAL_RESULT])
     elif kind == "cell":
         yield from (_column(row["code"], "double", text[row["code"]]) for row in data["cell"])
-    elif kind == "cell_known_at":
-        yield from (_column(name, "timestamp") for name in _inherited_known_at(data))
+    elif kind in ("cell_known_at", "roll_result_known_at"):
+        names = _inherited_known_at(data) if kind == "cell_known_at" else _results_known_at(data)
+        yield from (_column(name, "timestamp") for name in names)
     elif kind == "machine_hour_course":
         for name in data["machine_hour"]:
             yield from (
@@ -280,8 +299,8 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
     elif kind == "stacker_hour":
         yield from (_column(name, "float", f"{text[name][:-1]}, mean of the hour.") for name in data["stacker_hour"])
     else:
-        names = data["machine_hour"] if kind == "machine_hour" else data["electrode"][kind]
-        feed = "historian__machine_hour" if kind == "machine_hour" else kind
+        feed = _FEED_OF_PLAN.get(kind, kind)
+        names = data[kind] if kind in _FEED_OF_PLAN else data["electrode"][kind]
         of_name = {row.name: text[row.code] for row in characteristics(site, feed)}
         yield from (_column(name, "double", of_name[name]) for name in names)
 
@@ -298,6 +317,11 @@ def _inherited_known_at(data: Mapping[str, Any]) -> list[str]:
         names += [f"{electrode}_{feed}_known_at" for feed in ELECTRODE_FEEDS]
         names += [f"{electrode}_{name}_known_at" for name in data["electrode"][ROLL_RESULT]]
     return names
+
+
+def _results_known_at(data: Mapping[str, Any]) -> list[str]:
+    """Columns that say when each laboratory result of a roll was known."""
+    return [f"{name}_known_at" for name in data["electrode"][ROLL_RESULT]]
 
 
 def write(folder: Path, files: Mapping[Path, str]) -> list[Path]:

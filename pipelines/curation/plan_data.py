@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
-from pipelines.control_plan.derive import characteristics, column_of, raw_schema
+from pipelines.control_plan.derive import characteristics, chart_limits, column_of, raw_schema
 from pipelines.control_plan.economics import CostRates, Electrode
 from pipelines.control_plan.plan import ELECTRODES, Characteristic
 from pipelines.control_plan.site import Site
@@ -24,6 +24,11 @@ CELL_FEEDS = (
     "tester__ageing",
     "tester__grading",
 )
+
+# Wide feeds whose records say how something was made or tested.
+RECORD_FEEDS = ("mes__slurry_batch", "mes__mother_roll", "mes__calendering", "mes__daughter_roll", *CELL_FEEDS)
+# Machines of a class whose column is not called after it.
+RECORDED_AS = {"bake_oven": "oven_id"}
 
 
 def plan_data(site: Site) -> dict[str, Any]:
@@ -44,13 +49,18 @@ def plan_data(site: Site) -> dict[str, Any]:
         ],
         "materials": list(site.feeds["erp__material_lot"].columns["material_code"].allowed),
         "material_order": material_order(site),
+        "slurry_materials": slurry_materials(site),
         "codes": {name: codes_of(site, name) for name in (ROLL_RESULT, MATERIAL_RESULT)},
+        "material_limits": material_limits(site),
         "electrode": {feed: names_of(site, feed) for feed in (*ELECTRODE_FEEDS, ROLL_RESULT)},
         "cell": cell_characteristics(site),
+        "limits": {row.code: {"lsl": row.lsl, "usl": row.usl} for row in site.plan.rows if row.feed in CELL_FEEDS},
         "machine_hour": names_of(site, "historian__machine_hour"),
         "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
+        "leak_test": names_of(site, "tester__leak_test"),
         "module": names_of(site, "tester__module"),
         "container": names_of(site, "tester__container"),
+        "parameters": parameter_groups(site),
         "oee": oee_data(site),
         "cost": cost_data(site),
         "grades": {
@@ -89,6 +99,25 @@ def codes_of(site: Site, feed: str) -> list[dict[str, str]]:
     return [{"code": row.code, "variant": row.variant, "name": row.name} for row in characteristics(site, feed)]
 
 
+def material_limits(site: Site) -> list[dict[str, Any]]:
+    """What the plan asks of each characteristic of a material: limits, deviation of its gauge, and the spread implied.
+
+    What it does not say is `null`, as in SQL.
+    """
+    found = []
+    for row in characteristics(site, MATERIAL_RESULT):
+        implied = chart_limits(row)
+        numbers = {
+            "lsl": row.lsl,
+            "usl": row.usl,
+            "gauge_sd": row.gauge_sd or None,
+            "sigma": implied.sigma if implied else None,
+        }
+        said = {name: "null" if number is None else repr(number) for name, number in numbers.items()}
+        found.append({"code": row.code, "material": row.variant, "unit": row.unit, **said})
+    return found
+
+
 def cell_characteristics(site: Site) -> list[dict[str, Any]]:
     """Every characteristic that a cell carries or inherits: where the value and its known-at moment come from.
 
@@ -123,6 +152,13 @@ def material_order(site: Site) -> dict[str, int]:
     return found
 
 
+def slurry_materials(site: Site) -> list[str]:
+    """Materials that are mixed: no foil, and taken in by no record of a cell."""
+    of_cells = {column for feed in CELL_FEEDS for column in site.feeds[feed].columns}
+    materials = site.feeds["erp__material_lot"].columns["material_code"].allowed
+    return [name for name in materials if not name.endswith("foil") and f"{name}_lot_id" not in of_cells]
+
+
 def _cell_entries(site: Site, row: Characteristic) -> list[dict[str, Any]]:
     if row.feed in CELL_FEEDS:
         known_at = f"{row.feed}_known_at"
@@ -140,6 +176,41 @@ def _electrode_entry(row: Characteristic, variant: str) -> dict[str, Any]:
     code = f"{variant}_{row.name}"
     known_at = f"{code}_known_at" if row.feed == ROLL_RESULT else f"{variant}_{row.feed}_known_at"
     return {"code": code, "alias": f"{variant}_roll", "column": row.name, "known_at": known_at}
+
+
+def parameter_groups(site: Site) -> list[dict[str, Any]]:
+    """Recipe parameters by the feed that tells them, its column of the machine, and the electrode.
+
+    A recipe parameter is a process characteristic with a nominal value and a limit on both sides: wear has one only.
+    """
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for feed in RECORD_FEEDS:
+        for row in characteristics(site, feed):
+            machine = _machine_column(site, row)
+            if row.type != "process" or machine is None or None in (row.nominal, row.lsl, row.usl):
+                continue
+            electrode = row.variant if row.variant in ELECTRODES else ""
+            limits = {"nominal": row.nominal, "lsl": row.lsl, "usl": row.usl}
+            groups.setdefault((feed, machine, electrode), []).append(
+                {"code": row.code, "column": column_of(site, row), **limits}
+            )
+    return [
+        {"feed": feed, "machine": machine, "electrode": electrode, "parameters": parameters}
+        for (feed, machine, electrode), parameters in groups.items()
+    ]
+
+
+def _machine_column(site: Site, row: Characteristic) -> str | None:
+    """Column of a record that names the machine of a characteristic; None where the record does not tell it.
+
+    It is called after the machine's class, or is `machine_id`: the machine of the first step that the record is of.
+    """
+    columns = site.feeds[row.feed].columns
+    own = RECORDED_AS.get(row.machine_class, f"{row.machine_class}_id")
+    if own in columns:
+        return own
+    first = characteristics(site, row.feed)[0].machine_class
+    return "machine_id" if "machine_id" in columns and row.machine_class == first else None
 
 
 def oee_data(site: Site) -> list[dict[str, Any]]:
@@ -170,15 +241,21 @@ def cost_data(site: Site) -> dict[str, Any]:
     for each in site.plan.steps:
         material += rates.material_usd_per_cell.get(each.code, 0.0) * (1 - rates.scrap_recovery_ratio)
         lost_material[each.code] = round(material, 6)
-    daily_usd = (
-        rates.labour_usd_per_operator_h * site.operators_per_shift * 24
-        + rates.depreciation_usd_per_day
-        + rates.maintenance_usd_per_day
-        + rates.overhead_usd_per_day
-    )
+    fixed = {
+        "labour": rates.labour_usd_per_operator_h * site.operators_per_shift * 24,
+        "depreciation": rates.depreciation_usd_per_day,
+        "maintenance": rates.maintenance_usd_per_day,
+        "overhead": rates.overhead_usd_per_day,
+    }
+    daily_usd = sum(fixed.values())
     return {
         "nominal_energy_kwh": capacity_kwh,
         "daily_usd": daily_usd,
+        "pools": [{"code": code, "usd": usd} for code, usd in {**fixed, "consumables": 0.0, "demand": 0.0}.items()],
+        "standards": [
+            {"code": code, "share": step.conversion_share, "usd_per_kwh": round(sum(parts[code].values()), 9)}
+            for code, step in site.standard.steps.items()
+        ],
         "consumables_usd_per_cell": rates.consumables_usd_per_cell,
         "work_order_usd": dict(rates.maintenance_usd_per_work_order),
         "demand_usd_per_kw_month": site.tariff.demand_usd_per_kw_month,

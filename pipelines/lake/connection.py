@@ -61,9 +61,12 @@ def extension_file(name: str) -> Path:
     )
 
 
+THREADS_VARIABLE = "CELLWORKS_THREADS"
+
+
 def threads() -> int:
     """Threads of one connection: `CELLWORKS_THREADS`, else the cores up to 4."""
-    named = os.environ.get("CELLWORKS_THREADS", "")
+    named = os.environ.get(THREADS_VARIABLE, "")
     return max(1, int(named)) if named.isdigit() else min(os.cpu_count() or 1, 4)
 
 

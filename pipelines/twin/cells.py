@@ -106,6 +106,11 @@ class Cells:
         self._memo: dict[str, Floats] = {}
         self._lost: dict[str, Bools] = {}
 
+    @property
+    def numbers(self) -> Ints:
+        """Running numbers."""
+        return self._cells
+
     @cached_property
     def ids(self) -> Array:
         """Identifiers."""
@@ -149,6 +154,11 @@ class Cells:
             if step in before:
                 alive &= ~self.lost(loss)
         return alive
+
+    def came_to(self, step: str) -> Bools:
+        """Cells that no step before this one lost."""
+        steps = [code for code, _, _ in LOSSES]
+        return self._alive(*steps[: steps.index(step)])
 
     def _characteristics(self, feed: str, test_no: int = 1) -> Table:
         world = self._world
@@ -242,6 +252,12 @@ class Cells:
             **self._moment(at, 300.0),
         }
         return take(table, self._alive("hipot", "tab_welding", "leak_test", "filling"))
+
+    def full_trays(self) -> tuple[Ints, Floats]:
+        """Trays whose last cell is among these: their numbers, and when that cell was stacked in plant seconds."""
+        size = self._world.cells_per("tray")
+        is_last = self._cells % size == size - 1
+        return self._world.numbers("tray", self._cells[is_last]), self.stacked_s[is_last]
 
     def aged(self) -> Table:
         """Values of the OCV tests, of all these cells."""

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
 from pipelines.twin import delivery
+from pipelines.twin.ageing_store import AgeingStore
+from pipelines.twin.alarms import Alarms
 from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.counts import with_cells, with_rolls
@@ -16,12 +18,16 @@ from pipelines.twin.course import Course
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
+from pipelines.twin.leak_test import leak_tests
 from pipelines.twin.line import LineDay, run_day
+from pipelines.twin.orders import customer_orders, tariff_hours
 from pipelines.twin.pack import pack
+from pipelines.twin.purchasing import Purchasing
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
 from pipelines.twin.truth import cell_truth, truth_dir
+from pipelines.twin.upkeep import calibrations, spare_part_counts, spare_part_uses
 from pipelines.twin.upstream import Upstream
 from pipelines.twin.workplace import Stacked
 from pipelines.twin.world import World
@@ -42,6 +48,8 @@ class Plant:
     def __init__(self, world: World, here: State, interventions: Interventions) -> None:
         self._world, self._here, self._interventions = world, here, interventions
         self._telemetry = Telemetry(world)
+        self._store = AgeingStore(world, here.slots)
+        self._purchasing = Purchasing(world, np.diff([*here.first_cells, here.next_cell]).tolist())
         self.truth: dict[str, Table] = {}
 
     def run_day(self, carried: Carried, *, with_telemetry: bool) -> tuple[dict[str, pa.Table], Carried]:
@@ -57,6 +65,7 @@ class Plant:
         due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
         records = self._of_cells(line, cells, due)
         records |= self._of_machines(line, equipment, due, records)
+        records |= self._of_business(len(line.stacked_s))
         known, later = self._known(records, carried.pending)
         if with_telemetry:
             first = int(cells[0]) if len(cells) else self._here.next_cell
@@ -73,7 +82,7 @@ class Plant:
         return delivery.flawed_by_scenario(world, day, known), Carried(later, pa.table(columns))
 
     def _oldest(self, day: int) -> int:
-        """The first day brings the history of the machines."""
+        """The first day brings the history of machines, orders and stocks."""
         return -int(self._world.p("equipment.history_days")) if day == 0 else day
 
     def _begin(self, line: LineDay, under_way: pa.Table | None) -> tuple[Ints, Floats, Ints]:
@@ -101,6 +110,8 @@ class Plant:
             upstream["mes__scrap"] = concat([upstream["mes__scrap"], records["mes__scrap"]])
             records |= upstream
         grading = records["tester__grading"]
+        records["tester__leak_test"] = leak_tests(world, due.assembled)
+        records["wms__tray_move"] = self._store.moves(due.formed)
         return records | (pack(world, here, here.next_day, grading) if len(grading["cell_id"]) else {})
 
     def _of_machines(
@@ -115,10 +126,26 @@ class Plant:
         states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
         return {
             "scada__machine_state": states,
+            "scada__alarm": Alarms(world, equipment, day).records(line.states, health, records),
             "cmms__work_order": orders | {"event_s": orders["opened_s"]},
             "historian__machine_hour": health | {"known_s": health["event_s"] + 60.0},
+            "cmms__spare_part_use": spare_part_uses(world, equipment, self._oldest(day), day),
+            "erp__spare_part": spare_part_counts(world, equipment, self._oldest(day), day),
+            "lims__calibration": calibrations(world, self._oldest(day), day),
             "ems__meter_interval": energy | {"known_s": energy["event_s"] + energy["interval_s"]},
             "ems__weather": outdoor | {"known_s": outdoor["event_s"] + 600.0},
+        }
+
+    def _of_business(self, cells: int) -> dict[str, Table]:
+        """Orders, purchases and tariff; the first day brings their history."""
+        world, day = self._world, self._here.next_day
+        self._purchasing.add_day(cells)
+        first = self._oldest(day)
+        return {
+            "erp__customer_order": customer_orders(world, first, day),
+            "erp__purchase_order": self._purchasing.orders(first, day),
+            "erp__material_day": self._purchasing.material_days(first, day),
+            "ems__tariff_hour": tariff_hours(world, day),
         }
 
     def _known(

@@ -8,13 +8,14 @@ from math import gamma
 
 import numpy as np
 
+from pipelines.control_plan.plan import Characteristic
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.interventions import Interventions, Span
 from pipelines.twin.rng import DAY_OFFSET, Module, hash_normal, hash_uniform, salt, stream
 from pipelines.twin.table import Array, Bools, Floats, Table, concat
 from pipelines.twin.world import World
 
-_MODES = ("bearing", "drive", "sensor", "seal", "control")
+FAILURE_MODES = ("bearing", "drive", "sensor", "seal", "control")
 _MOST_LIVES = 400
 
 
@@ -58,6 +59,14 @@ class Equipment:
         ]
         planned = [span for span in self._interventions.stops(machine_id) if span[0] < end and span[1] > begin]
         return [*found, *((start, until, "Stopped", "scheduled") for start, until in planned)]
+
+    def breakdowns(self, machine_id: str, begin: float, end: float) -> list[tuple[float, float]]:
+        """Breakdowns that begin within a span: when, and until when they are repaired."""
+        life = self._lives.get(machine_id)
+        if life is None:
+            return []
+        chosen = np.flatnonzero(life.is_failure & (life.ended_s >= begin) & (life.ended_s < end))
+        return [(float(life.ended_s[i]), float(life.until_s[i])) for i in chosen]
 
     def health(self, first_day: int, last_day: int) -> Table:
         """Rows of the historian, one per machine and hour, for production days first to last inclusive."""
@@ -140,6 +149,12 @@ def _only(values: Array, where: Bools) -> Array:
     return kept
 
 
+def health_z(row: Characteristic, values: Floats) -> Floats:
+    """How far a machine's signs lie from their nominal, in standard deviations of an hour's value."""
+    z: Floats = (values - (row.nominal or 0.0)) / _hour_spread(row.nominal, row.usl)
+    return z
+
+
 def _hour_spread(nominal: float | None, usl: float | None) -> float:
     return (usl - nominal) / 4 if usl is not None and nominal is not None else 0.06 * abs(nominal or 1.0)
 
@@ -171,5 +186,5 @@ def _lives(world: World, machine_id: str, services: list[Span], until_s: float) 
     due_s, ended_s, until, is_failure = (np.array(column) for column in zip(*rows, strict=True))
     count = len(rows)
     warned = hash_uniform(salt(world.seed, "warned"), number, steps[:count]) < p("equipment.warned_ratio")
-    kinds = (hash_uniform(salt(world.seed, "mode"), number, steps[:count]) * len(_MODES)).astype(int)
-    return Life(due_s, ended_s, until, is_failure, warned, np.array(_MODES)[kinds])
+    kinds = (hash_uniform(salt(world.seed, "mode"), number, steps[:count]) * len(FAILURE_MODES)).astype(int)
+    return Life(due_s, ended_s, until, is_failure, warned, np.array(FAILURE_MODES)[kinds])

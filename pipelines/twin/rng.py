@@ -33,6 +33,8 @@ class Module(IntEnum):
     GENERIC = 13
     TRUTH = 14
     FAILURES = 15
+    ORDERS = 16
+    ALARMS = 17
 
 
 def stream(seed: int, day: int, module: Module) -> np.random.Generator:

@@ -26,6 +26,7 @@ class State:
         module_pool: premium cells that wait for a module.
         first_cells: first cell of each day simulated.
         decisions: all that was decided, in the form of `interventions.Taken`.
+        slots: of the ageing store that have a tray, with the plant second at which it is taken out.
     """
 
     seed: int
@@ -37,6 +38,7 @@ class State:
     module_pool: list[str] = field(default_factory=list)
     first_cells: list[int] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    slots: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import numpy as np
 from pipelines.control_plan.derive import characteristics, column_of
 from pipelines.twin.clock import HOUR
 from pipelines.twin.course import SPARE
+from pipelines.twin.incoming import certificates, inspections
 from pipelines.twin.losses import is_lost
 from pipelines.twin.rng import hash_uniform, salt
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat
@@ -53,6 +54,10 @@ class Upstream:
             lots, first, at = self.new(f"lot:{material}", "lead.lot_h")
             found.setdefault("erp__material_lot", []).append(self._lots(material, lots, at))
             found.setdefault("lims__material_result", []).append(self._lot_results(material, lots, first, at))
+            ids = lot_id(material, lots).astype(object)
+            certified = certificates(self._world, material, lots, first, at, ids)
+            found.setdefault("lims__certificate", []).append(certified)
+            found.setdefault("lims__lot_inspection", []).append(inspections(self._world, material, lots, at, ids))
         for electrode in ELECTRODES:
             self._batches(electrode, found)
             self._rolls(electrode, found)

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path
     pq.write_table(table, folder / "hours.parquet")
     home.erp_file.parent.mkdir(parents=True, exist_ok=True)
     con = sqlite3.connect(home.erp_file)
-    for feed in ("erp__material_lot", "cmms__work_order"):
+    for feed in (name for name, each in SITE.feeds.items() if each.delivery.format == "sql"):
         columns = ", ".join(f"{name} TEXT" for name in raw_schema(SITE, feed))
         con.execute(f"CREATE TABLE {feed} (row_no INTEGER PRIMARY KEY AUTOINCREMENT, {columns})")
     con.close()

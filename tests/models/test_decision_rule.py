@@ -18,6 +18,7 @@ from models.decision_rule.spec import DecisionSpec
 from models.scoring.rule import rule_version
 from models.scoring.score import ScoreReport
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.product import Limits
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
@@ -244,6 +245,39 @@ def test_a_row_is_of_the_first_class_whose_limits_it_keeps(ctx: ModelContext, tm
     assert passed(report) == {"decided": True, "flagged_ratio": True, "stands": True}
 
 
+def test_grades_of_the_site_are_the_classes_and_their_limits_are_part_of_the_rule(
+    ctx: ModelContext, tmp_path: Path
+) -> None:
+    site = load_site(SITE)
+    keeps = {"capacity_ah": 1175.0, "acir_mohm": 0.12, "dcir_mohm": 0.36, "k_value_mv_h": 0.08}
+    keeps |= {"thickness_mm": 65.8, "insulation_gohm": 1.0}
+    cells = [keeps, keeps | {"k_value_mv_h": 0.0801}, keeps | {"dcir_mohm": 0.5}, keeps | {"capacity_ah": None}]
+    columns = {name: pa.array([cell[name] for cell in cells], pa.float64()) for name in keeps}
+    spec = spec_of(write(tmp_path, columns), {"grading": {"grades": "site", "flagged": ["B", "C"]}})
+    planned = ModelContext(ctx.home, site, n_threads=1)
+    report = score(spec, planned)
+    assert list(decisions(ctx).values()) == ["A", "B", "C", None]
+    assert report.flagged == 2
+    assert json.loads(told(ctx)[1]["reasons"]) == [
+        {"feature": "k_value_mv_h", "value": 0.0801, "limit": "at most 0.08 for A"}
+    ]
+    premium = site.grades[0].model_copy(update={"limits": site.grades[0].limits | {"dcir_mohm": Limits(max=0.3)}})
+    stricter = site.model_copy(update={"grades": (premium, *site.grades[1:])})
+    again = score(spec, ModelContext(ctx.home, stricter, n_threads=1))
+    assert (again.rows, again.version != report.version) == (4, True)
+    assert list(decisions(ctx).values()) == ["B", "B", "C", None]
+
+
+def test_grades_of_a_site_that_are_not_there_are_told(ctx: ModelContext, tmp_path: Path) -> None:
+    file = write(tmp_path, {"capacity_ah": [1180.0]})
+    with pytest.raises(CellworksError, match="grades of the site") as error:
+        score(spec_of(file, {"grading": {"grades": "site"}}), ctx)
+    assert error.value.found == "no site"
+    strange = spec_of(file, {"grading": {"grades": "site", "flagged": ["Z"]}})
+    with pytest.raises(CellworksError, match="flagged names classes among A, B, C; found Z"):
+        score(strange, ModelContext(ctx.home, load_site(SITE), n_threads=1))
+
+
 def test_nothing_is_told_twice_and_a_correction_is_told_with_a_check(ctx: ModelContext, tmp_path: Path) -> None:
     columns = {"capacity_ah": [1180.0, 1160.0, 1160.0], "acir_mohm": [0.1, 0.1, 0.1]}
     spec = spec_of(write(tmp_path, columns), GRADING)
@@ -286,11 +320,13 @@ def test_a_table_without_rows_waits(ctx: ModelContext, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ({}, "one of sampling, screen and grading; found none"),
+        ({}, "one of sampling, screen, grading, conformance; found none"),
         (SCREEN | GRADING, "found screen, grading"),
         (SAMPLING | {"time": None}, "sampling needs `time`"),
         ({"sampling": SAMPLING["sampling"] | {"aql": 2.0}}, "aql is one of 0.01, .*found 2"),
         ({"grading": GRADING["grading"] | {"otherwise": "A"}}, "classes have different names"),
+        ({"grading": GRADING["grading"] | {"grades": "site"}}, "leave otherwise out; found C"),
+        ({"grading": {"grades": GRADING["grading"]["grades"]}}, "grading needs .* otherwise"),
         ({"grading": GRADING["grading"] | {"flagged": ["Z"]}}, "flagged names classes among A, B, C; found Z"),
         ({"screen": SCREEN["screen"] | {"chance": 0.0}}, "greater than or equal to 0.001"),
         (SCREEN | {"features": {"select": ["k"]}}, "Extra inputs are not permitted"),

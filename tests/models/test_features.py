@@ -194,6 +194,22 @@ def test_rows_come_in_the_order_of_time_and_keys_and_labels_only_when_known(ctx,
     assert frame.table.column("x").to_pylist() == [4.0, 2.0, 3.0, 1.0]
 
 
+def test_only_the_rows_that_the_question_is_asked_of_are_read(ctx, table_file):
+    columns = {
+        "cell_id": ["a", "b", "c", "d"],
+        "electrode_code": ["cathode", "anode", None, "cathode"],
+        "lane_no": [1, 1, 1, 2],
+        "x": [1.0, 2.0, 3.0, 4.0],
+        "y": [1, 0, 1, 0],
+    }
+    asked = {"target": {"column": "y"}, "only": {"electrode_code": ["cathode", "o'clock"], "lane_no": ["1"]}}
+    table = table_file(columns)
+    assert load_frame(_spec(table, **asked), ctx).table.column("x").to_pylist() == [1.0]
+    assert load_frame(_spec(table, **asked | {"only": {}}), ctx).n_rows == 4
+    with pytest.raises(CellworksError, match=r"found: *colour"):
+        load_frame(_spec(table, **asked | {"only": {"colour": ["red"]}}), ctx)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "parquet", "jsonl"])
 def test_every_file_format_is_read(suffix, ctx, tmp_path):
     import duckdb

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.features.source import Tables
-from models.indicator.family import checks
-from models.indicator.oee import LossTree, loss_tree
-from models.indicator.spec import Oee
+from models.indicator.oee import LossTree, checks, loss_tree
+from models.indicator.oee_spec import Oee
 from models.indicator.waterfall import bars
 from pipelines.control_plan.errors import CellworksError
 

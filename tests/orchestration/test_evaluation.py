@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from models.optimizer.aim import Aim, aim_of
-from models.optimizer.spec import OptimizerSpec
+from models.optimizer.plan_spec import Matching
+from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.catalogue import find
 from orchestration.cli.evaluate import run_evaluation
 from orchestration.environment import default_site
-from orchestration.evaluation import optimizer
+from orchestration.evaluation import optimizer, plans
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.optimizer import Arms, crossings, evaluate, seen_of
+from orchestration.evaluation.plan_trials import Trial
 from orchestration.evaluation.registry import evaluate as evaluate_any
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
@@ -93,6 +96,8 @@ def test_whatever_is_crossed_is_found(site: Site, spec: OptimizerSpec, course: C
 
 
 def test_a_loop_that_crosses_a_limit_does_not_work_however_good_it_is(site: Site, spec: OptimizerSpec) -> None:
+    kind = spec.optimizer
+    assert isinstance(kind, RunToRun)
     values = np.random.default_rng(0).normal(210, 0.6, 100)
     arms = [
         Arms(seed, electrode, values, (values + 210) / 2, aim(site, spec), 1, [])
@@ -101,9 +106,9 @@ def test_a_loop_that_crosses_a_limit_does_not_work_however_good_it_is(site: Site
     ]
     ground = Ground(site, seeds=tuple(range(5)))
     arms = [replace(one, controlled=one.controlled + 0.01 * one.seed) for one in arms]
-    assert optimizer._judged(spec, ground, arms).verdict == "working"
+    assert optimizer._judged(kind, ground, arms).verdict == "working"
     arms[0].crossed.append("a move larger than allowed")
-    assert optimizer._judged(spec, ground, arms).verdict == "failing"
+    assert optimizer._judged(kind, ground, arms).verdict == "failing"
 
 
 def test_what_learns_from_the_homes_rows_is_not_run_without_a_night(site: Site) -> None:
@@ -118,3 +123,26 @@ def test_what_learns_from_the_homes_rows_is_not_run_without_a_night(site: Site) 
 def test_what_makes_no_sense_is_refused(solution: str | None, plants: int, *, of_all: bool) -> None:
     with pytest.raises(CellworksError):
         run_evaluation(solution, plants, of_all=of_all, as_json=True)
+
+
+@pytest.mark.parametrize("name", ["spares_and_calibration", "module_matching"])
+def test_a_plan_is_judged_by_what_it_costs_beside_its_rule(site: Site, name: str) -> None:
+    found = find(name)
+    assert isinstance(found, OptimizerSpec)
+    brief = {"effort": 0.02, **({"modules": 2} if name == "module_matching" else {})}
+    spec = found.model_copy(update={"optimizer": found.optimizer.model_copy(update=brief)})
+    told = evaluate(spec, Ground(site, seeds=(1, 2)))
+    assert told.value is not None and told.baseline is not None and told.interval is not None
+    assert told.figures["crossed"] == []
+    assert told.interval[0] <= told.figures["gain"] <= told.interval[1]
+    assert (told.verdict == "working") == (told.interval[0] > 0)
+    assert told.value < told.baseline
+
+
+def test_a_plan_that_crosses_a_limit_does_not_work(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = cast("OptimizerSpec", find("module_matching")).optimizer
+    found = [Trial("metres", "first", 1.0 + no / 10, 2.0, 1, ["two at once"] if no == 1 else []) for no in range(3)]
+    monkeypatch.setitem(plans._TRIALS, Matching, lambda *_: found.pop())
+    assert isinstance(kind, Matching)
+    told = plans.evaluate(cast("OptimizerSpec", find("module_matching")), kind, Ground(site, seeds=(1, 2, 3)))
+    assert (told.verdict, told.figures["crossed"]) == ("failing", ["two at once"])

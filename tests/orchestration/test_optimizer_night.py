@@ -14,7 +14,7 @@ import pytest
 
 from models.context import ModelContext
 from models.optimizer.reading import machines
-from models.optimizer.spec import OptimizerSpec
+from models.optimizer.spec import OptimizerSpec, RunToRun
 from orchestration.catalogue import find
 from orchestration.night import solve
 from orchestration.plant import Plant, plant
@@ -132,7 +132,9 @@ def test_an_approved_move_is_the_setpoint_in_force_from_then_on(nights: Nights) 
         decide(con, here.site, advice["action_id"], "approved", who="Ana", why="test", now=now)
     spec, ctx = find("electrode/coat_weight_control"), ModelContext(here.home, here.site)
     assert isinstance(spec, OptimizerSpec)
-    before, after = (machines(spec, ctx, now + timedelta(seconds=later)) for later in (0, 1))
+    kind = spec.optimizer
+    assert isinstance(kind, RunToRun)
+    before, after = (machines(spec, kind, ctx, now + timedelta(seconds=later)) for later in (0, 1))
     assert [one.setpoint for one in before] == [100.0, 100.0]
     assert {one.name: one.setpoint for one in after} == {"coater_a1": 100.0, "coater_c1": advice["proposed_value"]}
     assert [len(one.moves.at_s) for one in after] == [0, 1]

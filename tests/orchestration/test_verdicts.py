@@ -17,6 +17,7 @@ from models.decision_rule import grading, sampling, screen
 from models.decision_rule.rows import Rows
 from models.decision_rule.spec import DecisionSpec
 from models.families import FAMILIES
+from models.indicator.oee_spec import Oee
 from models.indicator.spec import IndicatorSpec
 from models.spec import PredictiveSpec
 from orchestration.catalogue import discover, find, solution_files
@@ -24,6 +25,7 @@ from orchestration.environment import default_site, project_root
 from orchestration.evaluation import (
     catalogue,
     decision_rule,
+    forecast,
     indicator,
     iso2859,
     monitors,
@@ -45,7 +47,7 @@ from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
 from pipelines.twin.world import World
 
-TO_COME = {"Forecast", "Assistant"}
+TO_COME = {"Assistant"}
 AT = datetime(2026, 9, 30, 22)  # noqa: DTZ001 - the plant's times are naive UTC
 
 
@@ -163,6 +165,7 @@ def test_noise_is_what_comes_after_the_step_and_the_gauge() -> None:
         noise_sd(spec.model_copy(update={"target": target, "acts_at": step}), site) for step in ("formation", "grading")
     )
     assert early is not None
+    assert late is not None
     assert late == pytest.approx(site.plan.by_code["capacity_ah"].gauge_sd, rel=0.1)
     assert early > 2 * late
 
@@ -205,6 +208,23 @@ LIVES = {
 def test_a_survival_model_must_meet_each_line(gate: str, path: str, value: object, said: str) -> None:
     assert survival_model.judged(gates(**LIVES)).verdict == "working"
     failing = survival_model.judged(broken(LIVES, gate, path, value))
+    assert failing.verdict == "failing"
+    assert said in failing.reason
+
+
+AHEAD = {
+    "beats_baseline": {"wql": 0.04, "seasonal_naive": 0.06, "low": 0.01, "high": 0.03},
+    "calibration": {"coverage": 0.88, "nominal": 0.9},
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "path", "value", "said"),
+    [("beats_baseline", "wql", 0.06, "seasonal naive"), ("calibration", "coverage", 0.869, "86.9 %")],
+)
+def test_a_forecast_must_meet_each_line(gate: str, path: str, value: object, said: str) -> None:
+    assert forecast.judged(gates(**AHEAD)).verdict == "working"
+    failing = forecast.judged(broken(AHEAD, gate, path, value))
     assert failing.verdict == "failing"
     assert said in failing.reason
 
@@ -274,16 +294,16 @@ def test_decisions_are_compared_with_those_worked_out_by_other_means(number: int
     table = decided(spec, columns)
     classes = table.column("class").to_pylist()
     assert len(set(classes)) > 1
-    assert decision_rule.judged(spec, table).verdict == "working"
+    assert decision_rule.judged(spec, table, AT).verdict == "working"
     place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual"))
     classes[place] = "rejected" if spec.sampling else "outlier"
     wrong = table.set_column(table.column_names.index("class"), "class", pa.array(classes))
-    found = decision_rule.judged(spec, wrong)
+    found = decision_rule.judged(spec, wrong, AT)
     assert found.verdict == "failing"
     assert found.value is not None
     assert found.value < 1
     silent = table.set_column(table.column_names.index("reasons"), "reasons", pa.nulls(len(table), pa.string()))
-    assert decision_rule.judged(spec, silent).verdict == "failing"
+    assert decision_rule.judged(spec, silent, AT).verdict == "failing"
 
 
 def test_lots_stop_and_resume_as_the_engine_says() -> None:
@@ -295,6 +315,7 @@ def test_lots_stop_and_resume_as_the_engine_says() -> None:
 def test_oee_is_worked_out_from_states_by_hand() -> None:
     spec = find("equipment/oee_loss_tree")
     assert isinstance(spec, IndicatorSpec)
+    assert isinstance(spec.indicator, Oee)
     hour = pd.Timedelta("1h")
     begin = pd.Timestamp("2026-09-01")
     states = pd.DataFrame(

@@ -115,6 +115,8 @@ joined as (
             then least(tester__formation.known_at, tester__ageing.event_at) end as ageing_at,
         case when tester__grading.cell_id is not null
             then least(tester__ageing.known_at, tester__grading.event_at) end as grading_at,
+        case when module.cell_id is not null
+            then least(tester__grading.known_at, module.event_at) end as module_at,
         tester__formation.event_at as formation_ended_at,
         tester__ageing.event_at as ageing_ended_at,
         -- characteristics

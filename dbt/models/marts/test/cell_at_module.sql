@@ -1,0 +1,3 @@
+{{ config(materialized='lake_view') }}
+
+{{ cell_at('module') }}

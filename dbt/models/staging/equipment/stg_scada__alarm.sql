@@ -1,0 +1,3 @@
+{{ config(feed='scada__alarm') }}
+
+{{ stage('scada__alarm') }}

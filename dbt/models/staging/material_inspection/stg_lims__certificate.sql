@@ -1,0 +1,3 @@
+{{ config(feed='lims__certificate') }}
+
+{{ stage('lims__certificate') }}

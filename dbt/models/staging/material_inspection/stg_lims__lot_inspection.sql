@@ -1,0 +1,3 @@
+{{ config(feed='lims__lot_inspection') }}
+
+{{ stage('lims__lot_inspection') }}

@@ -1,0 +1,3 @@
+{{ config(feed='ems__tariff_hour') }}
+
+{{ stage('ems__tariff_hour') }}

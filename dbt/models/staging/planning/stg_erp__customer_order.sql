@@ -1,0 +1,3 @@
+{{ config(feed='erp__customer_order') }}
+
+{{ stage('erp__customer_order') }}

@@ -1,0 +1,3 @@
+{{ config(feed='erp__material_day') }}
+
+{{ stage('erp__material_day') }}

@@ -1,0 +1,3 @@
+{{ config(feed='erp__purchase_order') }}
+
+{{ stage('erp__purchase_order') }}

@@ -1,0 +1,3 @@
+{{ config(feed='erp__spare_part') }}
+
+{{ stage('erp__spare_part') }}

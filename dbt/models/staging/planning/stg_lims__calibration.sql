@@ -1,0 +1,3 @@
+{{ config(feed='lims__calibration') }}
+
+{{ stage('lims__calibration') }}

@@ -1,0 +1,3 @@
+{{ config(feed='tester__leak_test') }}
+
+{{ stage('tester__leak_test') }}

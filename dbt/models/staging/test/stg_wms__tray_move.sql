@@ -1,0 +1,3 @@
+{{ config(feed='wms__tray_move') }}
+
+{{ stage('wms__tray_move') }}

@@ -1,0 +1,104 @@
+"""Marts of the test area: channels beside their cabinet, parameters against golden values, the fate of cells."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.control_plan.site import load_site
+from pipelines.curation.contracts import PROJECT
+from pipelines.lake.connection import reader
+from pipelines.lake.home import Home
+
+SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
+pytestmark = pytest.mark.slow
+
+
+def test_what_a_cabinet_shares_is_not_the_channels(home: Home) -> None:
+    with reader(home) as con:
+        off = con.execute(
+            """
+            WITH middle AS (
+                SELECT machine_id, production_day, median(contact_resistance_mohm) AS cabinet
+                FROM staging.stg_tester__formation GROUP BY ALL),
+            wanted AS (
+                SELECT channel_id, production_day, count(*) AS cells, avg(contact_resistance_mohm - cabinet) AS beyond
+                FROM staging.stg_tester__formation JOIN middle USING (machine_id, production_day) GROUP BY ALL)
+            SELECT count(*) FILTER (
+                day.channel_id IS NULL OR wanted.channel_id IS NULL OR day.cell_count <> cells
+                OR abs(day.contact_resistance_against_cabinet_mohm - beyond) > 1e-5), count(*)
+            FROM marts.formation_channel_day AS day FULL JOIN wanted USING (channel_id, production_day)
+            """
+        ).fetchone()
+    assert off is not None
+    assert off[0] == 0
+    assert off[1] > 100
+
+
+@pytest.mark.parametrize(
+    ("code", "feed", "machine", "column", "only"),
+    [
+        ("bake_temp_c", "mes__filling", "oven_id", "bake_temp_c", "true"),
+        ("weld_energy_j", "mes__assembly", "tab_welder_id", "weld_energy_j", "true"),
+        ("anode_line_load_n_mm", "mes__calendering", "machine_id", "line_load_n_mm", "electrode_code = 'anode'"),
+    ],
+)
+def test_a_parameter_is_held_against_its_golden_value(
+    home: Home, code: str, feed: str, machine: str, column: str, only: str
+) -> None:
+    row = SITE.plan.by_code[code]
+    with reader(home) as con:
+        wanted = con.execute(
+            f"SELECT {machine}, production_day, avg({column}), avg(({column} NOT BETWEEN $low AND $high)::INTEGER) "
+            f"FROM staging.stg_{feed} WHERE {only} GROUP BY ALL ORDER BY ALL",
+            {"low": row.lsl, "high": row.usl},
+        ).fetchall()
+        found = con.execute(
+            "SELECT machine_id, production_day, golden_deviation, outside_ratio FROM marts.golden_parameter_day "
+            "WHERE characteristic_code = ? ORDER BY ALL",
+            [code],
+        ).fetchall()
+    assert wanted
+    assert [each[:2] for each in found] == [each[:2] for each in wanted]
+    for (_, _, mean, outside), (_, _, deviation, ratio) in zip(wanted, found, strict=True):
+        side = row.usl if mean >= row.nominal else row.lsl
+        assert deviation == pytest.approx((mean - row.nominal) / abs(side - row.nominal), abs=1e-4)
+        assert ratio == pytest.approx(outside)
+
+
+def test_wear_has_no_golden_value_and_a_machine_that_a_record_does_not_name_none_either(home: Home) -> None:
+    with reader(home) as con:
+        told = {
+            code for (code,) in con.execute("SELECT characteristic_code FROM marts.golden_parameter_day").fetchall()
+        }
+    plan = SITE.plan.by_code
+    assert all(plan[code].type == "process" for code in told)
+    assert all(plan[code].lsl is not None and plan[code].usl is not None for code in told)
+    # The record of formation names the cabinet and no degasser, that of filling no soak room.
+    assert not told & {"lens_transmission_pct", "degas_vacuum_kpa", "soak_temp_c"}
+
+
+def test_labels_say_what_the_cell_became_and_when_that_was_known(home: Home) -> None:
+    with reader(home) as con:
+        wrong = con.execute(
+            """
+            SELECT count(*) FILTER (is_k_value_passed IS DISTINCT FROM (k_value_mv_h <= $most)),
+                count(*) FILTER (is_k_value_passed IS NOT NULL AND label.ageing_known_at IS NULL),
+                count(*) FILTER (label.capacity_ah IS NOT NULL AND grading_known_at IS NULL),
+                count(*) FILTER (label.wetting_index IS NOT NULL AND filling_known_at IS NULL),
+                count(*) FILTER (label.is_hipot_passed IS NOT NULL AND hipot_known_at IS NULL),
+                count(is_k_value_passed) = 0
+            FROM marts.cell_label AS label JOIN marts.cell USING (cell_id)
+            """,
+            {"most": SITE.plan.by_code["k_value_mv_h"].usl},
+        ).fetchall()
+    assert wrong == [(0, 0, 0, 0, 0, False)]
+
+
+def test_a_graded_cell_waits_for_its_module_with_what_its_first_test_said(home: Home) -> None:
+    with reader(home) as con:
+        graded, seen, without = con.execute(
+            "SELECT count(capacity_ah), count(v.cell_id), count(v.cell_id) - count(v.acir_mohm) "
+            "FROM marts.cell LEFT JOIN (SELECT cell_id, acir_mohm FROM marts.cell_at_module) AS v USING (cell_id)"
+        ).fetchall()[0]
+    assert graded == seen > 0
+    assert without == 0

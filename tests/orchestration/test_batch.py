@@ -1,0 +1,78 @@
+"""Solutions of one batch can't hurt each other: one hangs, one dies, the third has its night."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from threading import Thread
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pytest
+import yaml
+
+from models.families import family_of
+from orchestration.batch import Task, run_nights
+from orchestration.catalogue import find
+from orchestration.cli.status import status
+from tests.orchestration.conftest import Workshop
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]  # of Dagster's own making
+# A rule over a file of two rows takes a second; the one that hangs makes the test last as long.
+LIMIT_S = 8.0
+
+
+def _graded(folder: Path, home: Path) -> None:
+    pacsv.write_csv(pa.table({"id": ["C1", "C2"], "capacity_ah": [1180.0, 1100.0]}), folder / "graded.csv")
+    grading = {"grades": [{"name": "A", "limits": {"capacity_ah": {"at_least": 1175}}}], "otherwise": "C"}
+    attributes = {
+        "question": "Which class?",
+        "table": str(folder / "graded.csv"),
+        "keys": ["id"],
+        "grading": {**grading, "flagged": ["C"]},
+    }
+    place = home / "solutions" / "mine" / "graded"
+    place.mkdir(parents=True)
+    (place / "defs.yaml").write_text(
+        yaml.safe_dump({"type": "orchestration.components.DecisionRule", "attributes": attributes})
+    )
+
+
+def _send(to: str, number: signal.Signals) -> None:
+    """Send a signal to the process of a solution as soon as it is there."""
+    while True:
+        for child in multiprocessing.active_children():
+            if child.name == to and child.pid is not None:
+                os.kill(child.pid, number)
+                return
+
+
+def test_one_that_hangs_or_dies_is_ended_alone_and_told(workshop: Workshop) -> None:
+    _graded(workshop.tables, workshop.here.home.root)
+    specs = [find(f"mine/{slug}") for slug in ("one", "two", "graded")]
+    tasks = [Task(spec, family_of(spec).parts, None, full_search=True, actor="test") for spec in specs]
+    senders = [
+        Thread(target=_send, args=("mine/one", signal.SIGSTOP), daemon=True),
+        Thread(target=_send, args=("mine/two", signal.SIGKILL), daemon=True),
+    ]
+    for sender in senders:
+        sender.start()
+    found = {task.spec.slug: outcome.failure for task, outcome in run_nights(tasks, LIMIT_S)}
+    assert list(found) == ["one", "two", "graded"]
+    assert "took longer than 8 s (solution_time_limit_s of site.yaml) and was ended" in found["one"]
+    assert "its process ended by signal SIGKILL before its night was over" in found["two"]
+    assert found["graded"] == ""
+    told = {each["slug"]: (each["state"], each["rows_scored"]) for each in status(workshop.here)["solutions"]}
+    assert (told["one"], told["two"], told["graded"]) == (("failing", 0), ("failing", 0), ("working", 2))
+    assert not multiprocessing.active_children()
+
+
+def test_whoever_leaves_early_leaves_no_process_behind(workshop: Workshop) -> None:
+    specs = [find(f"mine/{slug}") for slug in ("one", "two")]
+    nights = run_nights([Task(spec, family_of(spec).parts, None, True, "test") for spec in specs], 60.0)
+    _, outcome = next(nights)
+    assert outcome.failure == ""
+    nights.close()
+    assert not multiprocessing.active_children()
