@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from models.decision_rule import grading, sampling, screen
+from models.decision_rule import conformance, grading, sampling, screen
 from models.decision_rule.rows import Rows
 from models.decision_rule.spec import DecisionSpec
 from models.families import FAMILIES
@@ -241,7 +241,8 @@ def decided(spec: DecisionSpec, columns: dict[str, Any]) -> pa.Table:
     keys = {"id": pa.chunked_array([[f"R{number:04d}" for number in range(count)]])}
     rows = Rows(pa.table(columns), keys, time)
     engine: Any = sampling if spec.sampling else screen if spec.screen else grading
-    answers = engine.decide(spec.rule, rows)
+    conforms = spec.conformance
+    answers = conformance.decide(conforms, rows, AT) if conforms else engine.decide(spec.rule, rows)
     beside = {f"row_{name}": each for name, each in columns.items()}
     told = {"class": answers.classes, "reasons": answers.reasons}
     return pa.table({"id": keys["id"], **told, "row_at": pa.array(time), **beside})
@@ -276,26 +277,47 @@ GRADING = {
 SCREEN = {"screen": {"column": "k", "group": ["tray"], "scale": "log"}}
 
 
+CONFORMANCE = {
+    "conformance": {
+        "certified": "said", "unit": "unit", "lower": "low", "upper": "high", "measured": "found", "gauge_sd": "gauge",
+    }
+}  # fmt: skip
+
+
 def tables() -> list[tuple[DecisionSpec, dict[str, Any]]]:
     draw = np.random.default_rng(5)
     ah = np.where(draw.random(400) < 0.05, np.nan, draw.normal(100, 2, 400))
     k = np.exp(draw.normal(-3, 0.3, 400))
     k[::40] *= 6
+    said = np.where(draw.random(400) < 0.1, np.nan, draw.normal(10, 1.0, 400))
+    found = np.where(draw.random(400) < 0.3, np.nan, said + draw.normal(0, 0.3, 400))
+    unit = [None if number % 3 == 0 else "um" for number in range(400)]
     return [
         (rule_of(SAMPLING), lots(1)),
         (rule_of(GRADING), {"ah": ah, "mohm": draw.normal(0.1, 0.02, 400)}),
+        (
+            rule_of(CONFORMANCE),
+            {
+                "said": said,
+                "unit": pa.array(unit),
+                "found": found,
+                "low": np.full(400, 8.0),
+                "high": np.full(400, 12.0),
+                "gauge": np.full(400, 0.1),
+            },
+        ),
         (rule_of(SCREEN), {"k": k, "tray": [f"T{number // 16}" for number in range(400)]}),
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_decisions_are_compared_with_those_worked_out_by_other_means(number: int) -> None:
     spec, columns = tables()[number]
     table = decided(spec, columns)
     classes = table.column("class").to_pylist()
     assert len(set(classes)) > 1
     assert decision_rule.judged(spec, table, AT).verdict == "working"
-    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual"))
+    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual", "conforms"))
     classes[place] = "rejected" if spec.sampling else "outlier"
     wrong = table.set_column(table.column_names.index("class"), "class", pa.array(classes))
     found = decision_rule.judged(spec, wrong, AT)
