@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.decision_rule.spec import DecisionSpec, Grading, Screen
+from models.decision_rule.site_grades import bound
+from models.decision_rule.spec import Conformance, DecisionSpec, Grading, Screen
 from models.solution import SolutionSpec
 from orchestration.evaluation import iso2859
 from orchestration.evaluation.ground import Ground
@@ -29,28 +31,32 @@ _LIMIT_ERROR = 0.03
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Decide every row anew and compare with what was told."""
-    own, night = cast("DecisionSpec", spec), ground.evidence(spec).night or {}
+    own, night = bound(cast("DecisionSpec", spec), ground.site), ground.evidence(spec).night or {}
     home = cast("Home", ground.home)
     answers = newest_answers(own, home, str(night.get("champion_version")))
     if not answers.num_rows:
         return Evaluation("not_run", "it has decided nothing yet")
     times = [own.time] if own.time else []
     table = beside_rows(own, home, answers, [*own.rule.texts, *own.rule.numbers, *times])
-    return judged(own, table)
+    return judged(own, table, cast("datetime", night["at"]))
 
 
-def judged(spec: DecisionSpec, table: pa.Table) -> Evaluation:
+def judged(spec: DecisionSpec, table: pa.Table, now: datetime) -> Evaluation:
     """Compare decisions with those worked out anew.
 
     Args:
         spec: the rule.
         table: decisions (`class`, `reasons`) beside the columns of their rows (`row_<column>`).
+        now: the plant's now (UTC, naive) of the newest decisions.
     """
     told = np.asarray(table.column("class").to_pylist(), dtype=object)
     if spec.screen is not None:
         expected, is_clear = _screened(spec.screen, table)
     elif spec.grading is not None:
         expected, is_clear = _graded(spec.grading, table), np.ones(len(told), dtype=bool)
+    elif spec.conformance is not None:
+        at = table.column(f"row_{spec.time}").to_numpy()
+        expected, is_clear = _conforming(spec.conformance, table, at, now), np.ones(len(told), dtype=bool)
     else:
         expected = iso2859.decided(spec, table)
         is_clear = np.ones(len(told), dtype=bool)
@@ -117,7 +123,7 @@ def _graded(rule: Grading, table: pa.Table) -> Array:
     """The first class whose limits a row keeps."""
     x = {name: _numbers(table, name) for name in rule.numbers}
     classes = np.full(table.num_rows, rule.otherwise, dtype=object)
-    for grade in reversed(rule.grades):
+    for grade in reversed(rule.written):
         kept = np.ones(table.num_rows, dtype=bool)
         for name, limit in grade.limits.items():
             low = -np.inf if limit.at_least is None else limit.at_least
@@ -126,4 +132,22 @@ def _graded(rule: Grading, table: pa.Table) -> Array:
         classes[kept] = grade.name
     lacking = np.any([np.isnan(values) for values in x.values()], axis=0)
     classes[lacking] = None
+    return classes
+
+
+def _conforming(rule: Conformance, table: pa.Table, at: Array, now: datetime) -> Array:
+    """What a certificate tells by itself first, then beside the plan's limits, then beside our own measurement."""
+    stated, low, high, found, gauge = (_numbers(table, name) for name in rule.numbers)
+    has_unit = ~np.asarray(pc.is_null(table.column(f"row_{rule.unit}")).to_numpy(zero_copy_only=False), dtype=bool)
+    is_due = at + np.timedelta64(round(rule.missing_after_h * 3600), "s") <= np.datetime64(now)
+    with np.errstate(invalid="ignore"):
+        is_out = (stated < low) | (stated > high)
+        apart, most = np.abs(stated - found), rule.most_deviations * np.sqrt(2) * gauge
+        classes = np.full(len(stated), None, dtype=object)
+        classes[apart <= most] = "conforms"
+        classes[apart > most] = "differs"
+    classes[is_out] = "out_of_limits"
+    classes[np.isnan(stated)] = None
+    classes[np.isnan(stated) & has_unit] = "unit"
+    classes[np.isnan(stated) & ~has_unit & is_due] = "missing"
     return classes

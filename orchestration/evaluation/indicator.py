@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from models.indicator.spec import IndicatorSpec, Oee
+from models.indicator.oee_spec import Oee
+from models.indicator.spec import IndicatorSpec
 from models.scoring.table import has_table
 from models.solution import SolutionSpec
 from orchestration.evaluation.ground import Ground
@@ -29,13 +30,13 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Work every answer out anew and compare; add the losses up at every level."""
     own, night = cast("IndicatorSpec", spec), ground.evidence(spec).night or {}
     home = cast("Home", ground.home)
-    work_out = KINDS.get(own.indicator.kind)
-    if work_out is None:
+    oee = own.indicator
+    if not isinstance(oee, Oee):
         return Evaluation("not_run", f"figures of kind '{own.indicator.kind}' are not worked out by other means yet")
     answers = newest_answers(own, home, str(night.get("champion_version"))).to_pandas()
     if answers.empty:
         return Evaluation("not_run", "it has answered nothing yet")
-    anew = work_out(own, home, night["at"], int(answers["lake_snapshot"].max()))
+    anew = worked_out(own, oee, home, night["at"], int(answers["lake_snapshot"].max()))
     joined = answers.merge(anew.rename("anew"), left_on=own.keys, right_index=True, how="outer")
     return judged(joined["value"].to_numpy(), joined["anew"].to_numpy(), unreconciled(own, home))
 
@@ -62,16 +63,16 @@ def judged(told: Any, anew: Any, gap: float) -> Evaluation:
     )  # fmt: skip
 
 
-def worked_out(spec: IndicatorSpec, home: Home, now: datetime, snapshot: int) -> pd.Series[float]:
+def worked_out(spec: IndicatorSpec, oee: Oee, home: Home, now: datetime, snapshot: int) -> pd.Series[float]:
     """OEE of each of the keys from the states themselves, by pandas; the engine works in SQL.
 
     Args:
         spec: the indicator.
+        oee: its figures.
         home: the instance.
         now: the plant's now of the answers.
         snapshot: of the lake that they were worked out from.
     """
-    oee = spec.indicator
     columns = ", ".join(quote_identifier(name) for name in dict.fromkeys([*oee.columns, *spec.keys]))
     table = ".".join(quote_identifier(part) for part in spec.table.removeprefix("lake.").split("."))
     counted = f"AND {quote_identifier(oee.only)}" if oee.only else ""
@@ -130,7 +131,3 @@ def unreconciled(spec: IndicatorSpec, home: Home) -> float:
             """
         ).fetchone()
     return float(row[0]) if row and row[0] is not None else float("inf")
-
-
-KINDS = {"oee": worked_out}
-"""How figures of each kind are worked out by other means."""

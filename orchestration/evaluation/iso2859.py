@@ -59,9 +59,17 @@ def decided(spec: DecisionSpec, table: pa.Table) -> npt.NDArray[Any]:
     lines: dict[Any, _Inspection] = {}
     classes = np.full(len(moments), None, dtype=object)
     for row in order:
-        line = lines.setdefault(whose[row], _Inspection(rule, "/".join(str(part) for part in whose[row])))
+        name, aql = "/".join(str(part) for part in whose[row]), _aql(rule, whose[row])
+        line = lines.setdefault(whose[row], _Inspection(rule, name, aql))
         classes[row] = line.decide(moments[row], [column[row] for column in columns])
     return classes
+
+
+def _aql(rule: Sampling, whose: tuple[str, ...]) -> float:
+    """The limit of lots that follow each other."""
+    if isinstance(rule.aql, float):
+        return rule.aql
+    return rule.aql.of[whose[rule.of.index(rule.aql.column)]]
 
 
 class _Inspection:
@@ -70,8 +78,8 @@ class _Inspection:
     Reduced inspection also needs an agreement, which nobody gives here.
     """
 
-    def __init__(self, rule: Sampling, name: str) -> None:
-        self.rule = rule
+    def __init__(self, rule: Sampling, name: str, aql: float) -> None:
+        self.rule, self.aql = rule, aql
         self.resumed = [_utc(moment) for moment in rule.resumed.get(name, [])]
         self.stopped_at: datetime | None = None
         self._begin("normal")
@@ -91,7 +99,7 @@ class _Inspection:
         if units is None or inspected is None or found is None or not 0 <= found <= inspected <= units or units < 2:
             return None
         try:
-            plan = plan_for(int(units), self.rule.aql, self.rule.level, self.state)
+            plan = plan_for(int(units), self.aql, self.rule.level, self.state)
         except UnknownPlanError:
             return None
         if inspected < plan.size:

@@ -13,10 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from models.decision_rule import grading, sampling, screen
+from models.decision_rule import conformance, grading, sampling, screen
 from models.decision_rule.rows import Rows
 from models.decision_rule.spec import DecisionSpec
 from models.families import FAMILIES
+from models.indicator.oee_spec import Oee
 from models.indicator.spec import IndicatorSpec
 from models.spec import PredictiveSpec
 from orchestration.catalogue import discover, find, solution_files
@@ -165,6 +166,7 @@ def test_noise_is_what_comes_after_the_step_and_the_gauge() -> None:
         noise_sd(spec.model_copy(update={"target": target, "acts_at": step}), site) for step in ("formation", "grading")
     )
     assert early is not None
+    assert late is not None
     assert late == pytest.approx(site.plan.by_code["capacity_ah"].gauge_sd, rel=0.1)
     assert early > 2 * late
 
@@ -234,6 +236,23 @@ def test_a_survival_model_must_meet_each_line(gate: str, path: str, value: objec
     assert said in failing.reason
 
 
+AHEAD = {
+    "beats_baseline": {"wql": 0.04, "seasonal_naive": 0.06, "low": 0.01, "high": 0.03},
+    "calibration": {"coverage": 0.88, "nominal": 0.9},
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "path", "value", "said"),
+    [("beats_baseline", "wql", 0.06, "seasonal naive"), ("calibration", "coverage", 0.869, "86.9 %")],
+)
+def test_a_forecast_must_meet_each_line(gate: str, path: str, value: object, said: str) -> None:
+    assert forecast.judged(gates(**AHEAD)).verdict == "working"
+    failing = forecast.judged(broken(AHEAD, gate, path, value))
+    assert failing.verdict == "failing"
+    assert said in failing.reason
+
+
 def rule_of(kind: dict[str, Any]) -> DecisionSpec:
     base = {"stage": "incoming", "slug": "decided", "question": "?", "table": "marts.x", "keys": ["id"], "time": "at"}
     return DecisionSpec.model_validate(base | kind)
@@ -246,7 +265,8 @@ def decided(spec: DecisionSpec, columns: dict[str, Any]) -> pa.Table:
     keys = {"id": pa.chunked_array([[f"R{number:04d}" for number in range(count)]])}
     rows = Rows(pa.table(columns), keys, time)
     engine: Any = sampling if spec.sampling else screen if spec.screen else grading
-    answers = engine.decide(spec.rule, rows)
+    conforms = spec.conformance
+    answers = conformance.decide(conforms, rows, AT) if conforms else engine.decide(spec.rule, rows)
     beside = {f"row_{name}": each for name, each in columns.items()}
     told = {"class": answers.classes, "reasons": answers.reasons}
     return pa.table({"id": keys["id"], **told, "row_at": pa.array(time), **beside})
@@ -281,34 +301,55 @@ GRADING = {
 SCREEN = {"screen": {"column": "k", "group": ["tray"], "scale": "log"}}
 
 
+CONFORMANCE = {
+    "conformance": {
+        "certified": "said", "unit": "unit", "lower": "low", "upper": "high", "measured": "found", "gauge_sd": "gauge",
+    }
+}  # fmt: skip
+
+
 def tables() -> list[tuple[DecisionSpec, dict[str, Any]]]:
     draw = np.random.default_rng(5)
     ah = np.where(draw.random(400) < 0.05, np.nan, draw.normal(100, 2, 400))
     k = np.exp(draw.normal(-3, 0.3, 400))
     k[::40] *= 6
+    said = np.where(draw.random(400) < 0.1, np.nan, draw.normal(10, 1.0, 400))
+    found = np.where(draw.random(400) < 0.3, np.nan, said + draw.normal(0, 0.3, 400))
+    unit = [None if number % 3 == 0 else "um" for number in range(400)]
     return [
         (rule_of(SAMPLING), lots(1)),
         (rule_of(GRADING), {"ah": ah, "mohm": draw.normal(0.1, 0.02, 400)}),
+        (
+            rule_of(CONFORMANCE),
+            {
+                "said": said,
+                "unit": pa.array(unit),
+                "found": found,
+                "low": np.full(400, 8.0),
+                "high": np.full(400, 12.0),
+                "gauge": np.full(400, 0.1),
+            },
+        ),
         (rule_of(SCREEN), {"k": k, "tray": [f"T{number // 16}" for number in range(400)]}),
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_decisions_are_compared_with_those_worked_out_by_other_means(number: int) -> None:
     spec, columns = tables()[number]
     table = decided(spec, columns)
     classes = table.column("class").to_pylist()
     assert len(set(classes)) > 1
-    assert decision_rule.judged(spec, table).verdict == "working"
-    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual"))
+    assert decision_rule.judged(spec, table, AT).verdict == "working"
+    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual", "conforms"))
     classes[place] = "rejected" if spec.sampling else "outlier"
     wrong = table.set_column(table.column_names.index("class"), "class", pa.array(classes))
-    found = decision_rule.judged(spec, wrong)
+    found = decision_rule.judged(spec, wrong, AT)
     assert found.verdict == "failing"
     assert found.value is not None
     assert found.value < 1
     silent = table.set_column(table.column_names.index("reasons"), "reasons", pa.nulls(len(table), pa.string()))
-    assert decision_rule.judged(spec, silent).verdict == "failing"
+    assert decision_rule.judged(spec, silent, AT).verdict == "failing"
 
 
 def test_lots_stop_and_resume_as_the_engine_says() -> None:
@@ -320,6 +361,7 @@ def test_lots_stop_and_resume_as_the_engine_says() -> None:
 def test_oee_is_worked_out_from_states_by_hand() -> None:
     spec = find("equipment/oee_loss_tree")
     assert isinstance(spec, IndicatorSpec)
+    assert isinstance(spec.indicator, Oee)
     hour = pd.Timedelta("1h")
     begin = pd.Timestamp("2026-09-01")
     states = pd.DataFrame(
