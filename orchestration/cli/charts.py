@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestration.cli import console
 from orchestration.plant import plant
-from pipelines.charts.line.alarms import moment
-from pipelines.charts.line.line import LineCharts, chart_line
+from pipelines.line_charts.alarms import moment
+from pipelines.line_charts.line import LineCharts, chart_line
 from pipelines.lake.connection import reader, threads
 from pipelines.lake.publish import published_snapshot
 

@@ -29,7 +29,6 @@ class Row(Part):
     actions: list[ActionKind] = Field(min_length=1, description="what it proposes")
     asks: str = Field(description="the question in one sentence")
     folders: list[str] = Field(default_factory=list, description="its folders; none: <stage>/<slug> alone")
-    asked: list[str] = Field(default_factory=list, description="models that its folders ask; not judged with the row")
 
     @property
     def stage(self) -> str:
@@ -91,5 +90,5 @@ def rows(file: Path | None = None) -> list[Row]:
 
 def strangers(folders: Iterable[str], known: Iterable[Row]) -> list[str]:
     """Folders (stage/slug) that belong to no row."""
-    named = {part for row in known for part in (*row.parts, *row.asked)}
+    named = {part for row in known for part in row.parts}
     return sorted(set(folders) - named)

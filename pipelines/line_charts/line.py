@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.charts.kernel import Charts
-from pipelines.charts.line.alarms import (
+from pipelines.line_charts.alarms import (
     OPERATOR_WINDOWS_PER_DAY,
     Alarm,
     Budget,
@@ -19,8 +19,8 @@ from pipelines.charts.line.alarms import (
     limits_for,
     minute_signals,
 )
-from pipelines.charts.line.minutes import Minutes, read_minutes
-from pipelines.charts.line.phase_one import PhaseOne, learn
+from pipelines.line_charts.minutes import Minutes, read_minutes
+from pipelines.line_charts.phase_one import PhaseOne, learn
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.progress import Progress, silent
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipelines.charts.constants import LIMIT_SIGMAS
 from pipelines.charts.kernel import Charts, signals
-from pipelines.charts.line.minutes import MINUTE, Minutes, Point
-from pipelines.charts.line.phase_one import PhaseOne, Track
+from pipelines.line_charts.minutes import MINUTE, Minutes, Point
+from pipelines.line_charts.phase_one import PhaseOne, Track
 from pipelines.charts.rules import DEFAULT, RULES, mask_of, names_of
 from pipelines.charts.run_length import ewma_arl, ewma_limit, shewhart_arl, shewhart_limit
 
