@@ -7,10 +7,10 @@ from typing import Any
 
 from orchestration.cli import console
 from orchestration.plant import plant
-from pipelines.line_charts.alarms import moment
-from pipelines.line_charts.line import LineCharts, chart_line
 from pipelines.lake.connection import reader, threads
 from pipelines.lake.publish import published_snapshot
+from pipelines.line_charts.alarms import moment
+from pipelines.line_charts.line import LineCharts, chart_line
 
 _SHOWN = 15
 COLUMNS = ("began (UTC)", "look first at", "machine", "signals", "charts", "machines")

@@ -16,10 +16,10 @@ import numpy as np
 
 from pipelines.charts.constants import LIMIT_SIGMAS
 from pipelines.charts.kernel import Charts, signals
-from pipelines.line_charts.minutes import MINUTE, Minutes, Point
-from pipelines.line_charts.phase_one import PhaseOne, Track
 from pipelines.charts.rules import DEFAULT, RULES, mask_of, names_of
 from pipelines.charts.run_length import ewma_arl, ewma_limit, shewhart_arl, shewhart_limit
+from pipelines.line_charts.minutes import MINUTE, Minutes, Point
+from pipelines.line_charts.phase_one import PhaseOne, Track
 
 EWMA_WEIGHT = 0.1
 _BY_CHANCE = 1e-4

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.charts.kernel import Charts
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.progress import Progress, silent
 from pipelines.line_charts.alarms import (
     OPERATOR_WINDOWS_PER_DAY,
     Alarm,
@@ -21,8 +23,6 @@ from pipelines.line_charts.alarms import (
 )
 from pipelines.line_charts.minutes import Minutes, read_minutes
 from pipelines.line_charts.phase_one import PhaseOne, learn
-from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.progress import Progress, silent
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -90,7 +90,7 @@ def site() -> Site:
 def _erp(home: Home, site: Site) -> None:
     engine = create_engine(home.erp_url)
     with engine.begin() as connection:
-        for feed in (LOTS, ORDERS):
+        for feed in (name for name, each in site.feeds.items() if each.delivery.format == "sql"):
             columns = ", ".join(f'"{name}" TEXT' for name in raw_schema(site, feed))
             connection.execute(text(f"CREATE TABLE {feed} (row_no INTEGER PRIMARY KEY AUTOINCREMENT, {columns})"))
     engine.dispose()

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from duckdb import DuckDBPyConnection
 
+from pipelines.charts.rules import RULES
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import load_site
 from pipelines.line_charts.alarms import Alarm, Budget, alarms_of, groups_of, limits_for
 from pipelines.line_charts.line import SETTLE_MIN, LineCharts, chart_line
 from pipelines.line_charts.minutes import Point, read_minutes
 from pipelines.line_charts.phase_one import learn
-from pipelines.charts.rules import RULES
-from pipelines.control_plan.errors import CellworksError
-from pipelines.control_plan.site import load_site
 
 SITE = load_site(Path(__file__).parents[2] / "infra" / "sites" / "demo")
 BEGIN = datetime(2026, 9, 1)  # noqa: DTZ001 - the lake's times are UTC without saying so

@@ -48,7 +48,8 @@ def _execute(url: str, statement: str) -> None:
 
 
 def _create(url: str, site: Site, kind: str) -> None:
-    for table, cursor in ((LOTS, f"changed {kind}"), (ORDERS, "row_no INTEGER")):
+    for table in (name for name, feed in site.feeds.items() if feed.delivery.format == "sql"):
+        cursor = f"changed {kind}" if table == LOTS else "row_no INTEGER"
         declared = ", ".join(f'"{name}" VARCHAR' for name in raw_schema(site, table))
         _execute(url, f"CREATE TABLE {table} ({cursor}, {declared})")
 

@@ -286,8 +286,9 @@ def test_a_database_is_read_behind_its_cursor(home: Home, site: Site) -> None:
     with engine.begin() as connection:
         declared = ", ".join(f'"{name}" TEXT' for name in columns)
         connection.execute(text(f"CREATE TABLE {LOTS} (row_no INTEGER PRIMARY KEY AUTOINCREMENT, {declared})"))
-        other = ", ".join(f'"{name}" TEXT' for name in raw_schema(site, "cmms__work_order"))
-        connection.execute(text(f"CREATE TABLE cmms__work_order (row_no INTEGER PRIMARY KEY, {other})"))
+        for feed in {name for name, each in site.feeds.items() if each.delivery.format == "sql"} - {LOTS}:
+            other = ", ".join(f'"{name}" TEXT' for name in raw_schema(site, feed))
+            connection.execute(text(f"CREATE TABLE {feed} (row_no INTEGER PRIMARY KEY, {other})"))
         insert = text(f"INSERT INTO {LOTS} ({', '.join(columns)}) VALUES ({marks})")
         connection.execute(insert, values | {"material_lot_id": "L1"})
     assert ingest(home, site).rows_in == 1
