@@ -80,7 +80,9 @@ def _check(layer: Layer, domain: str) -> None:
 
 
 def _build_arguments(layer: Layer, domain: str, *, full: bool) -> list[str]:
-    selected = [f"tag:domain:{domain},path:models/{folder}" for folder in FOLDERS[layer]]
+    # Views of other domains on the way to this one's tables are made here too: no domain waits for another's run.
+    reach = {"intermediate": "+"}
+    selected = [f"{reach.get(folder, '')}tag:domain:{domain},path:models/{folder}" for folder in FOLDERS[layer]]
     arguments = ["build", "--select", *selected, "--indirect-selection", "buildable", "--no-write-json"]
     arguments.append("--no-populate-cache")
     return [*arguments, "--full-refresh"] if full else arguments

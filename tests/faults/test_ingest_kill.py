@@ -33,7 +33,7 @@ from pipelines.lake.sql import quote_literal
 pytestmark = pytest.mark.slow
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 BATCHES, WEATHER, TELEMETRY = "mes__batch_material", "ems__weather", "historian__telemetry"
-LOTS, ORDERS = "erp__material_lot", "cmms__work_order"
+LOTS = "erp__material_lot"
 KILLS = 20
 ROUNDS = 3 * KILLS  # a run may end before its kill; mostly a handful do
 SEED = 7

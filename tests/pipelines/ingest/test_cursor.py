@@ -17,7 +17,6 @@ from pipelines.lake.home import Home
 DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
 LOTS = "erp__material_lot"
 LINE = "      - {feed: erp__material_lot, table: erp__material_lot, cursor_column: row_no}\n"
-ORDERS = "cmms__work_order"
 DAY = ("2026-09-01", "2026-09-02", "2026-09-03", "2026-09-04")
 MOMENT = ("2026-09-01 08:00:00", "2026-09-01 08:00:00.000001", "2026-09-01 08:00:01", "2026-09-02 00:00:00")
 
