@@ -60,7 +60,7 @@ def _part(part: Mapping[str, Any], spec: SolutionSpec, ground: Ground, folder: P
         "lines": part["figures"].get("lines", []),
         "question": spec.question,
         "description": spec.description,
-        "table": spec.table,
+        "table": Path(spec.table).name if spec.files else spec.table,  # where a file lies is this machine's
         "action": spec.action.kind,
         "picture": f"{spec.slug}.png" if picture is not None else None,
     }

@@ -57,3 +57,13 @@ def test_before_anybody_measured_there_is_one_page_that_says_how(pages: Any, tmp
     written = pages.pages(pages.measured(tmp_path / "solutions.json"))
     assert list(written) == pages.nav(None) == ["solutions/index.md"]
     assert "cellworks evaluate --all --docs docs" in written["solutions/index.md"]
+
+
+def test_no_page_names_a_folder_of_the_machine_that_measured(tmp_path: Path) -> None:
+    specs = discover()
+    found = verdict([Line("all", "all", is_met=True)])
+    rows = [of_row(row, specs, {spec.solution: found for spec in specs}) for row in catalogue.rows()]
+    page.write(rows, specs, Ground(load_site(default_site())), tmp_path)
+    for text in ((tmp_path / page.JSON).read_text(), (ROOT / "docs" / page.JSON).read_text()):
+        assert str(ROOT) not in text
+        assert '"trials.csv"' in text
