@@ -33,6 +33,31 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LonePart(Part):
+    """A part that reads the solution's own table and no other."""
+
+    @property
+    def tables(self) -> list[str]:
+        """Tables beside the solution's own: none."""
+        return []
+
+    def over(self, relations: dict[str, str]) -> Self:  # noqa: ARG002 - parts that name tables look theirs up
+        """The same over other relations: it names none."""
+        return self
+
+
+def three_rising(value: list[float]) -> list[float]:
+    """Quantiles low, middle and high, as they are.
+
+    Raises:
+        ValueError: they are not three rising numbers inside (0, 1).
+    """
+    if len(value) != 3 or not 0 < value[0] < value[1] < value[2] < 1:
+        msg = f"quantiles are three rising numbers inside (0, 1): low, middle, high; found {value}"
+        raise ValueError(msg)
+    return value
+
+
 class ColumnSelection(Part):
     """Which columns of the table are read as features; `*` and `?` as wildcards, exclusion wins."""
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.solution import Action, ColumnSelection, LearningSpec, Part
+from models.solution import Action, ColumnSelection, LearningSpec, Part, three_rising
 
 Task = Literal["regression", "quantile", "binary", "multiclass"]
 Library = Literal["lightgbm", "xgboost", "linear"]
@@ -214,13 +214,7 @@ class PredictiveSpec(LearningSpec):
     action: Threshold = Field(default_factory=Threshold, description="what follows from an answer")
     explain: Explain = Field(default_factory=Explain, description="reasons per prediction")
 
-    @field_validator("quantiles")
-    @classmethod
-    def _three_rising(cls, value: list[float]) -> list[float]:
-        if len(value) != 3 or not 0 < value[0] < value[1] < value[2] < 1:
-            msg = f"quantiles are three rising numbers inside (0, 1): low, middle, high; found {value}"
-            raise ValueError(msg)
-        return value
+    _rising = field_validator("quantiles")(three_rising)
 
     @model_validator(mode="after")
     def _consistent(self) -> PredictiveSpec:

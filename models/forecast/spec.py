@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.solution import Action, ColumnSelection, LearningSpec, Part
+from models.solution import Action, ColumnSelection, LearningSpec, Part, three_rising
 
 
 class Ahead(Part):
@@ -106,13 +106,7 @@ class ForecastSpec(LearningSpec):
     gates: ForecastGates = Field(default_factory=ForecastGates, description="limits a challenger must keep")
     action: ForecastAction = Field(default_factory=ForecastAction, description="what follows from an answer")
 
-    @field_validator("quantiles")
-    @classmethod
-    def _three_rising(cls, value: list[float]) -> list[float]:
-        if len(value) != 3 or not 0 < value[0] < value[1] < value[2] < 1:
-            msg = f"quantiles are three rising numbers inside (0, 1): low, middle, high; found {value}"
-            raise ValueError(msg)
-        return value
+    _rising = field_validator("quantiles")(three_rising)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

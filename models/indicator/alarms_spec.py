@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.solution import Part
+from models.solution import LonePart
 
 
-class Alarms(Part):
+class Alarms(LonePart):
     """Performance of an alarm system after ISA-18.2 (IEC 62682): load, floods, chatter, stale alarms, priorities.
 
     Each row of the table is one annunciation of an alarm, from its being raised to its return.
@@ -49,15 +49,6 @@ class Alarms(Part):
         if abs(sum(self.priorities.values()) - 1) > 1e-6:
             msg = f"shares of priorities add up to 1; found {sum(self.priorities.values()):g}"
             raise ValueError(msg)
-        return self
-
-    @property
-    def tables(self) -> list[str]:
-        """What it reads beside the alarms: nothing."""
-        return []
-
-    def over(self, relations: dict[str, str]) -> Self:  # noqa: ARG002 - it names no table
-        """The same over other relations."""
         return self
 
     @property

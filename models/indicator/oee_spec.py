@@ -6,12 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.solution import Part
+from models.solution import LonePart
 
 Element = Literal["production", "setup", "delay", "down", "planned_stop"]
 
 
-class Oee(Part):
+class Oee(LonePart):
     """Overall equipment effectiveness and its loss tree, by the time elements of ISO 22400-2.
 
     Each row of the table is a state of a machine from one moment to another, within one period such as a shift.
@@ -68,15 +68,6 @@ class Oee(Part):
         if self.reason is None and (with_reason := [state for state in named if "/" in state]):
             msg = f"write `reason`, the column of the reason, to name {', '.join(with_reason)}"
             raise ValueError(msg)
-        return self
-
-    @property
-    def tables(self) -> list[str]:
-        """What it reads beside the states: nothing."""
-        return []
-
-    def over(self, relations: dict[str, str]) -> Self:  # noqa: ARG002 - it names no table
-        """The same over other relations."""
         return self
 
     @property

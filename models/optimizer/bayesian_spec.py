@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from models.solution import Part
+from models.solution import LonePart, Part
 
 
 class Varied(Part):
@@ -47,7 +47,7 @@ class Limited(Part):
         return self
 
 
-class Bayesian(Part):
+class Bayesian(LonePart):
     """Orders trials by their expected improvement, from Gaussian processes over the trials so far."""
 
     kind: Literal["bayesian"] = Field(description="which way of optimising: here by trials, one batch after the other")
@@ -56,11 +56,6 @@ class Bayesian(Part):
     keep: list[Limited] = Field(default=[], description="what must be kept meanwhile")
     batch: int = Field(default=4, ge=1, le=16, description="trials that are proposed at once")
     seed: int = Field(default=7, description="seed of the settings that are looked at")
-
-    @property
-    def tables(self) -> list[str]:
-        """Tables beside the solution's own: none."""
-        return []
 
     @property
     def columns(self) -> list[str]:
@@ -72,7 +67,3 @@ class Bayesian(Part):
     def max_age_h(self) -> float | None:
         """A trial stands until it was run."""
         return None
-
-    def over(self, relations: dict[str, str]) -> Bayesian:  # noqa: ARG002 - as of every kind; it has no table of its own
-        """The same trials: it names no table."""
-        return self

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from models.optimizer.bayesian_spec import Improved, Limited, Varied
-from models.solution import Part
+from models.solution import LonePart
 
 Design = Literal["cathode_areal_weight_g_m2", "cathode_density_g_cm3", "anode_density_g_cm3", "negative_positive_ratio"]
 Figure = Literal["capacity_ah", "energy_wh", "dcir_mohm", "specific_energy_wh_kg", "cell_mass_kg", "cathode_sheets",
@@ -32,7 +32,7 @@ class LimitedFigure(Limited):
     of: Figure = Field(description="figure; its limits are shares of what the physics works out for today's design")
 
 
-class CellDesign(Part):
+class CellDesign(LonePart):
     """Searches designs of a cell by its physics, with Gaussian processes that say which to work out next."""
 
     kind: Literal["cell_design"] = Field(description="which way of optimising: here designs by the cell's physics")
@@ -59,11 +59,6 @@ class CellDesign(Part):
         return value
 
     @property
-    def tables(self) -> list[str]:
-        """Tables beside the solution's own: none."""
-        return []
-
-    @property
     def columns(self) -> list[str]:
         """Columns of the table that it reads, each once."""
         return [self.cathode_capacity, self.anode_capacity, self.known_at]
@@ -72,7 +67,3 @@ class CellDesign(Part):
     def max_age_h(self) -> float | None:
         """A design stands until there is a better one."""
         return None
-
-    def over(self, relations: dict[str, str]) -> CellDesign:  # noqa: ARG002 - as of every kind; it has no table of its own
-        """The same search: it names no table."""
-        return self

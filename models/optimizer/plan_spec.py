@@ -16,6 +16,7 @@ class PlanPart(Part):
     and for how long its answers stand (`max_age_h`).
     """
 
+    kind: str = Field(description="which way of optimising; each kind has its own")
     effort: float = Field(
         default=0.2,
         gt=0.0,
@@ -39,11 +40,6 @@ class PlanPart(Part):
     def tables(self) -> list[str]:
         """Tables beside the solution's own."""
         return [getattr(self, name) for name in self._further if getattr(self, name)]
-
-    @property
-    def kind_name(self) -> str:
-        """Its kind, as the YAML names it."""
-        return str(getattr(self, "kind"))  # noqa: B009 - each kind has a literal of its own
 
     @property
     def _further(self) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from models.solution import Part
+from models.solution import LonePart, Part
 
 
 class Kept(Part):
@@ -33,7 +33,7 @@ class Term(Part):
     factors: list[Factor] = Field(min_length=1, description="their product is 1 with the recipe")
 
 
-class SetpointSearch(Part):
+class SetpointSearch(LonePart):
     """Moves set-points, one at a time, to the cheapest values whose predicted quantities keep their limits."""
 
     kind: Literal["setpoint_search"] = Field(description="which way of optimising: here a search over promoted models")
@@ -65,16 +65,7 @@ class SetpointSearch(Part):
         return value
 
     @property
-    def tables(self) -> list[str]:
-        """Tables beside the solution's own: none."""
-        return []
-
-    @property
     def columns(self) -> list[str]:
         """Columns of the table that it reads, each once."""
         named = (*self.move, self.variant, self.ran_at, self.known_at)
         return list(dict.fromkeys(name for name in named if name))
-
-    def over(self, relations: dict[str, str]) -> SetpointSearch:  # noqa: ARG002 - as of every kind; it has no table of its own
-        """The same search: it names no table."""
-        return self

@@ -135,11 +135,11 @@ class OptimizerSpec(RuleSpec):
         wanted = 1 if isinstance(plan, Stock) else 2
         if len(self.keys) != wanted:
             what = "the part" if wanted == 1 else "what is planned together and the item"
-            msg = f"keys of a plan of kind {plan.kind_name} name {what}; found {self.keys}"
+            msg = f"keys of a plan of kind {plan.kind} name {what}; found {self.keys}"
             raise ValueError(msg)
         kind = "work_order" if isinstance(plan, Stock) else "schedule"
         if self.action.kind not in (kind, "report"):
-            msg = f"action.kind of a plan of kind {plan.kind_name} is {kind} or report, found {self.action.kind}"
+            msg = f"action.kind of a plan of kind {plan.kind} is {kind} or report, found {self.action.kind}"
             raise ValueError(msg)
         return self
 

@@ -17,6 +17,7 @@ from models.families import family_of
 from orchestration.batch import Task, run_nights
 from orchestration.catalogue import find
 from orchestration.cli.status import status
+from pipelines.lake.connection import THREADS_VARIABLE
 from tests.orchestration.conftest import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]  # of Dagster's own making
@@ -69,10 +70,13 @@ def test_one_that_hangs_or_dies_is_ended_alone_and_told(workshop: Workshop) -> N
     assert not multiprocessing.active_children()
 
 
-def test_whoever_leaves_early_leaves_no_process_behind(workshop: Workshop) -> None:
+def test_whoever_leaves_early_leaves_no_process_behind(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    Thread(target=_send, args=("mine/two", signal.SIGSTOP), daemon=True).start()
     specs = [find(f"mine/{slug}") for slug in ("one", "two")]
     nights = run_nights([Task(spec, family_of(spec).parts, None, True, "test") for spec in specs], 60.0)
     _, outcome = next(nights)
     assert outcome.failure == ""
+    assert [child.name for child in multiprocessing.active_children()] == ["mine/two"], "it hangs beside the first"
     nights.close()
     assert not multiprocessing.active_children()
