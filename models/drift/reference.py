@@ -13,6 +13,8 @@ BINS = 10
 BLOCKS = 10
 MIN_ROWS = 100
 WATCHED = 40
+NEWEST = 2000
+"""Rows of the newest stretch that is held against training, and of the stretches of training that tell its noise."""
 
 
 def number_reference(values: Array) -> dict[str, Any]:
@@ -93,10 +95,14 @@ def _ks_present(reference: dict[str, Any], values: Array) -> float:
 
 
 def _noise(reference: dict[str, Any], column: Array) -> dict[str, float]:
-    """What stretches of the training rows themselves show against the whole: lots differ without any drift."""
+    """What stretches of the training rows themselves show against the whole: lots differ without any drift.
+
+    They are no longer than the newest stretch that is watched: a longer one holds more rolls and lots, and so differs
+    less from the whole than the newest would without any drift.
+    """
     if len(column) < BLOCKS * MIN_ROWS:
         return {"psi": 0.0, "ks": 0.0}
-    parts = np.array_split(column, BLOCKS)
+    parts = np.array_split(column, max(BLOCKS, -(-len(column) // NEWEST)))
     return {"psi": max(psi(reference, part) for part in parts), "ks": max(ks(reference, part) for part in parts)}
 
 

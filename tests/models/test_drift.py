@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.drift.monitor import KS_LIMIT, PSI_LIMIT, Drift
-from models.drift.reference import category_reference, ks, make_reference, number_reference, psi
+from models.drift.monitor import KS_LIMIT, PSI_LIMIT, Drift, measured
+from models.drift.reference import NEWEST, category_reference, ks, make_reference, number_reference, psi
 
 
 @given(st.integers(0, 10_000), st.floats(-2, 2))
@@ -65,3 +65,17 @@ def test_lots_that_always_differed_widen_the_limit():
     assert made["inputs"]["lot"]["noise"]["psi"] > 1
     assert made["inputs"]["steady"]["noise"]["psi"] < 0.1
     assert list(made["inputs"]) == ["lot", "steady"]
+
+
+def test_the_newest_rolls_are_held_against_as_few_rolls_of_training():
+    rng = np.random.default_rng(2)
+    rolls = rng.normal(size=(520, 1)).repeat(100, axis=0)
+    features, shares = [{"name": "knife_km", "kind": "number"}], {"knife_km": 1.0}
+    training, later = rolls[:40_000], rolls[40_000:, 0]
+    reference = make_reference(features, training, training[:, 0], shares, in_order=True)["inputs"]["knife_km"]
+    told = [
+        measured("input", "knife_km", reference, later[place : place + NEWEST]).is_drifted
+        for place in range(0, len(later), NEWEST)
+    ]
+    assert told == [False] * 6, "20 rolls differ from 400 without any drift"
+    assert measured("input", "knife_km", reference, later[:NEWEST] + 6).is_drifted
