@@ -76,8 +76,9 @@ class ActionReport:
 def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table) -> ActionReport:
     """Pass proposals through the site's guard rails and append what remains, in one transaction.
 
-    The most urgent come first. What exceeds the kind's limits of the hour and the day becomes one action that names
-    the count, so a storm can't bury the line's people. Running again over the same rows proposes nothing new.
+    The most urgent come first. A solution takes at most half of what the kind's limits leave of the hour and the day,
+    for the others act at the same hour of the night. What exceeds that becomes one action that names the count, so a
+    storm can't bury the line's people. Running again over the same rows proposes nothing new.
 
     Args:
         con: a writing connection to the lake, outside a transaction.
@@ -250,7 +251,10 @@ def _mark_repeats(con: DuckDBPyConnection, site: Site, origin: Origin, policy: A
 
 
 def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy) -> int:
-    """How many more actions of this kind, whoever proposes them, fit into the hour and the production day."""
+    """How many more actions of this kind the solution may propose: half, rounded up, of what fits hour and day.
+
+    All solutions share the limits; the first of a night would otherwise leave nothing to the others.
+    """
     used = con.execute(
         """
         SELECT count(*) FILTER (proposed_at > ?), count(*) FILTER (production_day = ?)
@@ -258,7 +262,8 @@ def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPol
         """,
         [origin.at - timedelta(hours=1), production_day(site, origin.at), origin.kind],
     ).fetchone() or (0, 0)
-    return min(policy.max_per_hour - int(used[0]), policy.max_per_day - int(used[1]))
+    left = min(policy.max_per_hour - int(used[0]), policy.max_per_day - int(used[1]))
+    return (left + 1) // 2
 
 
 def production_day(site: Site, at: datetime) -> date:
