@@ -92,6 +92,13 @@
     select distinct production_day from model_day where model in ({{ literals(config.get('days_of')) }})
 {%- endmacro %}
 
+{#- For models that also look at the neighbours of a row, which may be of the day before or after. -#}
+{% macro days_and_next() -%}
+    select distinct production_day + shift as production_day
+    from model_day cross join (values (-1), (0), (1)) as neighbour (shift)
+    where model in ({{ literals(config.get('days_of')) }})
+{%- endmacro %}
+
 {#- `column in (days)`, or true when all days are built. -#}
 {% macro in_days(column, days) -%}
     {%- if days is none -%} true

@@ -33,6 +33,7 @@ FEEDS = {
     "mes__stacking": "cell_id",
     "mes__assembly": "cell_id",
     "mes__filling": "cell_id",
+    "tester__formation": "cell_id",
     "mes__module": "cell_id",
 }
 pytestmark = pytest.mark.slow
@@ -102,7 +103,26 @@ def by_hand(rows: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, set[str]],
         for row in rows[feed]:
             if row["cell_id"] in lots:
                 lots[row["cell_id"]] |= {row[column] for column in columns}
+        for cell, beside in neighbours_of_lost(rows, feed).items():
+            lots[cell] |= {row[column] for row in beside for column in columns}
     return lots, metres
+
+
+def neighbours_of_lost(rows: dict[str, list[dict[str, Any]]], feed: str) -> dict[str, list[dict[str, Any]]]:
+    """Records of the ten cells before and after one that was filled or tested later, but has no record of the step."""
+    told = {row["cell_id"]: row for row in rows[feed]}
+    later = ("mes__filling", "tester__formation") if feed == "mes__assembly" else ("tester__formation",)
+    went_on = {row["cell_id"] for name in later for row in rows[name]}
+    of_line: dict[str, list[str]] = defaultdict(list)
+    lines = {machine.id: machine.line for machine in SITE.machines()}
+    for row in sorted(rows["mes__stacking"], key=lambda row: (row["started_at"], row["cell_id"])):
+        of_line[lines[row["machine_id"]]].append(row["cell_id"])
+    return {
+        cell: [told[each] for each in cells[max(0, place - 10) : place + 11] if each in told]
+        for cells in of_line.values()
+        for place, cell in enumerate(cells)
+        if cell in went_on and cell not in told
+    }
 
 
 def traced(capsys: pytest.CaptureFixture[str], *wanted: Any) -> dict[str, Any]:
@@ -120,6 +140,16 @@ def test_a_cell_is_traced_to_its_lots_and_metres(line: Line, capsys: pytest.Capt
         assert {row["id"] for row in found["reached"]["material_lot"]} == line.lots[cell]
         for roll in found["reached"]["mother_roll"]:
             assert roll["stretches_m"] == [pytest.approx(line.metres[cell, roll["id"]])]
+
+
+def test_a_cell_whose_record_is_lost_counts_for_the_lots_of_its_neighbours(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = neighbours_of_lost(line.rows, "mes__assembly")
+    assert lost, "this plant loses a record now and then"
+    cell, beside = next(iter(lost.items()))
+    found = traced(capsys, "cell", cell)["reached"]["material_lot"]
+    assert {row["can_lot_id"] for row in beside} <= {row["id"] for row in found}
 
 
 def test_a_lot_of_any_material_is_traced_to_its_cells(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
