@@ -3,8 +3,8 @@
 
     The first time, and when the model or the plan changed, the whole table is made; later only rebuild_days() are
     deleted and inserted. Rows and the note of the build commit together, so a killed run leaves neither or both.
-    config: days (macro giving the query of the days; staging models leave it out), feed, partitioned (bool),
-    one_by_one (bool: insert a day at a time, for what is too long for one go).
+    config: days (macro giving the query of the days; staging models leave it out), feed, partitioned (bool), days_from
+    (the model whose days it has: the whole table is then made month by month, for what is too wide for one go).
 -#}
 {% materialization by_day, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}
@@ -12,7 +12,9 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- if days is none -%}
         {%- do create_empty(target, sql) -%}
-        {%- call statement('main') -%} {{ insert_rows(target, sql) }} {%- endcall -%}
+        {%- for stretch in stretches() -%}
+            {%- call statement('main') -%} {{ insert_rows(target, sql, stretch) }} {%- endcall -%}
+        {%- endfor -%}
     {%- elif days | length > 0 -%}
         {%- call statement('delete') -%}
             delete from {{ target }} where {{ in_days('production_day', days) }}
@@ -130,6 +132,20 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro insert_rows(target, sql) -%}
-    insert into {{ target }} by name select * from ({{ sql }})
+{% macro insert_rows(target, sql, condition='true') -%}
+    insert into {{ target }} by name select * from ({{ sql }}) where {{ condition }}
+{%- endmacro %}
+
+{#- Conditions that part a whole table into months, each as many cells as memory was laid out for; one without days_from. -#}
+{% macro stretches() -%}
+    {%- set source = config.get('days_from') -%}
+    {%- if source is none -%}{{ return(['true']) }}{%- endif -%}
+    {%- set months = run_query(
+        "select distinct date_trunc('month', production_day)::date::varchar from " ~ ref(source) ~ " order by 1"
+    ).columns[0].values() -%}
+    {%- set conditions = ['false'] if months | length == 0 else [] -%}
+    {%- for month in months -%}
+        {%- do conditions.append("date_trunc('month', production_day) = date '" ~ month ~ "'") -%}
+    {%- endfor -%}
+    {{ return(conditions) }}
 {%- endmacro %}

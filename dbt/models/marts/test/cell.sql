@@ -1,4 +1,4 @@
-{{ config(days='cell_days', partitioned=true) }}
+{{ config(days='cell_days', days_from='stg_mes__stacking', partitioned=true) }}
 
 {%- set plan = site_plan() %}
 {%- set cost = plan.cost %}
