@@ -68,12 +68,13 @@ def _checks(spec: DecisionSpec, rows: Rows, decided: Decisions) -> dict[str, tup
     newest = np.ones(rows.table.num_rows, dtype=bool)
     if rows.time is not None:
         newest = rows.time > rows.time[-1] - np.timedelta64(int(gates.over_days * 86_400), "s")
+    count = int(np.count_nonzero(newest))
     flagged = float(decided.is_flagged[newest].mean())
     waiting = float(np.asarray(pc.is_null(decided.classes).to_numpy(zero_copy_only=False))[newest].mean())
-    of = f"of the {np.count_nonzero(newest):,} newest rows"
+    of = f"of the {count:,} newest rows"
     return {
         "flagged_ratio": (
-            flagged <= gates.max_flagged_ratio,
+            not _is_surely_more(int(decided.is_flagged[newest].sum()), count, gates.max_flagged_ratio),
             f"{flagged:.2%} {of} are flagged, {gates.max_flagged_ratio:.2%} may be",
         ),
         "decided": (
@@ -81,3 +82,10 @@ def _checks(spec: DecisionSpec, rows: Rows, decided: Decisions) -> dict[str, tup
             f"{waiting:.2%} {of} are not decided, {gates.max_undecided_ratio:.2%} may be; their reasons say why",
         ),
     }
+
+
+def _is_surely_more(count: int, of: int, ratio: float) -> bool:
+    """Whether a share lies above a ratio with its whole 95 % interval (Wilson's): a few lots more are chance."""
+    from scipy import stats
+
+    return bool(count > ratio * of and stats.binomtest(count, of).proportion_ci(0.95, "wilson").low > ratio)

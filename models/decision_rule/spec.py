@@ -196,7 +196,9 @@ class RuleGates(Part):
     """What the newest decisions are checked for; a check that fails warns."""
 
     over_days: float = Field(default=7.0, gt=0.0, description="days before the newest row that are looked at")
-    max_flagged_ratio: float = Field(default=0.1, gt=0.0, le=1.0, description="share that may be flagged")
+    max_flagged_ratio: float = Field(
+        default=0.1, gt=0.0, le=1.0, description="share that may be flagged; more by chance is no failure"
+    )
     max_undecided_ratio: float = Field(default=0.1, ge=0.0, le=1.0, description="share that may be left undecided")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from models.families import family_of
+from models.families import Part, family_of
 from models.registry.client import open_home
 from models.registry.versions import Version, aliases, all_versions, get_version, verdict_files
 from models.scoring.table import has_table, relation
@@ -52,7 +52,8 @@ class Evidence:
         metrics: figures of the version's run.
         trained_until: moment after which rows are new to the version.
         answers: what it answered.
-        failed_checks: names of its asset checks that failed when they were last made.
+        failed_checks: names of its asset checks that failed when they were last made; those of a challenger that was
+            turned away are not the champion's.
     """
 
     night: Mapping[str, Any] | None
@@ -84,16 +85,19 @@ def read(spec: SolutionSpec, home: Home) -> Evidence:
     night = nights(home).get(spec.solution)
     if night is None:
         return Evidence(None)
-    checks = failed_checks(spec, home)
     if not family_of(spec).learns:
         return Evidence(
-            night, answers=_answers(spec, home, night, night["champion_version"], None), failed_checks=checks
+            night,
+            answers=_answers(spec, home, night, night["champion_version"], None),
+            failed_checks=failed_checks(spec, home, family_of(spec).parts),
         )
     client = open_home(home)
     champion = aliases(client, spec.name).get("champion")
-    number = champion or next((str(each.version) for each in all_versions(client, spec.name)), None)
+    newest = next((str(each.version) for each in all_versions(client, spec.name)), None)
+    number = champion or newest
     if number is None:
-        return Evidence(night, failed_checks=checks)
+        return Evidence(night, failed_checks=failed_checks(spec, home, family_of(spec).parts))
+    parts = family_of(spec).parts if number == newest else family_of(spec).answering
     version = get_version(client, spec.name, number)
     files = verdict_files(client, version.run_id, number)
     judged = json.loads(Path(client.download_artifacts(version.run_id, files[-1])).read_text("utf-8")) if files else {}
@@ -106,7 +110,7 @@ def read(spec: SolutionSpec, home: Home) -> Evidence:
         metrics=client.get_run(version.run_id).data.metrics,
         trained_until=until,
         answers=_answers(spec, home, night, number, until),
-        failed_checks=checks,
+        failed_checks=failed_checks(spec, home, parts),
     )
 
 
@@ -146,19 +150,15 @@ def _answers(
     return Answers(int(rows), int(later), int(flagged), acted)
 
 
-def failed_checks(spec: SolutionSpec, home: Home) -> tuple[str, ...]:
-    """Names of the solution's asset checks that failed when they were last made; none where nobody made any."""
+def failed_checks(spec: SolutionSpec, home: Home, parts: Iterable[Part]) -> tuple[str, ...]:
+    """Names of the asset checks of these parts that failed when they were last made; none where nobody made any."""
     import dagster as dg
 
     from orchestration.assets.keys import solution_key
 
     if not (home.dagster_dir / "dagster.yaml").is_file():
         return ()
-    keys = [
-        dg.AssetCheckKey(solution_key(spec, part), name)
-        for part, checks in family_of(spec).checks.items()
-        for name in checks
-    ]
+    keys = [dg.AssetCheckKey(solution_key(spec, part), name) for part in parts for name in family_of(spec).checks[part]]
     with dg.DagsterInstance.from_config(str(home.dagster_dir)) as instance:
         found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     made = {key: record.evaluation for key, record in found.items()}
@@ -169,10 +169,10 @@ def failed_checks(spec: SolutionSpec, home: Home) -> tuple[str, ...]:
 
 def ran(spec: SolutionSpec, found: Evidence) -> list[Line]:
     """What is asked of every solution: new data, rows, actions, checks."""
-    night, answers = found.night or {}, found.answers
-    failed = int(night.get("checks_failed", 0))
-    named = f": {', '.join(found.failed_checks)}" if found.failed_checks else ""
-    checks = "all asset checks passed" if not failed else f"{failed} asset check{'s' * (failed > 1)} failed{named}"
+    answers, failed = found.answers, found.failed_checks
+    checks = "all asset checks passed"
+    if failed:
+        checks = f"{len(failed)} asset check{'s' * (len(failed) > 1)} failed: {', '.join(failed)}"
     since = f" after {found.trained_until:%Y-%m-%d %H:%M}" if found.trained_until else ""
     lines = [
         Line("rows on new data", f"{answers.later:,} answers{since}", answers.later > 0),

@@ -46,7 +46,7 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]
             "otherwise": "C",
             "flagged": ["C"],
         },
-        "gates": {"max_flagged_ratio": 0.5},
+        "gates": {"max_flagged_ratio": 0.1},
         "action": {"kind": "route"},
     }
     folder = home / "solutions" / "mine" / "graded"
