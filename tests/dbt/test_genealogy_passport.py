@@ -100,11 +100,9 @@ def by_hand(rows: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, set[str]],
                 found |= {mother["foil_lot_id"], *of_batch[mother["slurry_batch_id"]]}
         lots[cell["cell_id"]] = found
     for feed, columns in (("mes__assembly", ("can_lot_id", "cap_lot_id")), ("mes__filling", ("electrolyte_lot_id",))):
-        for row in rows[feed]:
-            if row["cell_id"] in lots:
-                lots[row["cell_id"]] |= {row[column] for column in columns}
-        for cell, beside in neighbours_of_lost(rows, feed).items():
-            lots[cell] |= {row[column] for row in beside for column in columns}
+        own = {row["cell_id"]: [row] for row in rows[feed] if row["cell_id"] in lots}
+        for cell, told in (own | neighbours_of_lost(rows, feed)).items():
+            lots[cell] |= {row[column] for row in told for column in columns}
     return lots, metres
 
 
