@@ -21,6 +21,8 @@ from orchestration.evaluation import (
     indicator,
     iso2859,
 )
+from orchestration.evaluation.indicators.anew import Anew
+from orchestration.evaluation.indicators.oee import oee_of
 
 AT = datetime(2026, 9, 30, 22)  # noqa: DTZ001 - the plant's times are naive UTC
 
@@ -145,12 +147,27 @@ def test_oee_is_worked_out_from_states_by_hand() -> None:
         }
     )  # fmt: skip
     # Half an hour of ideal time, three quarters of it good, in two planned hours.
-    found = indicator.oee_of(states, spec.indicator, spec.keys, AT)
+    found = oee_of(states, spec.indicator, spec.keys, AT)
     assert found.tolist() == pytest.approx([0.5 * 0.75 / 2])
 
 
-@pytest.mark.parametrize(("told", "gap"), [([0.5, 0.6 + 1e-7], 0.0), ([0.5, np.nan], 0.0), ([0.5, 0.6], 1e-8)])
-def test_an_indicator_must_agree_and_add_up(told: list[float], gap: float) -> None:
-    anew = np.array([0.5, 0.6])
-    assert indicator.judged(anew + 1e-12, anew, 1e-15).verdict == "working"
-    assert indicator.judged(np.array(told), anew, gap).verdict == "failing"
+def of(values: list[float], classes: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"value": values, "class": classes}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)]))
+
+
+@pytest.mark.parametrize(
+    ("told", "classes", "gap"),
+    [
+        ([0.5, 0.6 + 1e-7], ["x", "y"], 0.0),
+        ([0.5, np.nan], ["x", "y"], 0.0),
+        ([0.5, 0.6], ["x", "x"], 0.0),
+        ([0.5, 0.6], ["x", "y"], 1e-8),
+    ],
+)
+def test_an_indicator_must_agree_and_add_up(told: list[float], classes: list[str], gap: float) -> None:
+    right = of([0.5, 0.6 + 1e-12], ["x", "y"])
+    anew = of([0.5, 0.6], ["x", "y"])
+    assert indicator.judged(right, Anew(anew, 1e-15, "losses")).verdict == "working"
+    assert indicator.judged(right, Anew(anew[["value"]], 1e-15, "losses")).verdict == "working"
+    assert indicator.judged(right, Anew(anew[:1], 1e-15, "losses")).verdict == "failing"
+    assert indicator.judged(of(told, classes), Anew(anew, gap, "losses")).verdict == "failing"
