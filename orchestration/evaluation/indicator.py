@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-9
 KINDS = {
+    "alarms": "orchestration.evaluation.indicators.alarms:worked_anew",
     "oee": "orchestration.evaluation.indicators.oee:worked_anew",
 }
 """What works each kind out again, imported on first use.
