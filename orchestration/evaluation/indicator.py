@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-9
 KINDS = {
     "alarms": "orchestration.evaluation.indicators.alarms:worked_anew",
+    "suppliers": "orchestration.evaluation.indicators.suppliers:worked_anew",
     "oee": "orchestration.evaluation.indicators.oee:worked_anew",
 }
 """What works each kind out again, imported on first use.
