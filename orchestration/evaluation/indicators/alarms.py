@@ -51,7 +51,7 @@ def natures(log: pd.DataFrame, alarms: Alarms, now: datetime) -> Array:
         more = alarms.chatter_count - 1
         for first in np.flatnonzero(raised[mine][more:] - raised[mine][: len(mine) - more] <= alarms.chatter_s * 1e6):
             chatters[mine[first : first + more + 1]] = True
-    stood = log[alarms.returned].fillna(now).clip(upper=now) - log[alarms.raised]
+    stood = log[alarms.returned].where(log[alarms.returned] < now, now) - log[alarms.raised]
     is_stale = (stood.dt.total_seconds() > alarms.stale_h * 3600.0).to_numpy()
     window = windows_of(log, alarms)
     is_in_flood = np.isin(window, flooded(window, alarms))

@@ -42,7 +42,8 @@ def rows_of(home: Home, snapshot: int, table: str, columns: Iterable[str]) -> pd
     named = ", ".join(quote_identifier(name) for name in dict.fromkeys(columns))
     relation = ".".join(quote_identifier(part) for part in table.removeprefix("lake.").split("."))
     with reader(home, snapshot=snapshot) as con:
-        return con.execute(f"SELECT {named} FROM lake.{relation}").to_arrow_table().to_pandas()
+        rows: pd.DataFrame = con.execute(f"SELECT {named} FROM lake.{relation}").to_arrow_table().to_pandas()
+    return rows
 
 
 def unreconciled(home: Home, slug: str, whole: tuple[str, str], part: tuple[str, str], named: Iterable[str]) -> float:

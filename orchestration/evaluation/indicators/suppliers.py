@@ -52,21 +52,21 @@ def index_of(records: Records, own: Suppliers, keys: list[str], now: datetime) -
     counts = pd.concat([part.groupby(leaf).sum() for part in parts], axis=1)
     counts = counts.groupby(level=keys).sum().reindex(columns=["units", "bad", "told", "capable", "due", "late"])
     ppm = 1e6 * counts["bad"] / counts["units"].where(counts["units"] > 0)
-    stands = {
-        "quality": (1 - ppm / own.worst_ppm).clip(lower=0.0),
-        "capability": counts["capable"] / counts["told"].where(counts["told"] > 0),
-        "delivery": 1 - counts["late"] / counts["due"].where(counts["due"] > 0),
-    }
-    weights = {part: own.weights.get(part, 0.0) for part in PARTS}  # type: ignore[call-overload]
-    known = sum(weights[part] * stands[part].notna() for part in PARTS)
-    kept = sum(weights[part] * stands[part].fillna(0.0) for part in PARTS)
-    lost = pd.DataFrame(
-        {part: (100 * weights[part] * (1 - stands[part]) / known).fillna(0.0) for part in sorted(PARTS)}
-    ).round(9)
+    stands = pd.DataFrame(
+        {
+            "capability": counts["capable"] / counts["told"].where(counts["told"] > 0),
+            "delivery": 1 - counts["late"] / counts["due"].where(counts["due"] > 0),
+            "quality": (1 - ppm / own.worst_ppm).clip(lower=0.0),
+        }
+    )
+    weights = pd.Series(dict.fromkeys(PARTS, 0.0) | dict(own.weights))
+    known = stands.notna().mul(weights).sum(axis=1)
+    kept = stands.fillna(0.0).mul(weights).sum(axis=1)
+    # Rounded, so that of parts that cost the same the first by name is told, as the engine tells it.
+    lost = (100 * (1 - stands)).mul(weights).div(known, axis=0).fillna(0.0).round(9)
     worst = lost.idxmax(axis=1).where(lost.max(axis=1) > 0, "none")
-    return pd.DataFrame({"value": 100 * kept / known, "class": worst.where(_settled(counts, own, now), None)})[
-        known > 0
-    ]
+    index = pd.DataFrame({"value": 100 * kept / known, "class": worst.where(_settled(counts, own, now), None)})
+    return index.loc[known > 0]
 
 
 def _settled(counts: pd.DataFrame, own: Suppliers, now: datetime) -> pd.Series[bool]:
