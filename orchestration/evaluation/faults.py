@@ -192,13 +192,14 @@ class Plant:
 
     def day_of(self, cells: Array) -> Array:
         """Production day on which cells were stacked, by their running numbers."""
-        return np.searchsorted(self._first, cells, side="right") - 1
+        return np.asarray(np.searchsorted(self._first, cells, side="right") - 1)
 
     def made_by(self, code: str, machine_id: str, every: int) -> Array:
         """Running numbers of each so-manieth cell of which a machine made a characteristic."""
         cells = np.arange(0, int(self.stacked.number.max()) + 1, every)
         row = self._world.site.plan.by_code[code]
-        return cells[self._world.machine_no(row, cells) == self._world.machines(row).index(machine_id)]
+        is_own = self._world.machine_no(row, cells) == self._world.machines(row).index(machine_id)
+        return np.asarray(cells[is_own])
 
     def first_cell(self, material: str, lots: Array) -> Array:
         """Running number of the first cell that each lot of a material was meant for."""

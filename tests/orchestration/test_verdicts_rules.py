@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from models.decision_rule import conformance, grading, sampling, screen
+from models.decision_rule import conformance, due, grading, sampling, screen
 from models.decision_rule.rows import Rows
 from models.decision_rule.spec import DecisionSpec
 from models.indicator.oee_spec import Oee
@@ -40,7 +40,10 @@ def decided(spec: DecisionSpec, columns: dict[str, Any]) -> pa.Table:
     rows = Rows(pa.table(columns), keys, time)
     engine: Any = sampling if spec.sampling else screen if spec.screen else grading
     conforms = spec.conformance
-    answers = conformance.decide(conforms, rows, AT) if conforms else engine.decide(spec.rule, rows)
+    if spec.due:
+        answers = due.decide(spec.due, rows, AT)
+    else:
+        answers = conformance.decide(conforms, rows, AT) if conforms else engine.decide(spec.rule, rows)
     beside = {f"row_{name}": each for name, each in columns.items()}
     told = {"class": answers.classes, "reasons": answers.reasons}
     return pa.table({"id": keys["id"], **told, "row_at": pa.array(time), **beside})
@@ -82,6 +85,22 @@ CONFORMANCE = {
 }  # fmt: skip
 
 
+DUE = {"due": {"of": ["gauge"], "due": "due_at", "found": "error", "tolerance": "tolerance"}}
+
+
+def calibrations() -> dict[str, Any]:
+    """A hundred days of ten gauges in turn, each due again after ten days; now and then after eight."""
+    draw = np.random.default_rng(3)
+    day = np.datetime64("2026-01-01", "us") + np.arange(400) * np.timedelta64(1, "D")
+    until = day + draw.choice([8, 10, 12], 400) * np.timedelta64(1, "D")
+    return {
+        "gauge": [f"G{number % 10}" for number in range(400)],
+        "due_at": [str(each) for each in until],
+        "error": draw.normal(0, 0.6, 400),
+        "tolerance": np.full(400, 1.0),
+    }
+
+
 def tables() -> list[tuple[DecisionSpec, dict[str, Any]]]:
     draw = np.random.default_rng(5)
     ah = np.where(draw.random(400) < 0.05, np.nan, draw.normal(100, 2, 400))
@@ -104,18 +123,19 @@ def tables() -> list[tuple[DecisionSpec, dict[str, Any]]]:
                 "gauge": np.full(400, 0.1),
             },
         ),
+        (rule_of(DUE), calibrations()),
         (rule_of(SCREEN), {"k": k, "tray": [f"T{number // 16}" for number in range(400)]}),
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 def test_decisions_are_compared_with_those_worked_out_by_other_means(number: int) -> None:
     spec, columns = tables()[number]
     table = decided(spec, columns)
     classes = table.column("class").to_pylist()
     assert len(set(classes)) > 1
     assert decision_rule.judged(spec, table, AT).verdict == "working"
-    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual", "conforms"))
+    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual", "conforms", "kept"))
     classes[place] = "rejected" if spec.sampling else "outlier"
     wrong = table.set_column(table.column_names.index("class"), "class", pa.array(classes))
     found = decision_rule.judged(spec, wrong, AT)

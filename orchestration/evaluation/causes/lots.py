@@ -68,7 +68,7 @@ class _Lots:
     @property
     def is_told(self) -> Array:
         """Rows with a figure: all but the first of each series."""
-        return np.isfinite(self.figure)
+        return np.asarray(np.isfinite(self.figure))
 
     def series(self, code: str, supplier: str) -> Array:
         """Rows of a supplier's characteristic; lots that stand in for a held one come from elsewhere."""
@@ -93,7 +93,7 @@ class _Lots:
 
         def away(values: Array) -> Array:
             known = np.where(told, values[order], 0.0)
-            return (known - (np.cumsum(known) - known) / np.maximum(count, 1)) * weight
+            return np.asarray((known - (np.cumsum(known) - known) / np.maximum(count, 1)) * weight)
 
         own, figure = away(self.value[series]), self.figure[series][order]
         has_figure = np.isfinite(figure) & (np.abs(figure) > 0)
