@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from models.context import ModelContext
-from models.decision_rule import conformance, grading, sampling, screen
+from models.decision_rule import conformance, due, grading, sampling, screen
 from models.decision_rule.rows import Decisions, Rows, read_rows
 from models.decision_rule.site_grades import bound
 from models.decision_rule.spec import DecisionSpec
@@ -59,6 +59,8 @@ def _decide(spec: DecisionSpec, rows: Rows, now: datetime) -> Decisions:
         return grading.decide(spec.grading, rows)
     if spec.conformance is not None:
         return conformance.decide(spec.conformance, rows, now)
+    if spec.due is not None:
+        return due.decide(spec.due, rows, now)
     raise LookupError("a spec that was validated has a rule")
 
 

@@ -192,6 +192,29 @@ class Conformance(Part):
         return [self.certified, self.lower, self.upper, self.measured, self.gauge_sd]
 
 
+class Due(Part):
+    """What has to be done again in time: a row is a calibration, with what was found and until when the next is due."""
+
+    of: list[str] = Field(min_length=1, description="columns that name whose rows follow each other: the gauge")
+    due: str = Field(description="column: moment (UTC) until which it is to be done again")
+    found: str = Field(description="column: error as it was found, before anything was adjusted")
+    tolerance: str = Field(description="column: error that is let pass, in the same unit, on both sides")
+    notice_d: float = Field(default=7.0, ge=0.0, description="days before it is due from which it is called for")
+    booked_within_h: float = Field(
+        default=24.0, ge=0.0, description="hours within which what was done is on record: it is overdue only then"
+    )
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns read as text."""
+        return [*self.of, self.due]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Columns read as numbers."""
+        return [self.found, self.tolerance]
+
+
 class RuleGates(Part):
     """What the newest decisions are checked for; a check that fails warns."""
 
@@ -203,7 +226,7 @@ class RuleGates(Part):
 
 
 class DecisionSpec(RuleSpec):
-    """One decision rule of one kind: sampling of lots, a screen among peers, grading by limits, conformance."""
+    """One decision rule of one kind: sampling of lots, a screen among peers, grading by limits, conformance, due."""
 
     time: str | None = Field(
         default=None, description="column: the moment of the row (UTC); lots are decided in its order"
@@ -212,6 +235,7 @@ class DecisionSpec(RuleSpec):
     screen: Screen | None = Field(default=None, description="rows unlike their peers")
     grading: Grading | None = Field(default=None, description="classes by limits")
     conformance: Conformance | None = Field(default=None, description="certificates beside limits and measurements")
+    due: Due | None = Field(default=None, description="what has to be done again in time, and what was found")
     act_within_h: float | None = Field(
         default=None, gt=0.0, description="hours after its moment for which a row is acted upon; none: for good"
     )
@@ -219,7 +243,7 @@ class DecisionSpec(RuleSpec):
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> Self:
-        kinds = ("sampling", "screen", "grading", "conformance")
+        kinds = ("sampling", "screen", "grading", "conformance", "due")
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
             msg = f"a decision rule has one of {', '.join(kinds)}; found {', '.join(given) or 'none'}"
@@ -230,12 +254,15 @@ class DecisionSpec(RuleSpec):
         if self.conformance is not None and self.time is None:
             msg = "conformance needs `time`: from it on a certificate is waited for"
             raise ValueError(msg)
+        if self.due is not None and self.time is None:
+            msg = "due needs `time`: by it one follows the other"
+            raise ValueError(msg)
         return self
 
     @property
-    def rule(self) -> Sampling | Screen | Grading | Conformance:
+    def rule(self) -> Sampling | Screen | Grading | Conformance | Due:
         """The rule of whichever kind."""
-        rule = self.sampling or self.screen or self.grading or self.conformance
+        rule = self.sampling or self.screen or self.grading or self.conformance or self.due
         if rule is None:
             raise LookupError("a spec that was validated has a rule")
         return rule

@@ -95,9 +95,9 @@ class _Judges:
         touched = np.any([by != 0 for by in moved.values()], axis=0)
         since_h = np.where(touched, (self.rows.time_s - self.rows.time_s[touched].min()) / 3600.0, np.nan)
         over = self._over(self.values(replace(self.rows, table=table)))
-        own, row = delay_h(over["own"], self.without["own"], since_h)
+        own, rows = delay_h(over["own"], self.without["own"], since_h)
         chart, _ = delay_h(over["chart"], self.without["chart"], since_h)
-        return Told(fault, own, chart, row is not None and self._names(table, row, fault.code))
+        return Told(fault, own, chart, bool(len(rows)) and self._names(table, int(rows[0]), fault.code))
 
     def _names(self, table: pa.Table, row: int, code: str) -> bool:
         """Whether a characteristic is among the first reasons of a row; a series needs its past for them."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.decision_rule.site_grades import bound
-from models.decision_rule.spec import Conformance, DecisionSpec, Grading, Screen
+from models.decision_rule.spec import Conformance, DecisionSpec, Due, Grading, Screen
 from models.solution import SolutionSpec
 from orchestration.evaluation import iso2859
 from orchestration.evaluation.ground import Ground
@@ -57,6 +57,9 @@ def judged(spec: DecisionSpec, table: pa.Table, now: datetime) -> Evaluation:
     elif spec.conformance is not None:
         at = table.column(f"row_{spec.time}").to_numpy()
         expected, is_clear = _conforming(spec.conformance, table, at, now), np.ones(len(told), dtype=bool)
+    elif spec.due is not None:
+        at = table.column(f"row_{spec.time}").to_numpy()
+        expected, is_clear = _due(spec.due, table, at, now), np.ones(len(told), dtype=bool)
     else:
         expected = iso2859.decided(spec, table)
         is_clear = np.ones(len(told), dtype=bool)
@@ -150,4 +153,24 @@ def _conforming(rule: Conformance, table: pa.Table, at: Array, now: datetime) ->
     classes[np.isnan(stated)] = None
     classes[np.isnan(stated) & has_unit] = "unit"
     classes[np.isnan(stated) & ~has_unit & is_due] = "missing"
+    return classes
+
+
+def _due(rule: Due, table: pa.Table, at: Array, now: datetime) -> Array:
+    """What became of each time, by a walk through those of one gauge from the last to the first."""
+    due = np.asarray(table.column(f"row_{rule.due}").to_pylist(), dtype="datetime64[us]")
+    error, tolerance = _numbers(table, rule.found), _numbers(table, rule.tolerance)
+    gauges = list(zip(*(table.column(f"row_{name}").to_pylist() for name in rule.of), strict=True))
+    booked = np.datetime64(now) - np.timedelta64(round(rule.booked_within_h * 3600), "s")
+    classes = np.full(len(at), None, dtype=object)
+    followed_by: dict[tuple[Any, ...], Any] = {}
+    for row in np.argsort(at, kind="stable")[::-1]:
+        following = followed_by.get(gauges[row])
+        if abs(error[row]) > tolerance[row]:
+            classes[row] = "off"
+        elif (booked if following is None else following) > due[row]:
+            classes[row] = "overdue"
+        elif following is not None:
+            classes[row] = "kept"
+        followed_by[gauges[row]] = at[row]
     return classes

@@ -7,10 +7,10 @@ sees without the fault is what it really saw.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +39,11 @@ class Fault:
 
     Attributes:
         code: characteristic of the control plan.
-        machine_id: the machine.
+        machine_id: the machine; empty for what no machine makes.
         day: production day from which it acts, counted from 0.
         shift: standard deviations at once.
         ramp: further ones each day.
+        only: the channel of the machine, or the supplier, that it is about; empty for all.
     """
 
     code: str
@@ -50,6 +51,48 @@ class Fault:
     day: int
     shift: float = 0.0
     ramp: float = 0.0
+    only: str = ""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a fault makes of a table's rows.
+
+    Attributes:
+        fault: the fault.
+        columns: by how much each column moves, (rows,) each.
+        named_by: columns that name its characteristic.
+        own: where rows tell their characteristic themselves, those that are of the fault's; None: columns name it.
+    """
+
+    fault: Fault
+    columns: Mapping[str, Array]
+    named_by: Sequence[str]
+    own: Array | None = None
+
+    @property
+    def is_felt(self) -> bool:
+        """Whether any row moves at all."""
+        return any(np.any(by) for by in self.columns.values())
+
+
+@dataclass(frozen=True)
+class WatchedRows:
+    """Rows that a monitor watches, before a fault is put in.
+
+    Attributes:
+        keys: key columns by name, (rows,) each.
+        time: of each row (datetime64, UTC).
+        since: what was learnt from ends here.
+        seed: of all draws.
+        home: the instance whose rows they are.
+    """
+
+    keys: Mapping[str, Array]
+    time: Array
+    since: np.datetime64
+    seed: int
+    home: Home
 
 
 @dataclass(frozen=True)
@@ -67,6 +110,16 @@ class Stacked:
     number: Array
     machine: Array
     at: Array
+
+
+class Cause(Protocol):
+    """A module of `causes`: faults of one table, and for how long each is waited for."""
+
+    HORIZON_DAYS: int
+
+    def put_in(self, plant: Plant, rows: WatchedRows) -> Iterator[Moved]:
+        """Each fault with what it makes of the rows; none where too few days follow what was learnt from."""
+        ...
 
 
 class Plant:
@@ -137,6 +190,26 @@ class Plant:
                 found.append(Fault(code, machine, day, sign * shift, sign * ramp))
         return found
 
+    def day_of(self, cells: Array) -> Array:
+        """Production day on which cells were stacked, by their running numbers."""
+        return np.asarray(np.searchsorted(self._first, cells, side="right") - 1)
+
+    def made_by(self, code: str, machine_id: str, every: int) -> Array:
+        """Running numbers of each so-manieth cell of which a machine made a characteristic."""
+        cells = np.arange(0, int(self.stacked.number.max()) + 1, every)
+        row = self._world.site.plan.by_code[code]
+        is_own = self._world.machine_no(row, cells) == self._world.machines(row).index(machine_id)
+        return np.asarray(cells[is_own])
+
+    def first_cell(self, material: str, lots: Array) -> Array:
+        """Running number of the first cell that each lot of a material was meant for."""
+        return lots * self._world.cells_per(f"lot:{material}")
+
+    def characteristics(self, material: str) -> list[str]:
+        """Codes of what is measured of a material's lots."""
+        rows = self._world.site.plan.rows
+        return [row.code for row in rows if row.entity == "material_lot" and row.variant == material]
+
     def members(self, table: str, keys: Mapping[str, Array]) -> Members | None:
         """The cells behind the rows of a table; None for a table whose rows are not known to be of cells.
 
@@ -155,13 +228,15 @@ class Plant:
         row = np.array([place.get(key, -1) for key in zip(self.stacked.machine, hours, strict=True)])
         return Members(self.stacked.number[row >= 0], row[row >= 0])
 
-    def moved(self, fault: Fault, members: Members, columns: Sequence[str], rows: int) -> dict[str, Array]:
+    def moved(
+        self, fault: Fault, members: Members, columns: Sequence[str], rows: int, horizon_days: int = HORIZON_DAYS
+    ) -> dict[str, Array]:
         """By how much the fault moves each column of a table's rows within the horizon, (rows,) each.
 
         Only columns that move are given. Cells of a row count alike.
         """
-        last = fault.day + HORIZON_DAYS
-        days = np.searchsorted(self._first, members.cell, side="right") - 1
+        last = fault.day + horizon_days
+        days = self.day_of(members.cell)
         chosen = (days >= fault.day) & (days < last)
         cells, row = members.cell[chosen], members.row[chosen]
         faulty = copy(self._world)

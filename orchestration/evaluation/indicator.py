@@ -2,132 +2,74 @@
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from models.indicator.oee_spec import Oee
 from models.indicator.spec import IndicatorSpec
-from models.scoring.table import has_table
 from models.solution import SolutionSpec
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.lines import Line, verdict
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.rows import newest_answers
-from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
-from pipelines.lake.sql import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import pandas as pd
 
+    from orchestration.evaluation.indicators.anew import Anew
+
 TOLERANCE = 1e-9
+KINDS = {
+    "alarms": "orchestration.evaluation.indicators.alarms:worked_anew",
+    "suppliers": "orchestration.evaluation.indicators.suppliers:worked_anew",
+    "oee": "orchestration.evaluation.indicators.oee:worked_anew",
+}
+"""What works each kind out again, imported on first use.
+
+Each takes the spec, the home, the plant's now of the answers (UTC, naive) and the snapshot of the lake that they were
+worked out from, and gives an `Anew`.
+"""
 
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
-    """Work every answer out anew and compare; add the losses up at every level."""
+    """Work every answer out anew and compare; add the parts up at every level."""
     own, night = cast("IndicatorSpec", spec), ground.evidence(spec).night or {}
-    home = cast("Home", ground.home)
-    oee = own.indicator
-    if not isinstance(oee, Oee):
-        return Evaluation("not_run", f"figures of kind '{own.indicator.kind}' are not worked out by other means yet")
+    home, kind = cast("Home", ground.home), own.indicator.kind
+    if kind not in KINDS:
+        return Evaluation("not_run", f"figures of kind '{kind}' are not worked out by other means yet")
     answers = newest_answers(own, home, str(night.get("champion_version"))).to_pandas()
     if answers.empty:
         return Evaluation("not_run", "it has answered nothing yet")
-    anew = worked_out(own, oee, home, night["at"], int(answers["lake_snapshot"].max()))
-    joined = answers.merge(anew.rename("anew"), left_on=own.keys, right_index=True, how="outer")
-    return judged(joined["value"].to_numpy(), joined["anew"].to_numpy(), unreconciled(own, home))
+    anew: Anew = resolve_name(KINDS[kind])(own, home, night["at"], int(answers["lake_snapshot"].max()))
+    return judged(answers.set_index(own.keys), anew)
 
 
-def judged(told: Any, anew: Any, gap: float) -> Evaluation:
+def judged(told: pd.DataFrame, anew: Anew) -> Evaluation:
     """Compare figures with those worked out anew.
 
     Args:
-        told: the answers, NaN where there is none.
+        told: the answers by their keys: `value` and `class`.
         anew: the same by other means.
-        gap: the largest share of a calendar time by which its losses miss it.
     """
-    both = np.isnan(told) & np.isnan(anew)
-    differs = np.where(both, 0.0, np.nan_to_num(np.abs(told - anew) / np.maximum(np.abs(anew), 1e-12), nan=np.inf))
-    worst = float(np.max(differs))
-    lines = [
-        Line(f"at most {TOLERANCE:g}", f"{len(told):,} figures differ by at most {worst:.1e}", worst <= TOLERANCE),
-        Line(f"at most {TOLERANCE:g}", f"losses miss the whole by at most {gap:.1e}", gap <= TOLERANCE),
-    ]
-    figures = {"rows": len(told), "gap": gap}
+    both = told[["value", "class"]].join(anew.answers, rsuffix="_anew", how="outer")
+    worst = _apart(both["value"].to_numpy(dtype=float), both["value_anew"].to_numpy(dtype=float))
+    lines = [Line(f"at most {TOLERANCE:g}", f"{len(both):,} figures differ by at most {worst:.1e}", worst <= TOLERANCE)]
+    if "class_anew" in both:
+        agree = int(np.count_nonzero(both["class"].fillna("") == both["class_anew"].fillna("")))
+        lines.append(Line("all of them", f"{agree:,} of {len(both):,} classes are the same", agree == len(both)))
+    gap = anew.gap
+    lines.append(Line(f"at most {TOLERANCE:g}", f"{anew.parts} miss the whole by at most {gap:.1e}", gap <= TOLERANCE))
+    figures = {"rows": len(both), "gap": gap}
     return verdict(
         lines, metric="largest relative difference from the figures worked out anew", value=worst, baseline=None,
         threshold=TOLERANCE, figures=figures,
     )  # fmt: skip
 
 
-def worked_out(spec: IndicatorSpec, oee: Oee, home: Home, now: datetime, snapshot: int) -> pd.Series[float]:
-    """OEE of each of the keys from the states themselves, by pandas; the engine works in SQL.
-
-    Args:
-        spec: the indicator.
-        oee: its figures.
-        home: the instance.
-        now: the plant's now of the answers.
-        snapshot: of the lake that they were worked out from.
-    """
-    columns = ", ".join(quote_identifier(name) for name in dict.fromkeys([*oee.columns, *spec.keys]))
-    table = ".".join(quote_identifier(part) for part in spec.table.removeprefix("lake.").split("."))
-    counted = f"AND {quote_identifier(oee.only)}" if oee.only else ""
-    with reader(home, snapshot=snapshot) as con:
-        states = con.execute(
-            f"SELECT {columns} FROM lake.{table} WHERE {quote_identifier(oee.begin)} < ? {counted}", [now]
-        ).to_arrow_table()
-    return oee_of(states.to_pandas(), oee, spec.keys, now)
-
-
-def oee_of(states: pd.DataFrame, oee: Oee, keys: list[str], now: datetime) -> pd.Series[float]:
-    """OEE by the keys: fully productive time over planned busy time, effectiveness capped in each period."""
-    element = {named: name for name, all_named in oee.elements.items() for named in all_named}
-    named = states[oee.state].map(element)
-    if oee.reason:
-        named = (states[oee.state] + "/" + states[oee.reason].fillna("")).map(element).fillna(named)
-    until = states[oee.end].where(states[oee.end] < now, now)
-    spent = (until - states[oee.begin]).dt.total_seconds()
-    rate = states[oee.ideal_rate_per_h].where(states[oee.produced] > 0)
-    times = states.assign(
-        production=spent.where(named == "production", 0.0),
-        busy=spent.where(named != "planned_stop", 0.0),
-        ideal=(states[oee.produced] / rate * 3600).fillna(0.0),
-    )
-    leaf = list(dict.fromkeys([oee.machine, *oee.period, *keys]))
-    sums = times.groupby(leaf)[["production", "busy", "ideal", oee.produced, oee.good]].sum()
-    made = sums[oee.produced].where(sums[oee.produced] > 0)
-    sums["productive"] = (sums[["ideal", "production"]].min(axis=1) * sums[oee.good] / made).fillna(0.0)
-    rolled = sums.groupby(level=keys)[["productive", "busy"]].sum()
-    return cast("pd.Series[float]", (rolled["productive"] / rolled["busy"])[rolled["busy"] > 0])
-
-
-def unreconciled(spec: IndicatorSpec, home: Home) -> float:
-    """The largest share of a calendar time by which the losses of any row of any level miss it."""
-    slug = spec.slug
-    with reader(home) as con:
-        if not has_table(con, "solutions", f"{slug}_loss"):
-            return float("inf")
-        figure, loss = (f"lake.solutions.{quote_identifier(f'{slug}_{end}')}" for end in ("figure", "loss"))
-        columns = [
-            name
-            for (name,) in con.execute(
-                "SELECT column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'solutions' "
-                f"AND table_name = {quote_literal(f'{slug}_loss')} AND column_name NOT IN ('element', 'loss', 'lost_s')"
-            ).fetchall()
-        ]
-        same = " AND ".join(
-            f"f.{quote_identifier(name)} IS NOT DISTINCT FROM l.{quote_identifier(name)}" for name in columns
-        )
-        by = ", ".join(quote_identifier(name) for name in columns)
-        row = con.execute(
-            f"""
-            WITH l AS (SELECT {by}, sum(lost_s) AS lost_s FROM {loss} GROUP BY ALL)
-            SELECT max(coalesce(abs(l.lost_s - f.calendar_s) / f.calendar_s, 'inf'::DOUBLE))
-            FROM {figure} AS f LEFT JOIN l ON {same} WHERE f.calendar_s > 0
-            """
-        ).fetchone()
-    return float(row[0]) if row and row[0] is not None else float("inf")
+def _apart(told: Any, anew: Any) -> float:
+    """The largest relative difference; one that only one of them knows is infinitely apart."""
+    both = np.isnan(told) & np.isnan(anew)
+    differs = np.where(both, 0.0, np.nan_to_num(np.abs(told - anew) / np.maximum(np.abs(anew), 1e-12), nan=np.inf))
+    return float(np.max(differs))

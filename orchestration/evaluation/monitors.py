@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestration.evaluation.faults import DRIFTS, HORIZON_DAYS, JUMPS, Fault
+from orchestration.evaluation.faults import HORIZON_DAYS, Fault
 from orchestration.evaluation.lines import Line, verdict
 from orchestration.evaluation.outcome import Evaluation
 
@@ -38,20 +38,19 @@ class Told:
     is_named: bool
 
 
-def delay_h(alarms: Any, alarms_without: Any, since_h: Any) -> tuple[float, int | None]:
-    """Hours from a fault to its first row in alarm that would not have been without it, and that row.
+def delay_h(alarms: Any, alarms_without: Any, since_h: Any, horizon_h: float = HORIZON_H) -> tuple[float, Any]:
+    """Hours from a fault to its first row in alarm that would not have been without it, and all such rows by time.
 
     Args:
         alarms: rows in alarm with the fault.
         alarms_without: the same rows without it.
         since_h: hours since it began, NaN for rows that it does not touch.
+        horizon_h: hours after which it counts as not found; the delay where it is not.
     """
     with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero(alarms & ~alarms_without & (since_h >= 0) & (since_h < HORIZON_H))
-    if not len(rows):
-        return HORIZON_H, None
-    first = int(rows[np.argmin(since_h[rows])])
-    return float(since_h[first]), first
+        rows = np.flatnonzero(alarms & ~alarms_without & (since_h >= 0) & (since_h < horizon_h))
+    rows = rows[np.argsort(since_h[rows], kind="stable")]
+    return (float(since_h[rows[0]]) if len(rows) else horizon_h), rows
 
 
 def limit_for(most: int, values: Any, count: Callable[[Any], int]) -> float:
@@ -72,20 +71,21 @@ def limit_for(most: int, values: Any, count: Callable[[Any], int]) -> float:
     return found
 
 
-def judged(told: Sequence[Told], alarms_a_day: float, days: float) -> Evaluation:
+def judged(told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: float = HORIZON_H) -> Evaluation:
     """Hold delays and reasons against the lines.
 
     Args:
         told: what became of each fault.
         alarms_a_day: alarms that the monitor raises where nothing was put in; the chart's limit lets it raise as many.
         days: later days without a fault over which they were counted.
+        horizon_h: see `delay_h`.
     """
     if len(told) < LEAST_FAULTS:
         return Evaluation("not_run", f"{len(told)} faults could be put in, {LEAST_FAULTS} are needed")
     own, chart = (np.array([getattr(each, name) for each in told]) for name in ("delay_h", "chart_delay_h"))
     median, other = float(np.median(own)), float(np.median(chart))
     named = float(np.mean([each.is_named for each in told]))
-    found = {name: int(np.count_nonzero(each < HORIZON_H)) for name, each in (("own", own), ("chart", chart))}
+    found = {name: int(np.count_nonzero(each < horizon_h)) for name, each in (("own", own), ("chart", chart))}
     half = f"half of {len(told)} faults told within {median:.1f} h"
     both = f"{found['own']} at all, {found['chart']} by the chart"
     quiet = f"{alarms_a_day:.2f} alarms a day without a fault"
@@ -97,13 +97,16 @@ def judged(told: Sequence[Told], alarms_a_day: float, days: float) -> Evaluation
     ]
     return verdict(
         lines,
-        metric=f"median detection delay, h, within {HORIZON_H:g} h",
+        metric=f"median detection delay, h, within {horizon_h:g} h",
         value=median,
         baseline=other,
         threshold=other,
         figures={
             "faults": len(told),
-            "sizes_sd": {"jump": list(JUMPS), "drift_a_day": list(DRIFTS)},
+            "sizes_sd": {
+                "jump": sorted({abs(each.fault.shift) for each in told} - {0.0}),
+                "drift_a_day": sorted({abs(each.fault.ramp) for each in told} - {0.0}),
+            },
             "found": found["own"],
             "found_by_chart": found["chart"],
             "named": named,

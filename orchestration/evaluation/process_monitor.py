@@ -14,13 +14,19 @@ from models.process_monitor.runtime import Scorer, follow, groups_of, lowest_of_
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from orchestration.evaluation import waste
-from orchestration.evaluation.faults import HORIZON_DAYS, Plant
+from orchestration.evaluation.causes import channels, lots
+from orchestration.evaluation.faults import HORIZON_DAYS, Cause, Moved, Plant, WatchedRows
 from orchestration.evaluation.ground import Ground
-from orchestration.evaluation.monitors import TOP, Told, delay_h, judged, limit_for
+from orchestration.evaluation.monitors import HORIZON_H, TOP, Told, delay_h, judged, limit_for
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.lake.home import Home
 
 _CHART = "shewhart"
+_CAUSES: dict[str, Cause] = {
+    "marts.formation_channel_day": channels,
+    "marts.lot_characteristic": lots,
+}
+"""What puts faults into tables whose rows are neither cells, nor hours of a machine, nor meters."""
 
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
@@ -32,13 +38,15 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     snapshot = found.version.tags.get("lake_snapshot")
     ctx = ModelContext(home=home, site=ground.site, snapshot=int(snapshot) if snapshot else None)
     seen = observe(own, ctx, columns=scorer.bundle["features"])
+    watched = _Watched(own, seen, scorer)
     if own.table == waste.TABLE:
-        return _of_meters(_Watched(own, seen, scorer))
+        return _of_meters(watched)
     plant = Plant.of(ground.site, home)
-    members = plant.members(own.table, {name: _plain(column) for name, column in seen.keys.items()})
+    if own.table in _CAUSES:
+        return _of_causes(watched, plant, home)
+    members = plant.members(own.table, watched.keys)
     if members is None or not seen.has_moment:
         return Evaluation("not_run", f"no fault can be put into {own.table} yet: its rows are not known to be of cells")
-    watched = _Watched(own, seen, scorer)
     first_day = plant.day_after(watched.learnt_until)
     if first_day + HORIZON_DAYS > plant.days:
         short = first_day + HORIZON_DAYS - plant.days
@@ -49,18 +57,33 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         ground.tell(f"fault in {fault.code}", number, len(faults))
         moved = plant.moved(fault, members, scorer.bundle["features"], seen.table.num_rows)
         if moved:
-            told.append(_told(watched, moved, fault))
+            told.append(_told(watched, Moved(fault, moved, [fault.code]), HORIZON_H))
     return judged(told, watched.alarms_a_day, watched.days)
 
 
 def _of_meters(watched: _Watched) -> Evaluation:
     """How soon waste that is put into meters is told of."""
     seen = watched.seen
-    keys = {name: _plain(column) for name, column in seen.keys.items()}
     energy_kwh = np.asarray(seen.table.column(waste.ENERGY).to_numpy())
-    wastes = waste.put_in(keys, seen.time, energy_kwh, watched.learnt_until, watched.spec.seed)
-    told = [_told(watched, moved, fault) for fault, moved in wastes if np.any(moved[waste.ENERGY])]
+    wastes = waste.put_in(watched.keys, seen.time, energy_kwh, watched.learnt_until, watched.spec.seed)
+    told = [
+        _told(watched, Moved(fault, moved, [waste.ENERGY]), HORIZON_H)
+        for fault, moved in wastes
+        if np.any(moved[waste.ENERGY])
+    ]
     return judged(told, watched.alarms_a_day, watched.days)
+
+
+def _of_causes(watched: _Watched, plant: Plant, home: Home) -> Evaluation:
+    """How soon faults are told of that a module of `causes` puts into its table."""
+    cause = _CAUSES[watched.spec.table]
+    rows = WatchedRows(watched.keys, watched.seen.time, watched.learnt_until, watched.spec.seed, home)
+    horizon_h = 24.0 * cause.HORIZON_DAYS
+    told = [_told(watched, moved, horizon_h) for moved in cause.put_in(plant, rows) if moved.is_felt]
+    if not told:
+        days = f"{cause.HORIZON_DAYS} days after its reference"
+        return Evaluation("not_run", f"faults need {days}: simulate more and run a night")
+    return judged(told, watched.alarms_a_day, watched.days, horizon_h)
 
 
 def _plain(column: pa.ChunkedArray) -> Any:
@@ -75,6 +98,7 @@ class _Watched:
 
     def __init__(self, spec: MonitorSpec, seen: Observations, scorer: Scorer) -> None:
         self.spec, self.seen, self.scorer = spec, seen, scorer
+        self.keys = {name: _plain(column) for name, column in seen.keys.items()}
         cut = str(scorer.bundle["record"]["cut"]["after"])
         reference_end = seen.time[seen.is_reference].max() if seen.is_reference.any() else seen.time.min()
         self.learnt_until = max(np.datetime64(cut), reference_end)
@@ -122,20 +146,31 @@ class _Watched:
         return out
 
 
-def _told(watched: _Watched, moved: dict[str, Any], fault: Any) -> Told:
+def _told(watched: _Watched, moved: Moved, horizon_h: float) -> Told:
     table = watched.seen.table
-    for name, by in moved.items():
+    for name, by in moved.columns.items():
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, pa.array(table.column(name).to_numpy() + by))
-    touched = np.any([by != 0 for by in moved.values()], axis=0)
+    touched = np.any([by != 0 for by in moved.columns.values()], axis=0)
     begin = watched.seen.time[touched].min()
     since_h = np.where(touched, (watched.seen.time - begin) / np.timedelta64(1, "h"), np.nan)
     alarms = watched.alarms(watched.lowest(table))
-    own, row = delay_h(alarms["acting"], watched.without["acting"], since_h)
-    chart, _ = delay_h(alarms["chart"], watched.without["chart"], since_h)
-    named = False
-    if row is not None:
-        shares = watched.scorer.contributions(table, np.array([row]))[0]
-        first = np.argsort(-shares)[:TOP]
-        named = fault.code in [watched.scorer.bundle["features"][place] for place in first]
-    return Told(fault, own, chart, named)
+    own, rows = delay_h(alarms["acting"], watched.without["acting"], since_h, horizon_h)
+    chart, _ = delay_h(alarms["chart"], watched.without["chart"], since_h, horizon_h)
+    return Told(moved.fault, own, chart, bool(len(rows)) and _names(watched, table, moved, rows[:TOP]))
+
+
+def _names(watched: _Watched, table: pa.Table, moved: Moved, rows: Any) -> bool:
+    """Whether the characteristic is among the first reasons: of the first row, or where a row has one, the first rows'.
+
+    Args:
+        watched: the rows, and who scores them.
+        table: the rows with the fault.
+        moved: the fault.
+        rows: the first in alarm by it.
+    """
+    if moved.own is not None:
+        return bool(moved.own[rows].any())
+    shares = watched.scorer.contributions(table, rows[:1])[0]
+    first = [watched.scorer.bundle["features"][place] for place in np.argsort(-shares)[:TOP]]
+    return not set(first).isdisjoint(moved.named_by)

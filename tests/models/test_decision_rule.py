@@ -320,7 +320,7 @@ def test_a_table_without_rows_waits(ctx: ModelContext, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ({}, "one of sampling, screen, grading, conformance; found none"),
+        ({}, "one of sampling, screen, grading, conformance, due; found none"),
         (SCREEN | GRADING, "found screen, grading"),
         (SAMPLING | {"time": None}, "sampling needs `time`"),
         ({"sampling": SAMPLING["sampling"] | {"aql": 2.0}}, "aql is one of 0.01, .*found 2"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from datetime import date, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
@@ -18,6 +16,7 @@ from models.features.source import Tables
 from models.indicator.levels import Figures
 from models.indicator.suppliers import supplier_index
 from models.indicator.suppliers_spec import Suppliers
+from orchestration.evaluation.indicators import suppliers as evaluation
 from pipelines.control_plan.errors import CellworksError
 
 START = datetime(2026, 9, 1)  # noqa: DTZ001 - the lake's times are UTC without a zone
@@ -118,43 +117,18 @@ def test_a_wrong_spec_is_refused(changes: dict[str, Any], text: str) -> None:
         Suppliers.model_validate(SPEC | changes)
 
 
-def grouped(lots: Rows, results: Rows, orders: Rows) -> dict[tuple[str, date], dict[str, Any]]:
-    """What happened by supplier and month."""
-    groups: dict[tuple[str, date], dict[str, Any]] = defaultdict(
-        lambda: {"n": 0, "bad": 0, "x": defaultdict(list), "due": 0, "late": 0}
-    )
-    for row in lots:
-        own = groups[row["supplier_code"], row["inspected_at"].date().replace(day=1)]
-        own["n"] += row["inspected_count"]
-        own["bad"] += row["nonconforming_count"]
-    for row in sorted(results, key=lambda each: each["received_at"]):
-        own = groups[row["supplier_code"], row["received_at"].date().replace(day=1)]
-        own["x"][row["characteristic_code"]].append((row["measured_value"], row["usl"]))
-    for row in orders:
-        own = groups[row["supplier_code"], row["promised_at"].date().replace(day=1)]
-        own["due"] += 1
-        own["late"] += row["delivered_at"] > row["promised_at"]
-    return groups
+def anew(lots: Rows, results: Rows, orders: Rows | None, now: datetime = NOW) -> pd.DataFrame:
+    spec = Suppliers.model_validate(SPEC if orders is not None else SPEC | {"orders": None})
+    tables = [pa.Table.from_pylist(rows).to_pandas() for rows in (lots, results)]
+    told = None if orders is None else pa.Table.from_pylist(orders).to_pandas()
+    return evaluation.index_of(evaluation.Records(tables[0], tables[1], told), spec, KEYS, now).fillna("")
 
 
-def cpk_of(values: list[tuple[float, float | None]]) -> float:
-    """By the mean moving range, of a lower limit of 0 and an upper one or none."""
-    x, upper = [value for value, _ in values], values[0][1]
-    mean = math.fsum(x) / len(x)
-    ranges = [abs(later - earlier) for earlier, later in pairwise(x)]
-    sigma = math.fsum(ranges) / len(ranges) / 1.128
-    return min(mean / 3 / sigma, math.inf if upper is None else (upper - mean) / 3 / sigma)
-
-
-def points(own: dict[str, Any]) -> float:
-    parts = []
-    if own["n"]:
-        parts.append((0.4, max(0.0, 1 - own["bad"] / own["n"] * 1e6 / 10_000)))
-    if cpks := [cpk_of(values) for values in own["x"].values() if len(values) >= 5]:
-        parts.append((0.4, sum(cpk >= 1.33 for cpk in cpks) / len(cpks)))
-    if own["due"]:
-        parts.append((0.2, 1 - own["late"] / own["due"]))
-    return 100 * sum(weight * ratio for weight, ratio in parts) / sum(weight for weight, _ in parts)
+def test_the_means_of_evaluation_tell_the_index_by_hand_likewise() -> None:
+    (row,) = anew(LOTS, RESULTS, ORDERS).to_dict("records")
+    assert row == {"value": pytest.approx(100 * (0.4 * 0.6 + 0.4 * 0.5 + 0.2 * 0.75)), "class": "capability"}
+    (row,) = anew(LOTS, RESULTS, None, now=START + timedelta(days=20)).to_dict("records")
+    assert row == {"value": pytest.approx(100 * (0.4 * 0.6 + 0.4 * 0.5) / 0.8), "class": ""}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -174,8 +148,9 @@ def test_every_index_is_that_of_the_rows(seed: int) -> None:
     orders.append(ordered(2, 1, "S8"))
     lots.append(inspected(1, 200, 1, "S9"))
     found = index(lots, results, orders)
-    groups = grouped(lots, results, orders)
-    told = {(row["supplier_code"], row["period_from"]): row["value"] for row in found.answers.to_pylist()}
-    assert set(told) == set(groups)
-    for key, own in groups.items():
-        assert told[key] == pytest.approx(points(own), rel=1e-9), key
+    told = found.answers.to_pandas().set_index(KEYS).sort_index()
+    expected = anew(lots, results, orders).sort_index()
+    assert told.index.tolist() == expected.index.tolist()
+    assert {"S8", "S9"} < set(told.index.get_level_values("supplier_code"))
+    assert told["value"].tolist() == pytest.approx(expected["value"].tolist(), rel=1e-9)
+    assert told["class"].fillna("").tolist() == expected["class"].tolist()

@@ -69,8 +69,11 @@ def test_a_fault_is_told_by_a_row_that_would_not_have_been_in_alarm_without_it()
     without = np.array([False, False, True, False, False])
     alarms = np.array([True, False, True, False, True])
     since_h = np.array([np.nan, 0.0, 1.0, 2.0, 3.0])
-    assert monitors.delay_h(alarms, without, since_h) == (3.0, 4)
-    assert monitors.delay_h(without, without, since_h) == (120.0, None)
+    delay_h, rows = monitors.delay_h(alarms, without, since_h)
+    assert (delay_h, rows.tolist()) == (3.0, [4])
+    delay_h, rows = monitors.delay_h(without, without, since_h)
+    assert (delay_h, rows.tolist()) == (120.0, [])
+    assert monitors.delay_h(alarms, without, since_h, 3.0)[0] == 3.0
 
 
 def test_the_chart_is_set_to_alarm_no_more_often_than_the_monitor() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from models.decision_rule import conformance, grading, sampling, screen
+from models.decision_rule import conformance, due, grading, sampling, screen
 from models.decision_rule.rows import Rows
 from models.decision_rule.spec import DecisionSpec
 from models.indicator.oee_spec import Oee
@@ -21,6 +21,8 @@ from orchestration.evaluation import (
     indicator,
     iso2859,
 )
+from orchestration.evaluation.indicators.anew import Anew
+from orchestration.evaluation.indicators.oee import oee_of
 
 AT = datetime(2026, 9, 30, 22)  # noqa: DTZ001 - the plant's times are naive UTC
 
@@ -38,7 +40,10 @@ def decided(spec: DecisionSpec, columns: dict[str, Any]) -> pa.Table:
     rows = Rows(pa.table(columns), keys, time)
     engine: Any = sampling if spec.sampling else screen if spec.screen else grading
     conforms = spec.conformance
-    answers = conformance.decide(conforms, rows, AT) if conforms else engine.decide(spec.rule, rows)
+    if spec.due:
+        answers = due.decide(spec.due, rows, AT)
+    else:
+        answers = conformance.decide(conforms, rows, AT) if conforms else engine.decide(spec.rule, rows)
     beside = {f"row_{name}": each for name, each in columns.items()}
     told = {"class": answers.classes, "reasons": answers.reasons}
     return pa.table({"id": keys["id"], **told, "row_at": pa.array(time), **beside})
@@ -80,6 +85,22 @@ CONFORMANCE = {
 }  # fmt: skip
 
 
+DUE = {"due": {"of": ["gauge"], "due": "due_at", "found": "error", "tolerance": "tolerance"}}
+
+
+def calibrations() -> dict[str, Any]:
+    """A hundred days of ten gauges in turn, each due again after ten days; now and then after eight."""
+    draw = np.random.default_rng(3)
+    day = np.datetime64("2026-01-01", "us") + np.arange(400) * np.timedelta64(1, "D")
+    until = day + draw.choice([8, 10, 12], 400) * np.timedelta64(1, "D")
+    return {
+        "gauge": [f"G{number % 10}" for number in range(400)],
+        "due_at": [str(each) for each in until],
+        "error": draw.normal(0, 0.6, 400),
+        "tolerance": np.full(400, 1.0),
+    }
+
+
 def tables() -> list[tuple[DecisionSpec, dict[str, Any]]]:
     draw = np.random.default_rng(5)
     ah = np.where(draw.random(400) < 0.05, np.nan, draw.normal(100, 2, 400))
@@ -102,18 +123,19 @@ def tables() -> list[tuple[DecisionSpec, dict[str, Any]]]:
                 "gauge": np.full(400, 0.1),
             },
         ),
+        (rule_of(DUE), calibrations()),
         (rule_of(SCREEN), {"k": k, "tray": [f"T{number // 16}" for number in range(400)]}),
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 def test_decisions_are_compared_with_those_worked_out_by_other_means(number: int) -> None:
     spec, columns = tables()[number]
     table = decided(spec, columns)
     classes = table.column("class").to_pylist()
     assert len(set(classes)) > 1
     assert decision_rule.judged(spec, table, AT).verdict == "working"
-    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual", "conforms"))
+    place = next(row for row, each in enumerate(classes) if each in ("accepted", "B", "usual", "conforms", "kept"))
     classes[place] = "rejected" if spec.sampling else "outlier"
     wrong = table.set_column(table.column_names.index("class"), "class", pa.array(classes))
     found = decision_rule.judged(spec, wrong, AT)
@@ -145,12 +167,27 @@ def test_oee_is_worked_out_from_states_by_hand() -> None:
         }
     )  # fmt: skip
     # Half an hour of ideal time, three quarters of it good, in two planned hours.
-    found = indicator.oee_of(states, spec.indicator, spec.keys, AT)
+    found = oee_of(states, spec.indicator, spec.keys, AT)
     assert found.tolist() == pytest.approx([0.5 * 0.75 / 2])
 
 
-@pytest.mark.parametrize(("told", "gap"), [([0.5, 0.6 + 1e-7], 0.0), ([0.5, np.nan], 0.0), ([0.5, 0.6], 1e-8)])
-def test_an_indicator_must_agree_and_add_up(told: list[float], gap: float) -> None:
-    anew = np.array([0.5, 0.6])
-    assert indicator.judged(anew + 1e-12, anew, 1e-15).verdict == "working"
-    assert indicator.judged(np.array(told), anew, gap).verdict == "failing"
+def of(values: list[float], classes: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"value": values, "class": classes}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)]))
+
+
+@pytest.mark.parametrize(
+    ("told", "classes", "gap"),
+    [
+        ([0.5, 0.6 + 1e-7], ["x", "y"], 0.0),
+        ([0.5, np.nan], ["x", "y"], 0.0),
+        ([0.5, 0.6], ["x", "x"], 0.0),
+        ([0.5, 0.6], ["x", "y"], 1e-8),
+    ],
+)
+def test_an_indicator_must_agree_and_add_up(told: list[float], classes: list[str], gap: float) -> None:
+    right = of([0.5, 0.6 + 1e-12], ["x", "y"])
+    anew = of([0.5, 0.6], ["x", "y"])
+    assert indicator.judged(right, Anew(anew, 1e-15, "losses")).verdict == "working"
+    assert indicator.judged(right, Anew(anew[["value"]], 1e-15, "losses")).verdict == "working"
+    assert indicator.judged(right, Anew(anew[:1], 1e-15, "losses")).verdict == "failing"
+    assert indicator.judged(of(told, classes), Anew(anew, gap, "losses")).verdict == "failing"
