@@ -58,6 +58,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "machine_hour": names_of(site, "historian__machine_hour"),
         "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
         "leak_test": names_of(site, "tester__leak_test"),
+        "web_profile": names_of(site, "mes__web_profile"),
         "module": names_of(site, "tester__module"),
         "container": names_of(site, "tester__container"),
         "parameters": parameter_groups(site),

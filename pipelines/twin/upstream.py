@@ -11,6 +11,8 @@ from pipelines.twin.incoming import certificates, inspections
 from pipelines.twin.losses import is_lost
 from pipelines.twin.rng import hash_uniform, salt
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat
+from pipelines.twin.web_profile import FEED as WEB_PROFILE
+from pipelines.twin.web_profile import web_profiles
 from pipelines.twin.world import World
 
 ELECTRODES = ("cathode", "anode")
@@ -203,20 +205,24 @@ class Upstream:
         ids = entity_id(electrode, "R", numbers).astype(object)
         foil = "aluminium_foil" if electrode == "cathode" else "copper_foil"
         batches = world.numbers(f"{electrode}_batch", first)
+        names: Table = {
+            "mother_roll_id": ids,
+            "electrode_code": np.full(len(ids), electrode, dtype=object),
+            "machine_id": self._machine("coater", electrode, numbers),
+            "event_s": at,
+            "known_s": at + 120.0,
+        }
         found.setdefault("mes__mother_roll", []).append(
             {
-                "mother_roll_id": ids,
-                "electrode_code": np.full(len(ids), electrode, dtype=object),
+                **names,
                 "slurry_batch_id": entity_id(electrode, "B", batches).astype(object),
                 "foil_lot_id": lot_id(foil, world.numbers(f"lot:{foil}", first)).astype(object),
-                "machine_id": self._machine("coater", electrode, numbers),
                 "started_s": at - COATING_H * HOUR,
                 "length_m": np.full(len(ids), world.p("plan.roll_length_m")),
                 **self._wide(world, "mes__mother_roll", electrode, first, numbers),
-                "event_s": at,
-                "known_s": at + 120.0,
             }
         )
+        found.setdefault(WEB_PROFILE, []).append(web_profiles(world, electrode, first, names))
         return ids
 
     def _after_coating(
