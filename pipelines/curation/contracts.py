@@ -47,6 +47,7 @@ _FEED_OF_PLAN = {
     "machine_hour": "historian__machine_hour",
     "leak_test": "tester__leak_test",
     "web_profile": "mes__web_profile",
+    "mixing_moment": "mes__mixing_moment",
 }
 Column = dict[str, Any]
 

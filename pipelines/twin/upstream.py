@@ -9,6 +9,7 @@ from pipelines.twin.clock import HOUR
 from pipelines.twin.course import SPARE
 from pipelines.twin.incoming import certificates, inspections
 from pipelines.twin.losses import is_lost
+from pipelines.twin.mixing_curve import mixing_records
 from pipelines.twin.rng import hash_uniform, salt
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat
 from pipelines.twin.web_profile import FEED as WEB_PROFILE
@@ -159,18 +160,23 @@ class Upstream:
         ids = entity_id(electrode, "B", numbers).astype(object)
         active = "lfp" if electrode == "cathode" else "graphite"
         started_s = at - world.p("lead.mixing_h") * HOUR
+        names: Table = {
+            "slurry_batch_id": ids,
+            "electrode_code": np.full(len(ids), electrode, dtype=object),
+            "machine_id": self._machine("mixer", electrode, numbers),
+            "active_material_lot_id": lot_id(active, world.numbers(f"lot:{active}", first)).astype(object),
+            "started_s": started_s,
+        }
         found.setdefault("mes__slurry_batch", []).append(
             {
-                "slurry_batch_id": ids,
-                "electrode_code": np.full(len(ids), electrode, dtype=object),
-                "machine_id": self._machine("mixer", electrode, numbers),
-                "active_material_lot_id": lot_id(active, world.numbers(f"lot:{active}", first)).astype(object),
-                "started_s": started_s,
+                **names,
                 **self._wide(world, "mes__slurry_batch", electrode, first, numbers),
                 "event_s": at,
                 "known_s": at + 0.5 * HOUR,
             }
         )
+        for feed, table in mixing_records(world, electrode, first, names).items():
+            found.setdefault(feed, []).append(table)
         for material, mass_kg in world.p.under(f"batch_kg.{electrode}").items():
             lots = world.numbers(f"lot:{material}", first)
             found.setdefault("mes__batch_material", []).append(
