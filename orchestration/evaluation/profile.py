@@ -23,14 +23,15 @@ from orchestration.evaluation.outcome import Evaluation
 from pipelines.optimizers.profile import Rows, advise, learn
 from pipelines.optimizers.run_to_run import DAY_S, HOUR_S, Guards, reach_of
 from pipelines.optimizers.runs import Bools, Floats, Ints, Moves
-from pipelines.twin.section import Electrode, Rolls
+from pipelines.twin.section import Electrode, Rolls, Step
 from pipelines.twin.web_profile import WebProfile
 
 CONTROL_DAYS = 14
 ELECTRODES = ("cathode", "anode")
 DECIDE_EVERY_S = 4 * HOUR_S  # two machines, six times a day two bolts each: half of what the site lets be advised
 _CEILING_EVERY = 24  # rolls: the ceiling is a mean that a part of them tells
-_TABLE, _STEP = "marts.web_profile", "coating"
+_TABLE = "marts.web_profile"
+_STEP: Step = "coating"
 _DEAD_S = 2400.0
 
 

@@ -178,8 +178,9 @@ def _response(rows: Rows, begins: Bools, prior: Prior, sigma: float) -> Floats:
     precision[:, np.arange(count), np.arange(count)] = 1 / band**2
     gram = precision + (moved * certain[:, None]).T @ moved
     pull = ((moved * certain[:, None]).T @ unexplained).T
-    found: Floats = mean + np.linalg.solve(gram, pull[:, :, None])[:, :, 0]
-    return found - found.mean(axis=0)
+    found = mean + np.linalg.solve(gram, pull[:, :, None])[:, :, 0]
+    shared: Floats = found - found.mean(axis=0)
+    return shared
 
 
 def _followed(values: Floats, weight: float) -> Floats:

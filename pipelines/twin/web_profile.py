@@ -90,6 +90,14 @@ class WebProfile:
         stands = stands + self._bolt.gauge_sd * self._noise("bolt", numbers)
         return _read(weight, lip.resolution), _read(stands, self._bolt.resolution)
 
+    def bolts_um(self, first: Ints) -> Floats:
+        """How far each bolt stands from the recipe's place as it was set when a roll was made, um, (rolls, bolts)."""
+        found: Floats = np.zeros((len(first), self.lip_count))
+        for move in self._world.course.moves.get(self._bolt.code, ()):
+            bolts = slice(None) if move.position is None else slice(move.position - 1, move.position)
+            found[first >= move.from_cell, bolts] = move.value - (self._bolt.nominal or 0.0)
+        return found
+
     def _hashed(self, name: str, *keys: Ints) -> Floats:
         return hash_normal(self._world.salt(f"web_profile_{self._electrode}_{name}"), *keys)
 
@@ -156,7 +164,7 @@ def web_profiles(world: World, electrode: str, first: Ints, ids: Table) -> Table
     """
     profile = WebProfile(world, electrode)
     numbers, count = world.numbers(f"{electrode}_roll", first), profile.lip_count
-    weight, bolt = profile.shown(first, numbers, np.zeros(count))
+    weight, bolt = profile.shown(first, numbers, profile.bolts_um(first))
     return {
         **{name: np.repeat(values, count) for name, values in ids.items()},
         "lip_no": np.tile(np.arange(1, count + 1, dtype=np.int32), len(first)),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.control_plan.site import Site
+from pipelines.twin.course import Course, Move
+from pipelines.twin.decisions import SetPoint, findings
 from pipelines.twin.upstream import Upstream
 from pipelines.twin.web_profile import WebProfile
 from pipelines.twin.world import World
@@ -71,3 +73,42 @@ def test_the_record_of_a_roll_tells_each_lip_and_its_mean_is_the_rolls(world: Wo
     mean = web["lip_weight_g_m2"].reshape(-1, 24).mean(axis=1)
     assert np.abs(mean / rolls["areal_weight_g_m2"] - 1).max() < 0.01
     assert np.abs(web["die_bolt_um"]).max() <= 2
+
+
+def test_a_bolt_that_is_set_bends_the_rolls_from_then_on_and_moves_alone(site: Site) -> None:
+    world = World(site, 3, "baseline", 1.0)
+    code, from_cell = "cathode_die_bolt_um", 108 * 8
+    world.course = Course(moves={code: (Move(from_cell, -10.0, position=9), Move(from_cell * 2, -12.0, position=9))})
+    bolts = WebProfile(world, "cathode").bolts_um(FIRST[:20])
+    assert bolts[:, 8].tolist() == [0.0] * 8 + [-10.0] * 8 + [-12.0] * 4
+    assert not np.delete(bolts, 8, axis=1).any()
+    usual = World(site, 3, "baseline", 1.0)
+    webs = [Upstream(each, np.arange(2000), np.arange(2000) * 25.0 + 1e6).records() for each in (usual, world)]
+    weight, stood = (
+        [each["mes__web_profile"][name].reshape(-1, 24) for each in webs] for name in ("lip_weight_g_m2", "die_bolt_um")
+    )
+    is_cathode = webs[0]["mes__web_profile"]["electrode_code"].reshape(-1, 24)[:, 0] == "cathode"
+    changed = (weight[1] - weight[0])[is_cathode]
+    assert (changed[:8] == 0).all()
+    assert (changed[8:, 8] < -0.2).all()
+    assert not (weight[1] - weight[0])[~is_cathode].any()
+    assert (stood[1] - stood[0])[is_cathode][-1, 8] < -8
+
+
+@pytest.mark.parametrize(
+    ("code", "position_no", "said"),
+    [
+        ("cathode_die_bolt_um", 24, None),
+        ("cathode_die_bolt_um", 25, "1 to 24"),
+        ("cathode_die_bolt_um", 0, "1 to 24"),
+        ("cathode_pump_speed_ratio_pct", 1, "no positions"),
+    ],
+)
+def test_a_position_that_the_machine_lacks_is_refused(
+    site: Site, code: str, position_no: int, said: str | None
+) -> None:
+    value = 100.0 if "pump" in code else -4.0
+    decision = SetPoint(kind="setpoint", day=site.start_day, code=code, value=value, position_no=position_no)
+    found = list(findings(decision, site))
+    assert [field for field, _ in found] == ([] if said is None else ["position_no"])
+    assert said is None or said in found[0][1]
