@@ -161,8 +161,17 @@ class Gates(Part):
     horizon_nights: int = Field(default=60, ge=1, description="nights over which 5 % false claims are spent")
 
 
+class MoveTo(Part):
+    """The set-point that an answer which acts is to move, and where to."""
+
+    code: str = Field(min_length=1, description="set-point of the control plan; its limits are never left")
+    to: str = Field(min_length=1, description="column with the value that it is to be set to")
+
+
 class Threshold(Action):
     """What follows from a prediction. Binary acts above the cost-optimal threshold."""
+
+    move: MoveTo | None = Field(default=None, description="setpoint_advice: what is moved; else none")
 
     above: float | None = Field(default=None, description="regression, quantile: acts when the value is above")
     below: float | None = Field(default=None, description="regression, quantile: acts when the value is below")
@@ -235,6 +244,13 @@ class PredictiveSpec(LearningSpec):
             raise ValueError(msg)
         if self.costs is not None and (self.costs.matrix is not None) != (self.task == "multiclass"):
             msg = "costs.matrix is for multiclass, and multiclass costs need it"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _advice_moves(self) -> PredictiveSpec:
+        if (self.action.kind == "setpoint_advice") != (self.action.move is not None):
+            msg = f"action.move and action.kind setpoint_advice go together; the kind is {self.action.kind}"
             raise ValueError(msg)
         return self
 

@@ -53,6 +53,17 @@
     union select production_day from {{ days_since(model) }}
 {%- endmacro %}
 
+{#- Moments of mixing: new ones, and those of a batch with a new sample or of a new lot. -#}
+{% macro mixing_moment_days() -%}
+    select distinct production_day from {{ ref('stg_mes__mixing_moment') }}
+    where slurry_batch_id in (
+        select slurry_batch_id from {{ ref('stg_lims__mixing_sample') }}
+        where production_day in {{ days_since('stg_lims__mixing_sample') }}
+    )
+    or active_material_lot_id in ({{ new_lots() }})
+    union select production_day from {{ days_since('stg_mes__mixing_moment') }}
+{%- endmacro %}
+
 {% macro slurry_batch_days() -%}
     {{ days_of_new('stg_mes__slurry_batch', 'slurry_batch_id', new_batches()) }}
     union select distinct batch.production_day from {{ ref('stg_mes__slurry_batch') }} as batch

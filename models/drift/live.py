@@ -76,9 +76,10 @@ def _join(spec: PredictiveSpec, ctx: ModelContext, predicted: pa.Table) -> tuple
         )
     except EmptyTableError:
         return None
-    keys = [f"__key_{key}" for key in spec.keys]
-    place = frame.table.select(keys).append_column("__row", pa.array(np.arange(frame.n_rows)))
-    both = place.join(predicted, keys=keys, right_keys=spec.keys, join_type="inner").sort_by("__row")
+    # Answers hold every whole number as a long one, whatever the table's own type; a join wants the same on both sides.
+    own = {key: frame.table[f"__key_{key}"].cast(predicted.schema.field(key).type) for key in spec.keys}
+    place = pa.table({**own, "__row": pa.array(np.arange(frame.n_rows))})
+    both = place.join(predicted, keys=spec.keys, join_type="inner").sort_by("__row")
     return frame, both
 
 

@@ -8,6 +8,7 @@ from models.context import ModelContext
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
 from models.optimizer.plan_spec import PlanPart
+from models.optimizer.profile_spec import ProfileControl
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
@@ -44,6 +45,10 @@ def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswer
         from models.optimizer import setpoint_search
 
         return setpoint_search.answer(spec, kind, ctx, now)
+    if isinstance(kind, ProfileControl):
+        from models.optimizer import profile
+
+        return profile.answer(spec, kind, ctx, now)
     if isinstance(kind, PlanPart):
         from models.optimizer.plans import planning
 

@@ -17,6 +17,7 @@ from models.features.frame import EmptyTableError, Frame, load_frame
 from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
+from models.scoring.moves import moves_of
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import answer_table, append_answers, scored_keys
 from models.solution import SolutionSpec
@@ -111,8 +112,11 @@ def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: 
         relations = {"__done": done}
     columns = raw_columns(scorer.bundle["features"])
     bare = spec.model_copy(update={"slices": []})
+    beside = [spec.action.move.to] if spec.action.move else []
     try:
-        return load_frame(bare, ctx, with_target=False, columns=columns, where=where, relations=relations)
+        return load_frame(
+            bare, ctx, with_target=False, columns=columns, where=where, relations=relations, beside=beside
+        )
     except EmptyTableError:
         return None
 
@@ -158,6 +162,7 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
     Raises:
         CellworksError: MLflow does not answer, or the table lost a column that the model needs.
     """
+    further: dict[str, pa.Table] = {}
 
     def answers(version: Version, now: datetime) -> tuple[pa.Table, dict[str, float]] | None:
         begun = time.perf_counter()
@@ -167,18 +172,23 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
             return None
         read_s = time.perf_counter() - begun
         rows, seconds = rows_table(spec, frame, scorer, now, (int(version.number), ctx.snapshot))
+        if (move := spec.action.move) is not None:
+            further["move"] = moves_of(spec, move, ctx, rows, frame.beside[move.to].to_numpy(zero_copy_only=False))
         return rows, {"read": read_s, **seconds}
 
-    return score_by(spec, ctx, answers)
+    return score_by(spec, ctx, answers, further)
 
 
-def score_by(spec: SolutionSpec, ctx: ModelContext, answers: Answering) -> ScoreReport:
+def score_by(
+    spec: SolutionSpec, ctx: ModelContext, answers: Answering, further: Mapping[str, pa.Table] | None = None
+) -> ScoreReport:
     """Let the champion answer, and append its answers to `solutions.<slug>`: the way of every family.
 
     Args:
         spec: the solution.
         ctx: snapshot, moment and registry.
         answers: the family's own part.
+        further: what `answers` leaves for tables beside its own, by the end of their names.
     """
     client = open_client(ctx)
     reigning = champion(ctx.home, spec.name, client=client)
@@ -195,7 +205,7 @@ def score_by(spec: SolutionSpec, ctx: ModelContext, answers: Answering) -> Score
         return ScoreReport(spec.name, number, alarm=reigning.alarm, skipped="no entity that it has not scored")
     rows, seconds = found
     writing = time.perf_counter()
-    append_answers(ctx.home, spec, rows)
+    append_answers(ctx.home, spec, rows, further or {})
     ended = time.perf_counter()
     seconds = {**seconds, "write": ended - writing, "total": ended - begun}
     return ScoreReport(

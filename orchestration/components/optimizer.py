@@ -15,6 +15,7 @@ class Optimizer(SolutionComponent):
     `kind: run_to_run` holds a measured quantity on the control plan's target by moving one set-point from run to run;
     target, limits, largest move and rate are the plan's, how often a move may be proposed is the site's.
     `setpoint_search` moves set-points to where a run costs least and what champions predict stays in specification.
+    `profile` evens a profile out by a row of actuators, such as the weight across the web by the bolts of a die.
     `bayesian` orders trials, `cell_design` searches designs of the cell by its physics.
     Other kinds plan what waits, beside the rule that would do it: `cutting`, `matching`, `slotting`, `schedule`,
     `load_shift` and `stock`.

@@ -76,7 +76,7 @@ class ActionReport:
 def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table) -> ActionReport:
     """Pass proposals through the site's guard rails and append what remains, in one transaction.
 
-    The most urgent come first. A solution takes at most half of what the kind's limits leave of the hour and the day,
+    The most urgent come first. A solution takes at most a quarter of what the kind's limits leave of the hour and the day,
     for the others act at the same hour of the night. What exceeds that becomes one action that names the count, so a
     storm can't bury the line's people. Running again over the same rows proposes nothing new.
 
@@ -251,7 +251,7 @@ def _mark_repeats(con: DuckDBPyConnection, site: Site, origin: Origin, policy: A
 
 
 def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy) -> int:
-    """How many more actions of this kind the solution may propose: half, rounded up, of what fits hour and day.
+    """How many more actions of this kind the solution may propose: a quarter, rounded up, of what fits hour and day.
 
     All solutions share the limits; the first of a night would otherwise leave nothing to the others.
     """
@@ -263,7 +263,7 @@ def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPol
         [origin.at - timedelta(hours=1), production_day(site, origin.at), origin.kind],
     ).fetchone() or (0, 0)
     left = min(policy.max_per_hour - int(used[0]), policy.max_per_day - int(used[1]))
-    return (left + 1) // 2
+    return -(-left // 4)
 
 
 def production_day(site: Site, at: datetime) -> date:

@@ -43,7 +43,12 @@ PIT_VIEWS = (
     "module",
 )
 # Names of plan data that hold all characteristics of a feed.
-_FEED_OF_PLAN = {"machine_hour": "historian__machine_hour", "leak_test": "tester__leak_test"}
+_FEED_OF_PLAN = {
+    "machine_hour": "historian__machine_hour",
+    "leak_test": "tester__leak_test",
+    "web_profile": "mes__web_profile",
+    "mixing_moment": "mes__mixing_moment",
+}
 Column = dict[str, Any]
 
 

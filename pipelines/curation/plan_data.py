@@ -58,6 +58,11 @@ def plan_data(site: Site) -> dict[str, Any]:
         "machine_hour": names_of(site, "historian__machine_hour"),
         "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
         "leak_test": names_of(site, "tester__leak_test"),
+        "web_profile": names_of(site, "mes__web_profile"),
+        "mixing_moment": names_of(site, "mes__mixing_moment"),
+        "sample_fineness_most": {
+            row.variant: row.usl for row in characteristics(site, "lims__mixing_sample") if row.usl is not None
+        },
         "module": names_of(site, "tester__module"),
         "container": names_of(site, "tester__container"),
         "parameters": parameter_groups(site),

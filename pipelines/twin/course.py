@@ -14,11 +14,15 @@ LOST = 900_000  # added to the number of a batch or roll: the one before it, whi
 
 @dataclass(frozen=True)
 class Move:
-    """A set-point that acts on what is made for this cell and later ones, of one machine or all."""
+    """A set-point that acts on what is made for this cell and later ones, of one machine or all.
+
+    `position` is from 1; None: of all its positions.
+    """
 
     from_cell: int
     value: float
     machine: int | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.control_plan.errors import MAX_SHOWN_PROBLEMS, CellworksError, Problem
 from pipelines.control_plan.feeds import Model
+from pipelines.control_plan.plan import Characteristic
 from pipelines.control_plan.site import Site
 from pipelines.control_plan.yaml_file import line_of, parse_yaml, reason_and_mend
 
@@ -27,12 +28,17 @@ class _Decision(Model):
 
 
 class SetPoint(_Decision):
-    """From now on the line aims at `value`, in the unit of the plan; with a machine, on that machine alone."""
+    """From now on the line aims at `value`, in the unit of the plan; with a machine, on that machine alone.
+
+    Of a set-point that a machine has at each of its positions, as the bolts of a die, `position_no` names one; without
+    it all of them are set.
+    """
 
     kind: Literal["setpoint"]
     code: str
     value: float
     machine_id: str | None = None
+    position_no: int | None = None
 
 
 class Maintenance(_Decision):
@@ -165,6 +171,18 @@ def _setpoint(decision: SetPoint, site: Site) -> Iterator[tuple[str, str]]:
         able = [each.id for each in site.machines(row.machine_class) if each.variant in ("", row.variant)]
         if decision.machine_id not in able:
             yield "machine_id", f"expected one of {', '.join(able)}, found {decision.machine_id!r}"
+    if decision.position_no is not None:
+        count = positions_of(row, site)
+        if not 1 <= decision.position_no <= count:
+            span = f"1 to {count}" if count else f"none: {row.code} has no positions"
+            yield "position_no", f"expected {span}, found {decision.position_no}"
+
+
+def positions_of(row: Characteristic, site: Site) -> int:
+    """Positions of a machine at which a characteristic is told, one by one; 0 where it is told of the machine."""
+    keys = site.feeds[row.feed].keys
+    of_machine = site.machines(row.machine_class)[0].positions_by_name if row.machine_class else {}
+    return next((count for name, count in of_machine.items() if f"{name}_no" in keys), 0)
 
 
 def _machine(machine_id: str, site: Site, *, is_line_known: bool) -> Iterator[tuple[str, str]]:

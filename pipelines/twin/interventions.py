@@ -125,7 +125,7 @@ class Interventions:
             if start is None:
                 continue
             if isinstance(decision, SetPoint):
-                move = Move(start, decision.value, _machine_no(self._world, decision))
+                move = Move(start, decision.value, _machine_no(self._world, decision), decision.position_no)
                 moves[decision.code] = (*moves.get(decision.code, ()), move)
             elif isinstance(decision, Maintenance):
                 services[decision.machine_id] = (*services.get(decision.machine_id, ()), start)

@@ -9,8 +9,11 @@ from pipelines.twin.clock import HOUR
 from pipelines.twin.course import SPARE
 from pipelines.twin.incoming import certificates, inspections
 from pipelines.twin.losses import is_lost
+from pipelines.twin.mixing_curve import mixing_records
 from pipelines.twin.rng import hash_uniform, salt
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat
+from pipelines.twin.web_profile import FEED as WEB_PROFILE
+from pipelines.twin.web_profile import web_profiles
 from pipelines.twin.world import World
 
 ELECTRODES = ("cathode", "anode")
@@ -157,18 +160,23 @@ class Upstream:
         ids = entity_id(electrode, "B", numbers).astype(object)
         active = "lfp" if electrode == "cathode" else "graphite"
         started_s = at - world.p("lead.mixing_h") * HOUR
+        names: Table = {
+            "slurry_batch_id": ids,
+            "electrode_code": np.full(len(ids), electrode, dtype=object),
+            "machine_id": self._machine("mixer", electrode, numbers),
+            "active_material_lot_id": lot_id(active, world.numbers(f"lot:{active}", first)).astype(object),
+            "started_s": started_s,
+        }
         found.setdefault("mes__slurry_batch", []).append(
             {
-                "slurry_batch_id": ids,
-                "electrode_code": np.full(len(ids), electrode, dtype=object),
-                "machine_id": self._machine("mixer", electrode, numbers),
-                "active_material_lot_id": lot_id(active, world.numbers(f"lot:{active}", first)).astype(object),
-                "started_s": started_s,
+                **names,
                 **self._wide(world, "mes__slurry_batch", electrode, first, numbers),
                 "event_s": at,
                 "known_s": at + 0.5 * HOUR,
             }
         )
+        for feed, table in mixing_records(world, electrode, first, names).items():
+            found.setdefault(feed, []).append(table)
         for material, mass_kg in world.p.under(f"batch_kg.{electrode}").items():
             lots = world.numbers(f"lot:{material}", first)
             found.setdefault("mes__batch_material", []).append(
@@ -203,20 +211,24 @@ class Upstream:
         ids = entity_id(electrode, "R", numbers).astype(object)
         foil = "aluminium_foil" if electrode == "cathode" else "copper_foil"
         batches = world.numbers(f"{electrode}_batch", first)
+        names: Table = {
+            "mother_roll_id": ids,
+            "electrode_code": np.full(len(ids), electrode, dtype=object),
+            "machine_id": self._machine("coater", electrode, numbers),
+            "event_s": at,
+            "known_s": at + 120.0,
+        }
         found.setdefault("mes__mother_roll", []).append(
             {
-                "mother_roll_id": ids,
-                "electrode_code": np.full(len(ids), electrode, dtype=object),
+                **names,
                 "slurry_batch_id": entity_id(electrode, "B", batches).astype(object),
                 "foil_lot_id": lot_id(foil, world.numbers(f"lot:{foil}", first)).astype(object),
-                "machine_id": self._machine("coater", electrode, numbers),
                 "started_s": at - COATING_H * HOUR,
                 "length_m": np.full(len(ids), world.p("plan.roll_length_m")),
                 **self._wide(world, "mes__mother_roll", electrode, first, numbers),
-                "event_s": at,
-                "known_s": at + 120.0,
             }
         )
+        found.setdefault(WEB_PROFILE, []).append(web_profiles(world, electrode, first, names))
         return ids
 
     def _after_coating(

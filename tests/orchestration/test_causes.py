@@ -67,7 +67,7 @@ def test_the_newest_night_is_counted_by_what_speaks_most_for_its_actions(told: C
 
 def test_what_is_beyond_the_limits_is_counted_as_that(here: Callable[..., Any]) -> None:
     assert here("init").returncode == 0
-    limit = plant().site.actions["route"].max_per_hour // 2  # the other half is for other solutions
+    limit = plant().site.actions["route"].max_per_hour // 4  # the rest is for other solutions
     rows = {f"C{n}": reason(("weld_resistance_uohm", 30.0, 1.5)) for n in range(limit + 50)}
     proposed(NIGHT, rows, beyond=51)
     told = here("actions", "causes").stdout

@@ -1,0 +1,3 @@
+{{ config(feed='lims__mixing_sample') }}
+
+{{ stage('lims__mixing_sample') }}

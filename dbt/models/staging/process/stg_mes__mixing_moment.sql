@@ -1,0 +1,3 @@
+{{ config(feed='mes__mixing_moment') }}
+
+{{ stage('mes__mixing_moment') }}

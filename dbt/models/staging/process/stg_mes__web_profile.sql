@@ -1,0 +1,3 @@
+{{ config(feed='mes__web_profile') }}
+
+{{ stage('mes__web_profile') }}
