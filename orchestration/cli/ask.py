@@ -1,0 +1,131 @@
+"""`ask`: a question about the plant, answered from its rows by an assistant's rules."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from models.assistant.spec import AssistantSpec, Topic
+from orchestration.catalogue import discover, line_of, solution_files
+from orchestration.cli import console
+from orchestration.plant import plant
+from pipelines.control_plan.errors import CellworksError
+
+if TYPE_CHECKING:
+    from models.assistant.answer import Said, TopicError
+
+_NEAREST = 3
+
+
+def ask(question: str, *, as_json: bool) -> None:
+    """Print the answer with what every sentence rests on, or what is lacking and what could be asked.
+
+    Raises:
+        CellworksError: there is no assistant or no lake, or the topic that was asked for does not fit the lake.
+    """
+    from models.assistant.answer import TopicError, answer
+    from models.assistant.asking import NotUnderstood, understand
+    from models.assistant.family import plain
+    from models.assistant.source import open_source
+    from pipelines.lake.connection import threads
+    from pipelines.lake.publish import published_snapshot
+
+    here, spec = plant(), _assistant()
+    published = None if spec.domain is None else published_snapshot(here.home, spec.domain)
+    with open_source(here.home, published, threads()) as source:
+        understood = understand(question, spec, source)
+        if isinstance(understood, NotUnderstood):
+            found = _refused(question, understood.why, understood.nearest, spec)
+        else:
+            topic = spec.topics[understood.number]
+            try:
+                said = answer(source, topic, understood.number, understood.given, spec.solution)
+            except TopicError as error:
+                raise _in_the_file(error, spec) from error
+            found = _answered(question, topic, understood.given, said) if said.sentences else _lacking(question, topic, said)
+    if as_json:
+        console.tell(plain(found), "", as_json=True)
+    else:
+        _show(found)
+
+
+def _assistant() -> AssistantSpec:
+    for spec in discover():
+        if isinstance(spec, AssistantSpec):
+            return spec
+    raise CellworksError(
+        "no solution of this instance answers questions",
+        expected="a defs.yaml of type orchestration.components.Assistant",
+        mend="write one; orchestration/defs/assistant/plant_assistant is an example",
+    )
+
+
+def _answered(question: str, topic: Topic, given: dict[str, Any], said: Said) -> dict[str, Any]:
+    return {
+        "question": question,
+        "topic": topic.topic,
+        "asked_of": given,
+        "refused": False,
+        "answer": " ".join(each.text for each in said.sentences),
+        "sentences": [asdict(each) for each in said.sentences],
+        "withheld": said.withheld,
+    }
+
+
+def _lacking(question: str, topic: Topic, said: Said) -> dict[str, Any]:
+    """A topic that no row speaks of."""
+    missing = f"; there is no table {', '.join(said.missing)} yet" if said.missing else ""
+    withheld = f"; withheld, as the cited rows say something else: {said.withheld[0]}" if said.withheld else ""
+    return _nothing(question, topic.topic, f"there is no row of it: {topic.lacks}{missing}{withheld}", [], [])
+
+
+def _refused(question: str, why: str, nearest: list[str], spec: AssistantSpec) -> dict[str, Any]:
+    return _nothing(question, None, why, nearest, [each.asks[0] for each in spec.topics])
+
+
+def _nothing(
+    question: str, topic: str | None, why: str, nearest: list[str], could_be_asked: list[str]
+) -> dict[str, Any]:
+    return {
+        "question": question,
+        "topic": topic,
+        "refused": True,
+        "why": why,
+        "nearest": nearest,
+        "could_be_asked": could_be_asked,
+        "answer": "",
+        "sentences": [],
+    }
+
+
+def _in_the_file(error: TopicError, spec: AssistantSpec) -> CellworksError:
+    """The error with file and line of the topic's fault."""
+    for stage, slug, file in solution_files():
+        if (stage, slug) == (spec.stage, spec.slug):
+            line = line_of(file.read_text(encoding="utf-8"), ("attributes", *error.path))
+            error.where = f"{file}, line {line}: {error.where}"
+    return error
+
+
+def _show(found: dict[str, Any]) -> None:
+    if found["refused"]:
+        console.line(f"Not known: {found['why']}.")
+        if found["nearest"]:
+            console.line(f"Names that are like it: {', '.join(found['nearest'])}.")
+        if found["could_be_asked"]:
+            console.line("What can be asked (a day is written as 2026-09-30):")
+            for each in found["could_be_asked"]:
+                console.line(each, 4)
+        return
+    for each in found["sentences"]:
+        console.line(each["text"])
+        for cited in each["citations"]:
+            console.line(_rows(cited), 4, "dim")
+
+
+def _rows(cited: dict[str, Any]) -> str:
+    named = [f"{column} = {value}" for column, value in cited["where"].items()]
+    named += [f"{column} from {value}" for column, value in cited["since"].items()]
+    named += [f"{column} before {value}" for column, value in cited["before"].items()]
+    rows = f"{cited['rows']:,} row{'s' * (cited['rows'] > 1)}"
+    return f"{cited['table']} at snapshot {cited['snapshot']}, {rows}: {', '.join(named)}"
