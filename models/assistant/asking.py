@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from difflib import SequenceMatcher
+from itertools import dropwhile
 from typing import Any
 
+from models.assistant.answer import Said, answer
 from models.assistant.source import Source
-from models.assistant.spec import SLOT, AssistantSpec, Entity
+from models.assistant.spec import SLOT, AssistantSpec, Entity, Topic
 from pipelines.lake.sql import quote_identifier, quote_relation
 
 ALIKE = 0.8
@@ -57,9 +59,48 @@ class NotUnderstood:
     nearest: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What is said to a question.
+
+    Attributes:
+        topic: that it is about; None where no topic is.
+        given: values of the topic's parameters.
+        said: sentences; none where it is refused.
+        why: what is lacking where it is refused; else empty.
+        nearest: names that are like the one that is not known.
+    """
+
+    topic: Topic | None
+    given: dict[str, Any]
+    said: Said
+    why: str = ""
+    nearest: list[str] = field(default_factory=list)
+
+
+def reply(question: str, spec: AssistantSpec, source: Source) -> Reply:
+    """Answer a question from rows, or say what is lacking.
+
+    Raises:
+        TopicError: the topic that it is about does not fit the lake.
+    """
+    found = understand(question, spec, source)
+    if isinstance(found, NotUnderstood):
+        return Reply(None, {}, Said(), found.why, found.nearest)
+    topic = spec.topics[found.number]
+    said = answer(source, topic, found.number, found.given, spec.solution)
+    return Reply(topic, found.given, said, "" if said.sentences else _lacking(topic, said))
+
+
+def _lacking(topic: Topic, said: Said) -> str:
+    missing = f"; there is no table {', '.join(said.missing)} yet" if said.missing else ""
+    withheld = f"; withheld, as the cited rows say something else: {said.withheld[0]}" if said.withheld else ""
+    return f"there is no row of it: {topic.lacks}{missing}{withheld}"
+
+
 def words(text: str) -> list[str]:
-    """Words and numbers of a text in small letters, zeros before a number and words that say nothing left out."""
-    return [piece.lstrip("0") for piece in _PIECES.findall(text.lower()) if piece not in _IDLE]
+    """Words and numbers of a text in small letters, without zeros before a number."""
+    return [piece.lstrip("0") for piece in _PIECES.findall(text.lower())]
 
 
 def understand(question: str, spec: AssistantSpec, source: Source) -> Understood | NotUnderstood:
@@ -93,20 +134,22 @@ def _candidates(asked: Sequence[str], spec: AssistantSpec) -> list[tuple[int, di
 
 
 def _pattern(phrase: str) -> list[str]:
-    """A phrase's words; a slot stays in its braces."""
+    """A phrase's words without those that say nothing; a slot stays in its braces."""
     pieces = re.split(r"(\{[a-z_]+\})", phrase)
-    return [each for piece in pieces for each in ([piece] if SLOT.fullmatch(piece) else words(piece))]
+    every = [each for piece in pieces for each in ([piece] if SLOT.fullmatch(piece) else words(piece))]
+    return [each for each in every if each not in _IDLE]
 
 
 def _matches(pattern: Sequence[str], asked: Sequence[str]) -> Iterator[tuple[float, dict[str, str]]]:
     """Every way in which the words are those of the pattern: how alike its own words are in all, and its slots."""
     if not pattern:
-        if not asked:
+        if _IDLE.issuperset(asked):
             yield 0.0, {}
         return
     head, *rest = pattern
     slot = SLOT.fullmatch(head)
     if slot is None:
+        asked = list(dropwhile(_IDLE.__contains__, asked))
         if asked and (alike := _alike(head, asked[0])) >= ALIKE:
             for score, slots in _matches(rest, asked[1:]):
                 yield score + alike, slots
@@ -146,11 +189,10 @@ def _named(written: str, name: str, entity: Entity, source: Source) -> object:
     if source.lacking([entity.table]):
         return NotUnderstood(f"no {name} is known: there is no table {entity.table} yet")
     column, table = quote_identifier(entity.column), quote_relation(entity.table)
-    tried = [written]
+    tried = [written, " ".join(dropwhile(_IDLE.__contains__, written.split()))]
     for word in (name.replace("_", " "), *entity.called):
         before = " ".join(words(word)) + " "
-        if written.startswith(before):
-            tried.append(written.removeprefix(before))
+        tried.extend(each.removeprefix(before) for each in tried[:2] if each.startswith(before))
     rows = source.con.execute(
         f"SELECT DISTINCT {column} FROM {table} WHERE list_contains($tried, {_KEY.format(column=column)}) LIMIT 2",
         {"tried": tried},

@@ -35,7 +35,6 @@ def score(spec: AssistantSpec, ctx: ModelContext) -> ScoreReport:
     Raises:
         CellworksError: a topic does not fit the lake.
     """
-
     rule = spec.model_copy(update={"topics": spec.reported, "entities": {}})  # what else can be asked decides nothing
     version = rule_version(rule, FORMAT)
 

@@ -75,4 +75,3 @@ def open_source(home: Home, published: int | None, n_threads: int) -> Iterator[S
 
         retrying(attach)
         yield Source(con, {schema: now if schema in _TOLD else facts for schema in SCHEMAS})
-

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from models.assistant.spec import AssistantSpec, Topic
+from models.assistant.spec import AssistantSpec
 from orchestration.catalogue import discover, line_of, solution_files
 from orchestration.cli import console
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
-    from models.assistant.answer import Said, TopicError
-
-_NEAREST = 3
+    from models.assistant.answer import TopicError
+    from models.assistant.asking import Reply
 
 
 def ask(question: str, *, as_json: bool) -> None:
@@ -23,8 +22,8 @@ def ask(question: str, *, as_json: bool) -> None:
     Raises:
         CellworksError: there is no assistant or no lake, or the topic that was asked for does not fit the lake.
     """
-    from models.assistant.answer import TopicError, answer
-    from models.assistant.asking import NotUnderstood, understand
+    from models.assistant.answer import TopicError
+    from models.assistant.asking import reply
     from models.assistant.family import plain
     from models.assistant.source import open_source
     from pipelines.lake.connection import threads
@@ -33,16 +32,10 @@ def ask(question: str, *, as_json: bool) -> None:
     here, spec = plant(), _assistant()
     published = None if spec.domain is None else published_snapshot(here.home, spec.domain)
     with open_source(here.home, published, threads()) as source:
-        understood = understand(question, spec, source)
-        if isinstance(understood, NotUnderstood):
-            found = _refused(question, understood.why, understood.nearest, spec)
-        else:
-            topic = spec.topics[understood.number]
-            try:
-                said = answer(source, topic, understood.number, understood.given, spec.solution)
-            except TopicError as error:
-                raise _in_the_file(error, spec) from error
-            found = _answered(question, topic, understood.given, said) if said.sentences else _lacking(question, topic, said)
+        try:
+            found = _document(question, reply(question, spec, source), spec)
+        except TopicError as error:
+            raise _in_the_file(error, spec) from error
     if as_json:
         console.tell(plain(found), "", as_json=True)
     else:
@@ -60,41 +53,20 @@ def _assistant() -> AssistantSpec:
     )
 
 
-def _answered(question: str, topic: Topic, given: dict[str, Any], said: Said) -> dict[str, Any]:
+def _document(question: str, said: Reply, spec: AssistantSpec) -> dict[str, Any]:
+    """What `--json` prints."""
+    sentences = said.said.sentences
     return {
         "question": question,
-        "topic": topic.topic,
-        "asked_of": given,
-        "refused": False,
-        "answer": " ".join(each.text for each in said.sentences),
-        "sentences": [asdict(each) for each in said.sentences],
-        "withheld": said.withheld,
-    }
-
-
-def _lacking(question: str, topic: Topic, said: Said) -> dict[str, Any]:
-    """A topic that no row speaks of."""
-    missing = f"; there is no table {', '.join(said.missing)} yet" if said.missing else ""
-    withheld = f"; withheld, as the cited rows say something else: {said.withheld[0]}" if said.withheld else ""
-    return _nothing(question, topic.topic, f"there is no row of it: {topic.lacks}{missing}{withheld}", [], [])
-
-
-def _refused(question: str, why: str, nearest: list[str], spec: AssistantSpec) -> dict[str, Any]:
-    return _nothing(question, None, why, nearest, [each.asks[0] for each in spec.topics])
-
-
-def _nothing(
-    question: str, topic: str | None, why: str, nearest: list[str], could_be_asked: list[str]
-) -> dict[str, Any]:
-    return {
-        "question": question,
-        "topic": topic,
-        "refused": True,
-        "why": why,
-        "nearest": nearest,
-        "could_be_asked": could_be_asked,
-        "answer": "",
-        "sentences": [],
+        "topic": said.topic.topic if said.topic else None,
+        "asked_of": said.given,
+        "refused": not sentences,
+        "answer": " ".join(each.text for each in sentences),
+        "sentences": [asdict(each) for each in sentences],
+        "withheld": said.said.withheld,
+        "why": said.why,
+        "nearest": said.nearest,
+        "could_be_asked": [] if said.topic else [each.asks[0] for each in spec.topics],
     }
 
 

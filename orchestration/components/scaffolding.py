@@ -218,7 +218,8 @@ class AssistantScaffolder(SolutionScaffolder):
                     {
                         "read": (
                             "SELECT machine_id, production_day, produced_count FROM marts.machine_state_day "
-                            "WHERE production_day = coalesce($day, (SELECT max(production_day) FROM marts.machine_state_day)) "
+                            "WHERE production_day = coalesce($day, "
+                            "(SELECT max(production_day) FROM marts.machine_state_day)) "
                             "AND produced_count > 0 ORDER BY machine_id"
                         ),
                         "says": "{machine_id} made {produced_count:,.0f} on {production_day}.",
