@@ -123,9 +123,9 @@ def answer(source: Source, topic: Topic, number: int, given: Mapping[str, object
         path = ("topics", number, "answers", place)
         field_name = "read"
         try:
-            rows = _rows(source, each, given)
+            rows = rows_of(source, each, given)
             field_name = "cites"
-            looked_up = [(row, [_look_up(source, cited, row) for cited in each.cites]) for row in rows]
+            looked_up = [(row, [look_up(source, cited, row) for cited in each.cites]) for row in rows]
             field_name = "says"
             for row, found in looked_up:
                 _say(each, row, found, said)
@@ -135,14 +135,15 @@ def answer(source: Source, topic: Topic, number: int, given: Mapping[str, object
     return said
 
 
-def _rows(source: Source, asked: Answer, given: Mapping[str, object]) -> list[dict[str, Any]]:
+def rows_of(source: Source, asked: Answer, given: Mapping[str, object]) -> list[dict[str, Any]]:
+    """The first rows of an answer's query, by column; parameters that are not given are empty."""
     query = parse(asked.read)
     bound = {name: given.get(name) for name in query.parameters}
     found = source.con.execute(asked.read, bound).fetchmany(asked.rows)
     return [dict(zip(query.columns, row, strict=True)) for row in found]
 
 
-def _look_up(source: Source, cited: Cited, row: Mapping[str, Any]) -> tuple[Citation, dict[str, Any]]:
+def look_up(source: Source, cited: Cited, row: Mapping[str, Any]) -> tuple[Citation, dict[str, Any]]:
     """The rows that are cited, and every column that they tell, worked out from them."""
     conditions, bound = ["true"], []
     for operator, named in ((" IS NOT DISTINCT FROM ?", cited.where), (" >= ?", cited.since), (" < ?", cited.before)):

@@ -2,53 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from models.assistant.spec import AssistantSpec
-from orchestration.catalogue import discover, line_of, solution_files
+from orchestration.catalogue import discover, find
 from orchestration.cli import console
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
-    from models.assistant.answer import TopicError
     from models.assistant.asking import Reply
+    from models.solution import SolutionSpec
 
 
-def ask(question: str, *, as_json: bool) -> None:
+def ask(question: str, named: str | None, *, as_json: bool) -> None:
     """Print the answer with what every sentence rests on, or what is lacking and what could be asked.
 
+    Args:
+        question: in words.
+        named: assistant that is asked; None: the first that there is.
+        as_json: print one JSON document.
+
     Raises:
-        CellworksError: there is no assistant or no lake, or the topic that was asked for does not fit the lake.
+        CellworksError: there is no assistant or no lake, or a topic names what there is not.
     """
     from models.assistant.answer import TopicError
     from models.assistant.asking import reply
     from models.assistant.family import plain
     from models.assistant.source import open_source
+    from orchestration.topics import in_the_file, refuse_unknown
     from pipelines.lake.connection import threads
     from pipelines.lake.publish import published_snapshot
 
-    here, spec = plant(), _assistant()
+    here, known = plant(), discover()
+    spec = _assistant(named, known)
+    refuse_unknown(spec, known)
     published = None if spec.domain is None else published_snapshot(here.home, spec.domain)
     with open_source(here.home, published, threads()) as source:
         try:
             found = _document(question, reply(question, spec, source), spec)
         except TopicError as error:
-            raise _in_the_file(error, spec) from error
+            raise in_the_file(error, spec) from error
     if as_json:
         console.tell(plain(found), "", as_json=True)
     else:
         _show(found)
 
 
-def _assistant() -> AssistantSpec:
-    for spec in discover():
+def _assistant(named: str | None, known: Sequence[SolutionSpec]) -> AssistantSpec:
+    """The assistant of this name; the first that there is where none is named."""
+    for spec in [find(named, known)] if named else known:
         if isinstance(spec, AssistantSpec):
             return spec
     raise CellworksError(
-        "no solution of this instance answers questions",
+        "no such solution answers questions",
         expected="a defs.yaml of type orchestration.components.Assistant",
+        found=named or "none",
         mend="write one; orchestration/defs/assistant/plant_assistant is an example",
     )
 
@@ -68,15 +79,6 @@ def _document(question: str, said: Reply, spec: AssistantSpec) -> dict[str, Any]
         "nearest": said.nearest,
         "could_be_asked": [] if said.topic else [each.asks[0] for each in spec.topics],
     }
-
-
-def _in_the_file(error: TopicError, spec: AssistantSpec) -> CellworksError:
-    """The error with file and line of the topic's fault."""
-    for stage, slug, file in solution_files():
-        if (stage, slug) == (spec.stage, spec.slug):
-            line = line_of(file.read_text(encoding="utf-8"), ("attributes", *error.path))
-            error.where = f"{file}, line {line}: {error.where}"
-    return error
 
 
 def _show(found: dict[str, Any]) -> None:

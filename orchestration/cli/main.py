@@ -125,6 +125,7 @@ def status(as_json: Json = False, site: SiteOption = None) -> None:
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="In words, as one of the topics has it.")],
+    of: Annotated[str | None, typer.Option("--of", help="Which assistant, as stage/slug. Default: the first.")] = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -132,7 +133,7 @@ def ask(
     _at(site)
     from orchestration.cli import ask as asking
 
-    asking.ask(question, as_json=as_json)
+    asking.ask(question, of, as_json=as_json)
 
 
 @app.command()
