@@ -154,12 +154,11 @@ def look_up(source: Source, cited: Cited, row: Mapping[str, Any]) -> tuple[Citat
     what = ", ".join(["count(*)", *(_aggregate(each) for each in told.values())])
     sql = f"SELECT {what} FROM {quote_relation(cited.table)} WHERE {' AND '.join(conditions)}"
     count, *values = source.con.execute(sql, bound).fetchall()[0]
-    citation = Citation(
-        cited.table,
-        source.snapshots[cited.table.split(".")[0]],
-        *({column: row[name] for column, name in each.items()} for each in (cited.where, cited.since, cited.before)),
-        rows=int(count),
+    where, since, before = (
+        {column: row[name] for column, name in each.items()} for each in (cited.where, cited.since, cited.before)
     )
+    snapshot = source.snapshots[cited.table.split(".")[0]]
+    citation = Citation(cited.table, snapshot, where, since, before, int(count))
     return citation, dict(zip(told, values, strict=True))
 
 

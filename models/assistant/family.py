@@ -173,7 +173,7 @@ def _reasons(topic: Topic, sentence: Sentence | None) -> str:
     """Every value with the rows that it is from, as reasons are told."""
     if sentence is None:
         return json.dumps([{"feature": "lacks", "value": topic.lacks, "limit": "no row"}])
-    rows = {each.table: _source_of(each) for each in sentence.citations}
+    rows = {each.table: source_of(each) for each in sentence.citations}
     reasons = [
         {"feature": each.column, "value": _number_or_text(each.value), "limit": rows[each.table]}
         for each in sentence.figures
@@ -181,7 +181,8 @@ def _reasons(topic: Topic, sentence: Sentence | None) -> str:
     return json.dumps(reasons, ensure_ascii=False)
 
 
-def _source_of(citation: Citation) -> str:
+def source_of(citation: Citation) -> str:
+    """A citation in words."""
     named = ", ".join(f"{column}={plain(value)}" for column, value in citation.where.items())
     return f"{citation.table}, {named}, snapshot {citation.snapshot}"
 

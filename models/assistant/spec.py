@@ -183,6 +183,10 @@ class AssistantSpec(RuleSpec):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             msg = f"each topic has a name of its own; found twice: {', '.join(twice)}"
             raise ValueError(msg)
+        phrases = [phrase for each in value for phrase in each.asks]
+        if twice := sorted({phrase for phrase in phrases if phrases.count(phrase) > 1}):
+            msg = f"each phrase asks one thing; found twice: {', '.join(twice)}"
+            raise ValueError(msg)
         default = {name for name, each in known.items() if each.is_day}
         for each in value:
             for phrase in each.asks:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from models.assistant.asking import NotUnderstood, reply, understand
-from models.assistant.family import SENTENCES
+from models.assistant.family import SENTENCES, source_of
 from models.assistant.source import Source, open_source
 from models.assistant.spec import SLOT, AssistantSpec, Topic
 from models.scoring.table import has_table, relation
@@ -49,7 +49,7 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         known = {name: _some(own, name, source) for name in own.entities}
         asked = list(_questions(own, known))
         mistaken = [each.text for each in asked if not _is_understood(each, own, source)]
-        said, silent = _answers(own, known, source)
+        said, examples, silent = _answers(own, known, source)
         strange = [*NONSENSE, *_not_there(own)]
         wrongly = [text for text in strange if reply(text, own, source).said.sentences]
     reported = _reported(own, home)
@@ -57,7 +57,7 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         held([*said, *reported], Reread(home)),
         phrases=(len(asked), mistaken),
         refused=(len(strange), wrongly),
-        figures={"reported_sentences": len(reported), "topics_without_a_row": silent},
+        figures={"reported_sentences": len(reported), "topics_without_a_row": silent, "examples": examples},
     )
 
 
@@ -140,23 +140,30 @@ def _is_understood(question: Question, spec: AssistantSpec, source: Source) -> b
 
 def _answers(
     spec: AssistantSpec, known: dict[str, list[str]], source: Source
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Sentences to each topic by its first phrase, of several things and days; and topics that found no row at all."""
+) -> tuple[list[dict[str, Any]], list[dict[str, str]], list[str]]:
+    """What each topic says, asked by its first phrase of several things and days.
+
+    Returns:
+        Sentences; the first of each topic with what was asked and the rows; and topics that found no row at all.
+    """
     said: list[dict[str, Any]] = []
-    silent = []
+    examples, silent = [], []
     days = [*(name for kind, entity in spec.entities.items() if entity.is_day for name in known[kind]), ""]
     for topic in spec.topics:
-        phrase, before = topic.asks[0], len(said)
+        phrase, found = topic.asks[0], []
         by_day = any(spec.entities[name].is_day for name in topic.parameters)
-        turns = ASKED if SLOT.search(phrase) or by_day else 1
-        for turn in range(turns):
+        for turn in range(ASKED if SLOT.search(phrase) or by_day else 1):
             day = days[-1 - turn % len(days)] if by_day else ""
             if text := _filled(phrase, known, turn):
-                found = reply(f"{text} {day}".strip(), spec, source)
-                said.extend(asdict(each) for each in found.said.sentences)
-        if len(said) == before:
+                question = f"{text} {day}".strip()
+                found += [(question, each) for each in reply(question, spec, source).said.sentences]
+        said += [asdict(each) for _, each in found]
+        if found:
+            question, first = found[0]
+            examples.append({"asked": question, "said": first.text, "rows": ", ".join(map(source_of, first.citations))})
+        else:
             silent.append(topic.topic)
-    return said, silent
+    return said, examples, silent
 
 
 def _not_there(spec: AssistantSpec) -> Iterator[str]:

@@ -137,7 +137,7 @@ def _is(figure: Mapping[str, Any], value: Any) -> bool:
             return False
     elif str(told) not in (str(value), getattr(value, "isoformat", str)()):
         return False
-    return figure["shown"] == shown(_as_told(value, told), figure["shape"])
+    return bool(figure["shown"] == shown(_as_told(value, told), figure["shape"]))
 
 
 def _as_told(value: Any, told: Any) -> Any:
@@ -147,7 +147,7 @@ def _as_told(value: Any, told: Any) -> Any:
 
 def _without_figures(sentence: Mapping[str, Any]) -> str:
     """The words of a sentence without its figures, each taken out where it comes next."""
-    text, rest = "", sentence["text"]
+    text, rest = "", str(sentence["text"])
     for figure in sentence["figures"]:
         before, _, rest = rest.partition(figure["shown"])
         text += before + " "

@@ -164,6 +164,7 @@ def topic_with(**parts: Any) -> Callable[[dict[str, Any]], None]:
         (topic_with(asks=["output of {maschine}"]), "topics", "no entity is called maschine"),
         (topic_with(asks=["what is the output"]), "topics", "machine; found 'what is the output'"),
         (topic_with(topic="days"), "topics", "found twice: days"),
+        (topic_with(asks=["output of {machine}"] * 2), "topics", "each phrase asks one thing"),
         (lambda each: each["report"].update(topics=["shift"]), "attributes", "no topic that there is: shift"),
         (lambda each: each["report"].update(topics=["output"]), "attributes", "cannot fill machine"),
         (lambda each: each.update(keys=["production_day"]), "attributes", "topic_code, sentence_no"),
