@@ -26,6 +26,8 @@ from orchestration.topics import refuse_unknown
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.home import Home
+from pipelines.lake.publish import publish
+from pipelines.lake.schemas import bootstrap
 
 NOW = datetime(2026, 9, 3, 22)  # noqa: DTZ001 - the plant's times are naive UTC
 ATTRIBUTES: dict[str, Any] = {
@@ -161,6 +163,17 @@ def test_a_question_is_answered_with_its_rows(here: Callable[..., Any], home: Ho
     assert (found.uncited, found.differing, found.unexplained) == ([], [], [])
     shown = here("ask", "alarms of stacker_1", "--of", "mine/alarms").stdout
     assert f"marts.alarm at snapshot {cited['snapshot']}, 4 rows: machine_id = stacker_1, alarm_code = jam" in shown
+
+
+def test_rows_that_no_check_has_passed_are_not_spoken_of(here: Callable[..., Any], home: Home, tmp_path: Path) -> None:
+    written(tmp_path, ATTRIBUTES | {"domain": "kpi"})
+    bootstrap(home, load_site(default_site()))
+    with writer(home, why="test") as con:
+        published = publish(con, "kpi", "a run")
+    raised(home, alarms(3))
+    told = json.loads(here("ask", "alarms of stacker_1", "--of", "mine/alarms", "--json").stdout)
+    assert told["answer"] == "stacker_1 raised jam 4 times, last at 2026-09-02 05:00."
+    assert told["sentences"][0]["citations"][0]["snapshot"] == published
 
 
 def test_what_cannot_be_answered_is_told_with_what_could_be_asked(
