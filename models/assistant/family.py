@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from models.assistant.answer import Citation, Said, Sentence, answer
+from models.assistant.documents import read_documents
 from models.assistant.source import Source, open_source
 from models.assistant.spec import AssistantSpec, Topic
 from models.context import ModelContext
@@ -26,7 +27,7 @@ SENTENCES = "sentence"
 
 
 def score(spec: AssistantSpec, ctx: ModelContext) -> ScoreReport:
-    """Write the report of each period that ended in the last days and has none by this rule.
+    """Write the report of each period that ended in the last days and has none by this rule; or read documents.
 
     A row of `solutions.<slug>` is a sentence: `class` is `told`, or `refused` where a topic has no row to speak from;
     `value` is its first number, `reasons` every value with the rows that it is from. The text and its citations stand
@@ -35,6 +36,8 @@ def score(spec: AssistantSpec, ctx: ModelContext) -> ScoreReport:
     Raises:
         CellworksError: a topic does not fit the lake.
     """
+    if spec.documents is not None:
+        return read_documents(spec, spec.documents, ctx)
     rule = spec.model_copy(update={"topics": spec.reported, "entities": {}})  # what else can be asked decides nothing
     version = rule_version(rule, FORMAT)
 
@@ -65,8 +68,8 @@ class Written:
 
 def _periods(spec: AssistantSpec, source: Source, now: datetime, version: str) -> pa.Table:
     """Keys and end of each period that ended in the last days and has no report by this rule."""
-    by = ", ".join(quote_identifier(name) for name in spec.report.by.values())
-    until = quote_identifier(spec.report.until)
+    by = ", ".join(quote_identifier(name) for name in spec.reporting.by.values())
+    until = quote_identifier(spec.reporting.until)
     told = f"solutions.{spec.slug}"
     has_told = not source.lacking([told])
     done = f"ANTI JOIN (SELECT * FROM {quote_relation(told)} WHERE model_version = $version) AS told USING ({by})"
@@ -77,12 +80,12 @@ def _periods(spec: AssistantSpec, source: Source, now: datetime, version: str) -
             HAVING event_at <= $now AND event_at > $since) AS periods
         {done if has_told else ""} ORDER BY event_at
         """,
-        {"now": now, "since": now - timedelta(days=spec.report.days)} | ({"version": version} if has_told else {}),
+        {"now": now, "since": now - timedelta(days=spec.reporting.days)} | ({"version": version} if has_told else {}),
     ).to_arrow_table()
 
 
 def _report(spec: AssistantSpec, source: Source, period: dict[str, Any]) -> Written:
-    given = {name: period[column] for name, column in spec.report.by.items()}
+    given = {name: period[column] for name, column in spec.reporting.by.items()}
     said = [(topic, answer(source, topic, spec.topics.index(topic), given, spec.solution)) for topic in spec.reported]
     return Written(period, said)
 
@@ -93,7 +96,7 @@ def _standing(spec: AssistantSpec, source: Source, periods: pa.Table) -> pa.Tabl
     if source.lacking([table]):
         return pa.table({})
     source.con.register("cw_period", periods)
-    by = ", ".join(quote_identifier(name) for name in spec.report.by.values())
+    by = ", ".join(quote_identifier(name) for name in spec.reporting.by.values())
     return source.con.execute(f"FROM {quote_relation(table)} ANTI JOIN cw_period USING ({by})").to_arrow_table()
 
 
@@ -109,7 +112,7 @@ def _told(
     keys: dict[str, pa.ChunkedArray] = {
         **{
             name: pa.chunked_array([[period[name] for period, *_ in rows]], schema.field(name).type)
-            for name in spec.report.by.values()
+            for name in spec.reporting.by.values()
         },
         "topic_code": pa.chunked_array([[topic.topic for _, topic, *_ in rows]], pa.string()),
         "sentence_no": pa.chunked_array([[number for *_, number, _ in rows]], pa.int64()),
@@ -136,6 +139,7 @@ def _told(
         },
         checks={
             "cited": (not withheld, f"not said, {len(withheld)}: {withheld[0]}" if withheld else ""),
+            "understood": (True, "reads no documents"),
             "spoken": (not silent, f"no row speaks of {silent[0]}, nor of {len(silent) - 1} more" if silent else ""),
         },
         current={SENTENCES: pa.concat_tables([standing, texts]) if standing.num_rows else texts},

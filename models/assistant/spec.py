@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from models.assistant.documents_spec import Documents
 from models.assistant.select import parse, table_fault
 from models.assistant.template import slots
 from models.solution import Part, RuleSpec
@@ -169,11 +170,12 @@ class Report(Part):
 
 
 class AssistantSpec(RuleSpec):
-    """One assistant: what it can be asked, from which rows it answers, and what it reports each night."""
+    """One assistant: it answers questions by topics and reports by them each night, or it reads documents."""
 
     entities: dict[str, Entity] = Field(default_factory=dict, description="kinds of things that a question may name")
-    topics: list[Topic] = Field(min_length=1, description="what it can be asked")
-    report: Report = Field(description="the report of each period")
+    topics: list[Topic] = Field(default_factory=list, description="what it can be asked")
+    report: Report | None = Field(default=None, description="the report of each period, with `topics`")
+    documents: Documents | None = Field(default=None, description="documents that it reads instead")
 
     @field_validator("topics")
     @classmethod
@@ -204,6 +206,14 @@ class AssistantSpec(RuleSpec):
 
     @model_validator(mode="after")
     def _reports_known_topics(self) -> Self:
+        if self.documents is not None and not self.topics and self.report is None:
+            if len(self.keys) != 2:
+                msg = f"keys are that of a document and the name of a characteristic; found {', '.join(self.keys)}"
+                raise ValueError(msg)
+            return self
+        if self.documents is not None or not self.topics or self.report is None:
+            msg = "an assistant has `topics` and a `report`, or `documents`"
+            raise ValueError(msg)
         known = {each.topic: each for each in self.topics}
         if strange := [name for name in self.report.topics if name not in known]:
             msg = f"the report names no topic that there is: {', '.join(strange)}"
@@ -218,19 +228,35 @@ class AssistantSpec(RuleSpec):
         return self
 
     @property
+    def reporting(self) -> Report:
+        """The report of one that has topics.
+
+        Raises:
+            ValueError: it reads documents.
+        """
+        if self.report is None:
+            msg = f"{self.solution} reads documents and reports nothing"
+            raise ValueError(msg)
+        return self.report
+
+    @property
     def reported(self) -> list[Topic]:
         """Topics of the report, in its order."""
         known = {each.topic: each for each in self.topics}
-        return [known[name] for name in self.report.topics]
+        return [known[name] for name in self.reporting.topics]
 
     @property
     def tables(self) -> list[str]:
-        """What a night reads of curated tables: the periods, and what the report is from. A question may read more."""
+        """What a night reads of curated tables; a question may read more."""
+        if self.documents is not None:
+            return [self.table, self.documents.planned.table]
         read = sorted({table for topic in self.reported for table in topic.tables})
         curated = [table for table in read if table.split(".")[0] in ("marts", "staging")]
         return list(dict.fromkeys([self.table, *curated]))
 
     @property
     def named_columns(self) -> list[str]:
-        """Columns of the periods' table."""
-        return [*self.report.by.values(), self.report.until]
+        """Columns of the table of periods, or of documents."""
+        if self.documents is not None:
+            return [self.keys[0], self.documents.text, self.documents.supplier, self.documents.time]
+        return [*self.reporting.by.values(), self.reporting.until]

@@ -54,7 +54,7 @@ def ask(question: str, named: str | None, *, as_json: bool) -> None:
 def _assistant(named: str | None, known: Sequence[SolutionSpec]) -> AssistantSpec:
     """The assistant of this name; the first that there is where none is named."""
     for spec in [find(named, known)] if named else known:
-        if isinstance(spec, AssistantSpec):
+        if isinstance(spec, AssistantSpec) and spec.topics:
             return spec
     raise CellworksError(
         "no such solution answers questions",

@@ -13,6 +13,7 @@ from models.assistant.source import Source, open_source
 from models.assistant.spec import SLOT, AssistantSpec, Topic
 from models.scoring.table import has_table, relation
 from models.solution import SolutionSpec
+from orchestration.evaluation import documents
 from orchestration.evaluation.citations import Found, Reread, held
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.lines import Line, verdict
@@ -44,6 +45,9 @@ class Question:
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Ask every topic of things that are there and of things that are not, and hold what is said against the rows."""
     own, home = cast("AssistantSpec", spec), cast("Home", ground.home)
+    if own.documents is not None:
+        night = ground.evidence(spec).night or {}
+        return documents.evaluate(own, own.documents, home, str(night.get("champion_version")))
     published = None if own.domain is None else published_snapshot(home, own.domain)
     with open_source(home, published, threads()) as source:
         known = {name: _some(own, name, source) for name in own.entities}
