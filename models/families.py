@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from models.anomaly_detector.spec import AnomalySpec
+from models.assistant.spec import AssistantSpec
 from models.decision_rule.spec import DecisionSpec
 from models.forecast.spec import ForecastSpec
 from models.indicator.spec import IndicatorSpec
@@ -301,6 +302,20 @@ OPTIMIZER = Family(
     {"score": "models.optimizer.family:score"},
 )
 
+ASSISTANT = Family(
+    "Assistant",
+    AssistantSpec,
+    {
+        "predictions": {
+            "stands": "No answer told before has become another one.",
+            "cited": "No sentence was withheld because the rows that it cites say something else.",
+            "spoken": "Some row speaks of every period that is reported, some line of every document.",
+            "understood": "Every line that looks like a value names what a document is to say.",
+        }
+    },
+    {"score": "models.assistant.family:score"},
+)
+
 FAMILIES = (
     PREDICTIVE_MODEL,
     PROCESS_MONITOR,
@@ -311,6 +326,7 @@ FAMILIES = (
     INDICATOR,
     TRACEABILITY,
     OPTIMIZER,
+    ASSISTANT,
 )
 
 

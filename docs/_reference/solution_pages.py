@@ -113,6 +113,9 @@ def _part(part: Row, *, is_alone: bool) -> Iterable[str]:
             ("found", "asked", "met"),
             ((line["found"], line["asks"], "yes" if line["is_met"] else "**no**") for line in part["lines"]),
         )
+    if examples := part["figures"].get("examples"):
+        names = ("asked", "said", "rows")
+        yield _table(names, (tuple(each[name] for name in names) for each in examples))
     if part["picture"]:
         yield f"![{part['solution']}](../images/solutions/{part['picture']})"
 

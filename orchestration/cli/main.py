@@ -123,6 +123,20 @@ def status(as_json: Json = False, site: SiteOption = None) -> None:
 
 
 @app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="In words, as one of the topics has it.")],
+    of: Annotated[str | None, typer.Option("--of", help="Which assistant, as stage/slug. Default: the first.")] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Answer from the plant's rows, with what each sentence rests on. Example: cellworks ask "what was the oee"."""
+    _at(site)
+    from orchestration.cli import ask as asking
+
+    asking.ask(question, of, as_json=as_json)
+
+
+@app.command()
 def trace(
     kind: Annotated[str, typer.Argument(help="cell, lot, mother_roll, module, container, ...")],
     name: Annotated[str, typer.Argument(help="Its name, as the line gave it.")],

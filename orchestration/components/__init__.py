@@ -1,6 +1,7 @@
 """Families of digital solutions: one Dagster Component class each, registered for `dg`."""
 
 from orchestration.components.anomaly_detector import AnomalyDetector
+from orchestration.components.assistant import Assistant
 from orchestration.components.decision_rule import DecisionRule
 from orchestration.components.forecast import Forecast
 from orchestration.components.indicator import Indicator
@@ -12,6 +13,7 @@ from orchestration.components.traceability import Traceability
 
 __all__ = [
     "AnomalyDetector",
+    "Assistant",
     "DecisionRule",
     "Forecast",
     "Indicator",

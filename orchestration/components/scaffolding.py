@@ -195,3 +195,46 @@ class TraceabilityScaffolder(SolutionScaffolder):
         "passport": {"of": "module", "parts": ["cell"], "materials": ["can"]},
         "action": {"kind": "report"},
     }
+
+
+class AssistantScaffolder(SolutionScaffolder):
+    """A machine's figures of a day, to be asked for, and reported each night."""
+
+    attributes: ClassVar[Mapping[str, Any]] = {
+        "question": "How did each machine do?",
+        "entity": "day",
+        "table": "marts.machine_state_day",
+        "keys": ["production_day", "topic_code", "sentence_no"],
+        "entities": {
+            "machine": {"table": "marts.machine_state_day", "column": "machine_id"},
+            "day": {"table": "marts.machine_state_day", "column": "production_day", "is_day": True},
+        },
+        "topics": [
+            {
+                "topic": "output",
+                "asks": ["how much was made", "what was the output"],
+                "lacks": "a machine that made anything on that day",
+                "answers": [
+                    {
+                        "read": (
+                            "SELECT machine_id, production_day, produced_count FROM marts.machine_state_day "
+                            "WHERE production_day = coalesce($day, "
+                            "(SELECT max(production_day) FROM marts.machine_state_day)) "
+                            "AND produced_count > 0 ORDER BY machine_id"
+                        ),
+                        "says": "{machine_id} made {produced_count:,.0f} on {production_day}.",
+                        "cites": [
+                            {
+                                "table": "marts.machine_state_day",
+                                "where": {"machine_id": "machine_id", "production_day": "production_day"},
+                                "tells": ["produced_count"],
+                            }
+                        ],
+                        "rows": 20,
+                    }
+                ],
+            }
+        ],
+        "report": {"by": {"day": "production_day"}, "until": "known_at", "topics": ["output"]},
+        "action": {"kind": "report"},
+    }

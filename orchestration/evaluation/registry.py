@@ -27,6 +27,7 @@ EVALUATORS = {
     "DecisionRule": "orchestration.evaluation.decision_rule:evaluate",
     "Indicator": "orchestration.evaluation.indicator:evaluate",
     "Traceability": "orchestration.evaluation.traceability:evaluate",
+    "Assistant": "orchestration.evaluation.assistant:evaluate",
 }
 """Imported on first use; each takes the solution and the ground."""
 ON_THE_TWIN = {"Optimizer"}

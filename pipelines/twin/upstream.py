@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.control_plan.derive import characteristics, column_of
+from pipelines.twin.certificate_text import documents
 from pipelines.twin.clock import HOUR
 from pipelines.twin.course import SPARE
 from pipelines.twin.incoming import certificates, inspections
@@ -60,6 +61,8 @@ class Upstream:
             ids = lot_id(material, lots).astype(object)
             certified = certificates(self._world, material, lots, first, at, ids)
             found.setdefault("lims__certificate", []).append(certified)
+            printed = documents(self._world, material, certified, lots, ids, at)
+            found.setdefault("lims__certificate_document", []).append(printed)
             found.setdefault("lims__lot_inspection", []).append(inspections(self._world, material, lots, at, ids))
         for electrode in ELECTRODES:
             self._batches(electrode, found)

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from models.assistant.spec import AssistantSpec
 from orchestration.catalogue import find
+from orchestration.evaluation import documents
 from orchestration.night import solve
 from orchestration.plant import Plant
 from orchestration.solving import PREDICTIONS, Outcome
@@ -55,6 +57,7 @@ class Told:
     outcomes: list[Outcome]
     sampled: Rows
     checked: Rows
+    printed: Rows
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def told(home: Home, run_all: Callable[[Home], list[CurateReport]]) -> Told:
             full_search=False,
             actor="test",
         )
-        for name in ("incoming/acceptance_sampling", "incoming/certificate_checker")
+        for name in ("incoming/acceptance_sampling", "incoming/certificate_checker", "incoming/certificate_reader")
     ]
     with reader(home) as con:
         tables = [
@@ -81,6 +84,7 @@ def told(home: Home, run_all: Callable[[Home], list[CurateReport]]) -> Told:
                 "marts.lot_characteristic",
                 "solutions.acceptance_sampling",
                 "solutions.certificate_checker",
+                "solutions.certificate_reader",
             )
         ]
     lots = {row["material_lot_id"]: row["supplier_code"] for row in tables[0]}
@@ -180,3 +184,24 @@ def test_every_lot_is_judged_by_the_standards_numbers_and_the_lots_before_it(tol
     assert {(row["material_lot_id"], row["attribute_code"]): row["class"] for row in told.sampled} == expected
     assert set(expected.values()) >= {"accepted"}
     assert all(json.loads(row["reasons"]) for row in told.sampled)
+
+
+def test_what_suppliers_print_is_read_as_their_records_say(told: Told, home: Home) -> None:
+    records = {
+        (row["material_lot_id"], row["characteristic_code"]): float(row["certified_value"]) for row in told.certificates
+    }
+    read = {(row["material_lot_id"], row["characteristic_code"]): row for row in told.printed}
+    assert records.keys() <= read.keys()
+    legible = {key: row["value"] for key, row in read.items() if row["class"] == "read"}
+    assert legible == pytest.approx({key: records[key] for key in legible}, rel=1e-6, abs=1e-9)
+    assert {told.lots[lot].rsplit("_", 1)[1] for lot, _ in legible} == {"1", "2", "3"}  # each layout
+    refused = {key: row["class"] for key, row in read.items() if row["class"] != "read"}
+    assert {how for key, how in refused.items() if key in records} <= {"not_a_number"}
+    assert {how for key, how in refused.items() if key not in records} <= {"missing"}
+    assert len(refused) < 0.05 * len(read)
+    spec = find("incoming/certificate_reader")
+    assert isinstance(spec, AssistantSpec)
+    assert spec.documents is not None
+    found = documents.evaluate(spec, spec.documents, home, told.printed[0]["model_version"])
+    assert found.verdict == "working", found.reason
+    assert found.figures["read"] == len(legible)

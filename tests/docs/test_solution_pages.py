@@ -33,7 +33,10 @@ def pages() -> Any:
 def test_each_solution_has_a_page_with_its_figure_and_the_line_it_misses(pages: Any, tmp_path: Path) -> None:
     specs = discover()
     lines = [Line("at least 0.70", "concordance 0.628", is_met=False), Line("all", "12 | 12 rows", is_met=True)]
-    found = verdict(lines, metric="concordance on later lives", value=0.628, baseline=0.66, interval=(0.57, 0.68))
+    figures: dict[str, Any] = {"examples": [{"asked": "oee", "said": "OEE was 71.3%.", "rows": "marts.kpi_day"}]}
+    found = verdict(
+        lines, metric="concordance on later lives", value=0.628, baseline=0.66, interval=(0.57, 0.68), figures=figures
+    )
     every = {spec.solution: found for spec in specs}
     rows = [of_row(row, specs, every) for row in catalogue.rows()]
     page.write(rows, specs, Ground(load_site(default_site())), tmp_path)
@@ -46,9 +49,12 @@ def test_each_solution_has_a_page_with_its_figure_and_the_line_it_misses(pages: 
     shown = written["solutions/predictive_maintenance.md"]
     for part in ("0.628", "0.57 to 0.68", "concordance 0.628 | at least 0.70 | **no**", "12 / 12 rows | all | yes"):
         assert part in shown
+    assert "| oee | OEE was 71.3%. | marts.kpi_day |" in shown
     assert "## equipment/machine_life: **failing**" in shown
-    assert "not run: no folder yet." in written["solutions/plant_assistant.md"]
-    assert "`orchestration/defs/assistant/plant_assistant`" in written["solutions/plant_assistant.md"]
+    there = {spec.solution for spec in specs}
+    absent = next(row for row in catalogue.rows() if not there & set(row.parts))
+    assert "not run: no folder yet." in written[f"solutions/{absent.slug}.md"]
+    assert f"`orchestration/defs/{absent.parts[0]}`" in written[f"solutions/{absent.slug}.md"]
     listed = [each for entry in pages.nav(told)[1:] for part in entry.values() for each in part]
     assert sorted([*listed, "solutions/index.md"]) == sorted(written)
 

@@ -1,0 +1,3 @@
+{{ config(feed='lims__certificate_document') }}
+
+{{ stage('lims__certificate_document') }}

@@ -1,0 +1,1 @@
+"""The assistant: questions answered by declared rules from rows that it read; no language model."""
