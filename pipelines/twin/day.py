@@ -15,6 +15,7 @@ from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.counts import with_cells, with_rolls
 from pipelines.twin.course import Course
+from pipelines.twin.cycling_laboratory import cycling_records
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
@@ -65,7 +66,7 @@ class Plant:
         due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
         records = self._of_cells(line, cells, due)
         records |= self._of_machines(line, equipment, due, records)
-        records |= self._of_business(len(line.stacked_s))
+        records |= self._of_business(len(line.stacked_s)) | cycling_records(world, day)
         known, later = self._known(records, carried.pending)
         if with_telemetry:
             first = int(cells[0]) if len(cells) else self._here.next_cell
