@@ -24,6 +24,7 @@ from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.orders import customer_orders, tariff_hours
 from pipelines.twin.pack import pack
 from pipelines.twin.purchasing import Purchasing
+from pipelines.twin.recipe_line import recipe_records
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
@@ -66,7 +67,8 @@ class Plant:
         due = DueCells.of_day(world, cells, stacked_s, *world.clock.bounds(day))
         records = self._of_cells(line, cells, due)
         records |= self._of_machines(line, equipment, due, records)
-        records |= self._of_business(len(line.stacked_s)) | cycling_records(world, day)
+        records |= self._of_business(len(line.stacked_s))
+        records |= cycling_records(world, day) | recipe_records(world, day)
         known, later = self._known(records, carried.pending)
         if with_telemetry:
             first = int(cells[0]) if len(cells) else self._here.next_cell
