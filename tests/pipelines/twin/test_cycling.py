@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.control_plan.site import Site
@@ -82,6 +82,7 @@ def test_a_cell_is_told_once_and_does_not_depend_on_who_is_cycled_beside_it(
     assert all(value[0] == vars(two[0][100])[name][0] for name, value in vars(one[0][100]).items())
 
 
+@settings(max_examples=30)
 @given(
     cause=st.sampled_from([("ratio", -0.02), ("rate_c", 1.0), ("temp_c", 5.0), ("graphite", 0.3), ("plating", 0.3)]),
     ratio=st.floats(1.02, 1.14),
