@@ -134,7 +134,7 @@ def windows(
     """The window of each recipe; where nothing is learnt yet, all wait."""
     limits = limits_of(kind, site, where)
     if fits is None:
-        return [Window("too_few", "trials")] * len(densities_g_cm3)
+        return [Window("too_few", "trials", np.nan)] * len(densities_g_cm3)
     return [
         window(
             line, fits, recipes.take(row), float(density), kind.density_tolerance_g_cm3, limits, kind.confidence
@@ -151,6 +151,7 @@ def _told(spec: OptimizerSpec, asked: pa.Table, told: list[Window], line: Line) 
         "slowest_m_min": [each.slowest_m_min for each in told],
         "fastest_m_min": [each.fastest_m_min for each in told],
         "line_load_n_mm": [each.load_n_mm for each in told],
+        "fails_probability": [each.fails for each in told],
     }
     columns = {name: pa.array([number(value) for value in values], pa.float64()) for name, values in figures.items()}
     return RuleAnswers(
@@ -158,6 +159,7 @@ def _told(spec: OptimizerSpec, asked: pa.Table, told: list[Window], line: Line) 
         event_at=asked["asked_at"].combine_chunks(),
         answers={
             "value": columns["web_speed_m_min"].to_pylist(),
+            "probability": [number(each.fails) for each in told],
             "low": columns["slowest_m_min"].to_pylist(),
             "high": columns["fastest_m_min"].to_pylist(),
             "class": [each.verdict if each.verdict != "too_few" else None for each in told],

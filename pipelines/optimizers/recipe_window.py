@@ -82,8 +82,17 @@ class Fit:
 
     def margin(self, terms: Floats, confidence: float) -> Floats:
         """Distance to the end of the one-sided prediction interval of a run."""
+        found: Floats = student.ppf(confidence, self.spare) * self._scale(terms)
+        return found
+
+    def beyond(self, terms: Floats, logarithm: Floats | float) -> Floats:
+        """Probability that a run's outcome has a logarithm above this one."""
+        found: Floats = student.sf((logarithm - self.expected(terms)) / self._scale(terms), self.spare)
+        return found
+
+    def _scale(self, terms: Floats) -> Floats:
         unsure = np.einsum("ij,jk,ik->i", terms, self.inverse, terms)
-        found: Floats = student.ppf(confidence, self.spare) * self.spread * np.sqrt(1 + unsure)
+        found: Floats = self.spread * np.sqrt(1 + unsure)
         return found
 
 
@@ -94,6 +103,8 @@ class Window:
     Attributes:
         verdict: `release`, or `hold`.
         limited_by: outcome or capability that ends the window above; of a recipe on hold, the one it fails by.
+        fails: probability that a run is beyond the limit that is hardest to keep: at what is to be set; on hold at the
+            best that can be set.
         slowest_m_min, fastest_m_min: ends of the window; NaN on hold.
         speed_m_min, load_n_mm: to be set; NaN on hold.
         margin: by outcome, how far the end of its interval keeps from its limit there, as a share of the limit.
@@ -101,6 +112,7 @@ class Window:
 
     verdict: str
     limited_by: str
+    fails: float
     slowest_m_min: float = np.nan
     fastest_m_min: float = np.nan
     speed_m_min: float = np.nan
@@ -155,9 +167,10 @@ def fit(terms: Floats, logarithm: Floats) -> Fit | None:
     spare = len(terms) - terms.shape[1]
     if spare < MIN_SPARE or np.linalg.matrix_rank(terms) < terms.shape[1]:
         return None
-    weights, *_ = np.linalg.lstsq(terms, logarithm, rcond=None)
+    inverse: Floats = np.asarray(np.linalg.inv(terms.T @ terms), dtype=np.float64)
+    weights: Floats = inverse @ terms.T @ logarithm
     left = logarithm - terms @ weights
-    return Fit(weights, float(np.sqrt(left @ left / spare)), spare, np.linalg.inv(terms.T @ terms))
+    return Fit(weights, float(np.sqrt(left @ left / spare)), spare, inverse)
 
 
 def logarithm_of(name: str, line: Line, values: Floats) -> Floats:
@@ -201,30 +214,35 @@ def window(
         limits: of the other outcomes.
         confidence: probability with which a run keeps each limit, in (0.5, 1).
     """
-    load = _load(line, fits["density_g_cm3"], recipe, density_g_cm3, tolerance_g_cm3, confidence)
-    if not np.isfinite(load):
-        return Window("hold", "line_load_n_mm")
+    load, missed = _load(line, fits["density_g_cm3"], recipe, density_g_cm3, tolerance_g_cm3)
+    if missed > 1 - confidence:
+        return Window("hold", "line_load_n_mm", missed)
     speeds = line.speeds_m_min
     many = Recipes(*(np.repeat(values, len(speeds)) for values in vars(recipe).values()))
     loads = np.full(len(speeds), load)
     margins = {"pump_flow": 1 - flow(line, many, speeds) / line.most_flow}
+    fails = np.where(margins["pump_flow"] < 0, 1.0, missed)
     for limit in limits:
-        terms = terms_of(limit.name, line, many, speeds, loads)
+        terms, fitted = terms_of(limit.name, line, many, speeds, loads), fits[limit.name]
         sign = 1.0 if limit.is_upper else -1.0
-        end = fits[limit.name].expected(terms) + sign * fits[limit.name].margin(terms, confidence)
+        end = fitted.expected(terms) + sign * fitted.margin(terms, confidence)
         margins[limit.name] = sign * (1 - np.exp(end) / limit.at)
+        above = fitted.beyond(terms, float(np.log(limit.at)))
+        fails = np.maximum(fails, above if limit.is_upper else 1 - above)
     least = np.min(list(margins.values()), axis=0)
     safe = least >= 0
     names = list(margins)
     worst = [names[place] for place in np.argmin([margins[name] for name in names], axis=0)]
     if not safe.any():
-        return Window("hold", worst[int(np.argmax(least))])
+        best = int(np.argmax(least))
+        return Window("hold", worst[best], float(fails[best]))
     fastest = int(np.flatnonzero(safe)[-1])
     slowest = fastest - int(np.argmin(np.append(safe[: fastest + 1][::-1], False))) + 1
     limited = worst[fastest + 1] if fastest + 1 < len(speeds) else "web_speed_m_min"
     return Window(
         "release",
         limited,
+        float(fails[fastest]),
         float(speeds[slowest]),
         float(speeds[fastest]),
         float(speeds[fastest]),
@@ -234,20 +252,15 @@ def window(
 
 
 def _load(
-    line: Line, fitted: Fit, recipe: Recipes, density_g_cm3: float, tolerance_g_cm3: float, confidence: float
-) -> float:
-    """The load whose expected density is nearest to what is wanted, NaN where a run would not surely be near enough."""
+    line: Line, fitted: Fit, recipe: Recipes, density_g_cm3: float, tolerance_g_cm3: float
+) -> tuple[float, float]:
+    """The load whose expected density is nearest to what is wanted, and the probability that a run misses it."""
     loads = line.loads_n_mm
     many = Recipes(*(np.repeat(values, len(loads)) for values in vars(recipe).values()))
     terms = terms_of("density_g_cm3", line, many, np.full(len(loads), line.speed_m_min), loads)
-    expected, margin = fitted.expected(terms), fitted.margin(terms, (1 + confidence) / 2)
-
-    def density(logarithm: Floats) -> Floats:
-        found: Floats = line.solid_g_cm3 * (1 - line.least_porosity - np.exp(logarithm))
-        return found
-
-    near = (density(expected - margin) <= density_g_cm3 + tolerance_g_cm3) & (
-        density(expected + margin) >= density_g_cm3 - tolerance_g_cm3
-    )
-    off = np.where(near, np.abs(density(expected) - density_g_cm3), np.inf)
-    return float(loads[np.argmin(off)]) if near.any() else np.nan
+    wanted = density_g_cm3 + tolerance_g_cm3 * np.array([0, 1, -1])
+    middle, densest, loosest = logarithm_of("density_g_cm3", line, wanted)
+    best = int(np.argmin(np.abs(fitted.expected(terms) - middle)))
+    at = terms[best : best + 1]
+    missed = 1 - fitted.beyond(at, densest) + fitted.beyond(at, loosest)
+    return float(loads[best]), float(missed[0])

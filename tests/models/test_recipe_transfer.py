@@ -83,6 +83,9 @@ def test_a_usual_recipe_is_released_and_a_wet_heavy_one_is_held_with_its_cause(t
     causes = dict(zip(names, found.further["window"]["limited_by"].to_pylist(), strict=True))
     assert causes["dense"] == "line_load_n_mm"
     assert causes["heavy"] in ("residual_solvent_ppm", "peel_strength_n_m", "pump_flow")
+    fails = dict(zip(names, found.answers["probability"], strict=True))
+    assert fails["dense"] > 0.99
+    assert 0 <= fails["easy"] <= 0.02 + 1e-9
     place = names.index("easy")
     low, speed, high = (found.answers[name][place] for name in ("low", "value", "high"))
     row = SITE.plan.by_code["cathode_web_speed_m_min"]

@@ -102,6 +102,9 @@ def test_who_wants_to_be_surer_never_gets_a_wider_window(
         assert sure.fastest_m_min <= bold.fastest_m_min
         assert sure.margin is not None
         assert min(sure.margin.values()) >= 0
+        assert sure.fails <= 1 - (confidence + more) + 1e-9
+    else:
+        assert sure.fails > 1 - (confidence + more)
         assert sure.slowest_m_min <= sure.speed_m_min <= sure.fastest_m_min
 
 
