@@ -69,7 +69,8 @@ def recipes_of(columns: dict[str, Floats]) -> Recipes:
 def learnt(line: Line, trials: dict[str, Floats]) -> dict[str, Fit] | None:
     """The forms of all outcomes fitted to the trials; None where these are too few."""
     outcomes = {name: trials[name] for name in (*OUTCOMES, DENSITY)}
-    return learn(line, recipes_of(trials), *(trials[name] for name in SETTINGS), outcomes)
+    speed, load = (trials[name] for name in SETTINGS)
+    return learn(line, recipes_of(trials), speed, load, outcomes)
 
 
 def line_of(kind: RecipeTransfer, site: Site, where: str) -> Line:
@@ -172,9 +173,8 @@ def _told(spec: OptimizerSpec, asked: pa.Table, told: list[Window], line: Line) 
 
 
 def _reasons(each: Window) -> str:
-    parts = [{"feature": each.limited_by, "value": None, "limit": "ends the window"}]
-    if each.verdict == "hold":
-        parts[0]["limit"] = "keeps the recipe from running"
+    what = "keeps the recipe from running" if each.verdict == "hold" else "ends the window"
+    parts: list[dict[str, str | float | None]] = [{"feature": each.limited_by, "value": None, "limit": what}]
     parts += [
         {"feature": name, "value": number(round(value, 4)), "limit": "share of its limit that is left"}
         for name, value in (each.margin or {}).items()

@@ -67,8 +67,9 @@ def _under_test(world: World, since: float, until: float) -> Ints:
 
 
 def _begun_s(world: World, build: Ints) -> Floats:
-    begun: Floats = (build * world.p("cycling.build_every_d") - world.p("cycling.history_days")) * DAY
-    return begun + world.p("cycling.begin_h") * HOUR
+    day = build.astype(np.float64) * world.p("cycling.build_every_d") - world.p("cycling.history_days")
+    begun: Floats = day * DAY + world.p("cycling.begin_h") * HOUR
+    return begun
 
 
 def _drawn(world: World, cells: Ints, build: Ints) -> Cells:

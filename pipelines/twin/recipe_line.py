@@ -139,8 +139,9 @@ def _numbered(world: World, day: int, kind: str) -> tuple[Ints, Floats]:
     since_s = -world.p(f"recipe.{kind}.history_d") * DAY
     last = int((world.clock.bounds(day)[1] - since_s) // every_s)
     first = 0 if day == 0 else max(0, int((world.clock.bounds(day)[0] - since_s) // every_s) - 1)
-    numbers = np.arange(first, last + 1, dtype=np.int64)
-    return numbers, since_s + numbers * every_s + 2 * HOUR
+    numbers: Ints = np.arange(first, last + 1, dtype=np.int64)
+    at_s: Floats = since_s + numbers * every_s + 2 * HOUR
+    return numbers, at_s
 
 
 def _on(world: World, day: int, kind: str, at_s: Floats) -> np.ndarray:
