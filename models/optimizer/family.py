@@ -9,6 +9,7 @@ from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
 from models.optimizer.plan_spec import PlanPart
 from models.optimizer.profile_spec import ProfileControl
+from models.optimizer.recipe_spec import RecipeTransfer
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers, score_by_rule
@@ -41,6 +42,10 @@ def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswer
         from models.optimizer import bayesian
 
         return bayesian.answer(spec, kind, ctx, now)
+    if isinstance(kind, RecipeTransfer):
+        from models.optimizer import recipe_transfer
+
+        return recipe_transfer.answer(spec, kind, ctx, now)
     if isinstance(kind, SetpointSearch):
         from models.optimizer import setpoint_search
 

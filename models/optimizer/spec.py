@@ -10,6 +10,7 @@ from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
 from models.optimizer.plan_spec import Cutting, LoadShift, Matching, PlanPart, Schedule, Slotting, Stock
 from models.optimizer.profile_spec import ProfileControl
+from models.optimizer.recipe_spec import RecipeTransfer
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.solution import Part, RuleSpec
 
@@ -89,6 +90,7 @@ Kind = Annotated[
     | ProfileControl
     | Bayesian
     | CellDesign
+    | RecipeTransfer
     | Cutting
     | Matching
     | Slotting
@@ -122,8 +124,8 @@ class OptimizerSpec(RuleSpec):
     def _advises(self) -> Self:
         if isinstance(self.optimizer, PlanPart):
             return self._plans(self.optimizer)
-        if isinstance(self.optimizer, Bayesian | CellDesign):
-            return self._orders_trials(self.optimizer)
+        if isinstance(self.optimizer, Bayesian | CellDesign | RecipeTransfer):
+            return self._is_of_design(self.optimizer)
         if len(self.keys) < 2:
             msg = "keys name the machine and the run that the advice follows, such as [coater_id, mother_roll_id]"
             raise ValueError(msg)
@@ -132,13 +134,14 @@ class OptimizerSpec(RuleSpec):
             raise ValueError(msg)
         return self
 
-    def _orders_trials(self, search: Bayesian | CellDesign) -> Self:
+    def _is_of_design(self, kind: Bayesian | CellDesign | RecipeTransfer) -> Self:
         if len(self.keys) != 1:
-            msg = f"the key of a search over trials or designs is one column that names them; found {self.keys}"
+            msg = f"the key of kind {kind.kind} is one column that names trials, designs or recipes; found {self.keys}"
             raise ValueError(msg)
-        able = ("schedule", "report") if isinstance(search, Bayesian) else ("report",)
-        if self.action.kind not in able:
-            msg = f"action.kind of kind {search.kind} is {' or '.join(able)}, found {self.action.kind}"
+        able = {"bayesian": ("schedule", "report"), "recipe_transfer": ("hold_lot", "release", "report")}
+        allowed = able.get(kind.kind, ("report",))
+        if self.action.kind not in allowed:
+            msg = f"action.kind of kind {kind.kind} is {' or '.join(allowed)}, found {self.action.kind}"
             raise ValueError(msg)
         return self
 

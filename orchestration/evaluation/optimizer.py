@@ -17,11 +17,12 @@ from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
 from models.optimizer.plan_spec import PlanPart
 from models.optimizer.profile_spec import ProfileControl
+from models.optimizer.recipe_spec import RecipeTransfer
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
-from orchestration.evaluation import designs, plans, profile, setpoint_search, trials
+from orchestration.evaluation import designs, plans, profile, recipes, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.control_plan.errors import CellworksError
@@ -50,8 +51,8 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         return setpoint_search.evaluate(found, kind, ground)
     if isinstance(kind, ProfileControl):
         return profile.evaluate(found, kind, ground)
-    if isinstance(kind, Bayesian | CellDesign):
-        return trials.evaluate(kind, ground) if isinstance(kind, Bayesian) else designs.evaluate(kind, ground)
+    if isinstance(kind, Bayesian | CellDesign | RecipeTransfer):
+        return _of_design(found, kind, ground)
     if spec.acts_at not in ("coating", "calendering") or kind.fed is None or kind.fed.table not in (_BATCHES, _ROLLS):
         return Evaluation("not_run", "the twin closes this loop at coater and calender only, fed from their own marts")
     arms = []
@@ -59,6 +60,15 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         ground.tell(f"plant {seed}", no, len(ground.seeds))
         arms += [_arms(found, kind, ground, seed, electrode) for electrode in ELECTRODES]
     return _judged(kind, ground, arms)
+
+
+def _of_design(spec: OptimizerSpec, kind: Bayesian | CellDesign | RecipeTransfer, ground: Ground) -> Evaluation:
+    """What is decided on before anything is made."""
+    if isinstance(kind, Bayesian):
+        return trials.evaluate(kind, ground)
+    if isinstance(kind, CellDesign):
+        return designs.evaluate(kind, ground)
+    return recipes.evaluate(spec, kind, ground)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pipelines.twin.cells import DueCells, life_h
 from pipelines.twin.clock import DAY, HOUR
 from pipelines.twin.counts import with_cells, with_rolls
 from pipelines.twin.course import Course
+from pipelines.twin.cycling_laboratory import cycling_records
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
 from pipelines.twin.interventions import Interventions
@@ -23,6 +24,7 @@ from pipelines.twin.line import LineDay, run_day
 from pipelines.twin.orders import customer_orders, tariff_hours
 from pipelines.twin.pack import pack
 from pipelines.twin.purchasing import Purchasing
+from pipelines.twin.recipe_line import recipe_records
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
@@ -66,6 +68,7 @@ class Plant:
         records = self._of_cells(line, cells, due)
         records |= self._of_machines(line, equipment, due, records)
         records |= self._of_business(len(line.stacked_s))
+        records |= cycling_records(world, day) | recipe_records(world, day)
         known, later = self._known(records, carried.pending)
         if with_telemetry:
             first = int(cells[0]) if len(cells) else self._here.next_cell

@@ -80,6 +80,16 @@ def test_trials_are_paired_and_today_s_recipe_is_beside_them(site: Site, monkeyp
     assert found.figures["trials"] == 18
 
 
+def test_released_recipes_run_better_where_they_are_told_to_and_cross_nothing(site: Site) -> None:
+    found = evaluate(find("rnd/recipe_line_transfer"), Ground(site, seeds=(3001, 3002, 3003, 3004)))
+    assert found.figures["crossed"] == []
+    assert found.figures["released"] + found.figures["held"] == found.figures["recipes"]
+    assert 0 < found.figures["held_in_vain"] < found.figures["held"]
+    assert all(gain > 0 for gain in found.figures["gain_by_seed"])
+    assert found.interval is not None
+    assert (found.verdict == "working") == (found.interval[0] > 0)
+
+
 def test_the_trials_that_are_shipped_are_those_of_the_twins_laboratory(site: Site) -> None:
     spec = find("rnd/formulation_optimizer")
     assert isinstance(spec, OptimizerSpec)

@@ -1,0 +1,3 @@
+{{ config(feed='erp__recipe_request') }}
+
+{{ stage('erp__recipe_request') }}

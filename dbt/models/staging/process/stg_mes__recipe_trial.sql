@@ -1,0 +1,3 @@
+{{ config(feed='mes__recipe_trial') }}
+
+{{ stage('mes__recipe_trial') }}

@@ -1,0 +1,3 @@
+{{ config(feed='tester__cycling') }}
+
+{{ stage('tester__cycling') }}

@@ -1,0 +1,3 @@
+{{ config(feed='tester__cycling_curve') }}
+
+{{ stage('tester__cycling_curve') }}

@@ -1,0 +1,3 @@
+{{ config(feed='tester__cycling_end') }}
+
+{{ stage('tester__cycling_end') }}
