@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from models.indicator.cost_spec import Cost
 from models.indicator.oee_spec import Oee
 from models.indicator.spec import IndicatorSpec
 from models.scoring.table import has_table
 from models.solution import SolutionSpec
+from orchestration.evaluation import cost_ledger
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.lines import Line, verdict
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.rows import newest_answers
+from pipelines.control_plan.site import Site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier, quote_literal
@@ -26,19 +30,49 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-9
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts of figures are: end of the table's name, columns that name a part, its amount, and the whole."""
+
+    table: str
+    names: tuple[str, ...]
+    amount: str
+    whole: str
+
+
+TIME = Parts("loss", ("element", "loss"), "lost_s", "calendar_s")
+MONEY = Parts("part", ("element",), "cost_usd", "cost_usd")
+
+
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
-    """Work every answer out anew and compare; add the losses up at every level."""
+    """Work every answer out anew and compare; add the parts up at every level."""
     own, night = cast("IndicatorSpec", spec), ground.evidence(spec).night or {}
     home = cast("Home", ground.home)
-    oee = own.indicator
-    if not isinstance(oee, Oee):
-        return Evaluation("not_run", f"figures of kind '{own.indicator.kind}' are not worked out by other means yet")
+    kind = own.indicator
+    if not isinstance(kind, Oee) and not (isinstance(kind, Cost) and own.table == cost_ledger.STEPS):
+        return Evaluation("not_run", f"figures of kind '{kind.kind}' are not worked out by other means yet")
     answers = newest_answers(own, home, str(night.get("champion_version"))).to_pandas()
     if answers.empty:
         return Evaluation("not_run", "it has answered nothing yet")
-    anew = worked_out(own, oee, home, night["at"], int(answers["lake_snapshot"].max()))
+    snapshot = int(answers["lake_snapshot"].max())
+    if isinstance(kind, Oee):
+        anew, gap = worked_out(own, kind, home, night["at"], snapshot), unreconciled(own, home, TIME)
+    else:
+        anew, missed = cost_of(own, ground.site, home, snapshot)
+        gap = max(missed, unreconciled(own, home, MONEY))
     joined = answers.merge(anew.rename("anew"), left_on=own.keys, right_index=True, how="outer")
-    return judged(joined["value"].to_numpy(), joined["anew"].to_numpy(), unreconciled(own, home))
+    return judged(joined["value"].to_numpy(), joined["anew"].to_numpy(), gap)
+
+
+def cost_of(spec: IndicatorSpec, site: Site, home: Home, snapshot: int) -> tuple[pd.Series[float], float]:
+    """US$/kWh of each of the keys, and the largest share of a day's total by which its steps miss it."""
+    import pandas as pd
+
+    records = cost_ledger.read(home, snapshot)
+    cost_usd = cost_ledger.spent(site, records)
+    per_kwh = cost_ledger.cost_per_kwh(records, cost_usd)
+    index = pd.MultiIndex.from_tuples(per_kwh, names=["step_code", "production_day"]).reorder_levels(spec.keys)
+    return pd.Series(list(per_kwh.values()), index=index, dtype=float), cost_ledger.missed_days(records, cost_usd)
 
 
 def judged(told: Any, anew: Any, gap: float) -> Evaluation:
@@ -47,14 +81,14 @@ def judged(told: Any, anew: Any, gap: float) -> Evaluation:
     Args:
         told: the answers, NaN where there is none.
         anew: the same by other means.
-        gap: the largest share of a calendar time by which its losses miss it.
+        gap: the largest share of a whole by which its parts miss it.
     """
     both = np.isnan(told) & np.isnan(anew)
     differs = np.where(both, 0.0, np.nan_to_num(np.abs(told - anew) / np.maximum(np.abs(anew), 1e-12), nan=np.inf))
     worst = float(np.max(differs))
     lines = [
         Line(f"at most {TOLERANCE:g}", f"{len(told):,} figures differ by at most {worst:.1e}", worst <= TOLERANCE),
-        Line(f"at most {TOLERANCE:g}", f"losses miss the whole by at most {gap:.1e}", gap <= TOLERANCE),
+        Line(f"at most {TOLERANCE:g}", f"parts miss the whole by at most {gap:.1e}", gap <= TOLERANCE),
     ]
     figures = {"rows": len(told), "gap": gap}
     return verdict(
@@ -105,29 +139,31 @@ def oee_of(states: pd.DataFrame, oee: Oee, keys: list[str], now: datetime) -> pd
     return cast("pd.Series[float]", (rolled["productive"] / rolled["busy"])[rolled["busy"] > 0])
 
 
-def unreconciled(spec: IndicatorSpec, home: Home) -> float:
-    """The largest share of a calendar time by which the losses of any row of any level miss it."""
+def unreconciled(spec: IndicatorSpec, home: Home, of: Parts) -> float:
+    """The largest share of a whole by which the parts of any row of any level miss it."""
     slug = spec.slug
     with reader(home) as con:
-        if not has_table(con, "solutions", f"{slug}_loss"):
+        if not has_table(con, "solutions", f"{slug}_{of.table}"):
             return float("inf")
-        figure, loss = (f"lake.solutions.{quote_identifier(f'{slug}_{end}')}" for end in ("figure", "loss"))
+        figure, part = (f"lake.solutions.{quote_identifier(f'{slug}_{end}')}" for end in ("figure", of.table))
+        named = ", ".join(quote_literal(name) for name in (*of.names, of.amount))
         columns = [
             name
             for (name,) in con.execute(
                 "SELECT column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'solutions' "
-                f"AND table_name = {quote_literal(f'{slug}_loss')} AND column_name NOT IN ('element', 'loss', 'lost_s')"
+                f"AND table_name = {quote_literal(f'{slug}_{of.table}')} AND column_name NOT IN ({named})"
             ).fetchall()
         ]
         same = " AND ".join(
-            f"f.{quote_identifier(name)} IS NOT DISTINCT FROM l.{quote_identifier(name)}" for name in columns
+            f"f.{quote_identifier(name)} IS NOT DISTINCT FROM p.{quote_identifier(name)}" for name in columns
         )
         by = ", ".join(quote_identifier(name) for name in columns)
+        amount, whole = quote_identifier(of.amount), quote_identifier(of.whole)
         row = con.execute(
             f"""
-            WITH l AS (SELECT {by}, sum(lost_s) AS lost_s FROM {loss} GROUP BY ALL)
-            SELECT max(coalesce(abs(l.lost_s - f.calendar_s) / f.calendar_s, 'inf'::DOUBLE))
-            FROM {figure} AS f LEFT JOIN l ON {same} WHERE f.calendar_s > 0
+            WITH p AS (SELECT {by}, sum({amount}) AS parts FROM {part} GROUP BY ALL)
+            SELECT max(coalesce(abs(p.parts - f.{whole}) / f.{whole}, 'inf'::DOUBLE))
+            FROM {figure} AS f LEFT JOIN p ON {same} WHERE f.{whole} > 0
             """
         ).fetchone()
     return float(row[0]) if row and row[0] is not None else float("inf")
