@@ -20,7 +20,7 @@ from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
-from orchestration.evaluation import designs, plans, setpoint_search, trials
+from orchestration.evaluation import designs, dry_room, plans, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.control_plan.errors import CellworksError
@@ -46,7 +46,8 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     if isinstance(kind, PlanPart):
         return plans.evaluate(found, kind, ground)
     if isinstance(kind, SetpointSearch):
-        return setpoint_search.evaluate(found, kind, ground)
+        evaluate_loop = dry_room.evaluate if found.acts_at == dry_room.STEP else setpoint_search.evaluate
+        return evaluate_loop(found, kind, ground)
     if isinstance(kind, Bayesian):
         return trials.evaluate(kind, ground)
     if isinstance(kind, CellDesign):

@@ -43,7 +43,11 @@ PIT_VIEWS = (
     "module",
 )
 # Names of plan data that hold all characteristics of a feed.
-_FEED_OF_PLAN = {"machine_hour": "historian__machine_hour", "leak_test": "tester__leak_test"}
+_FEED_OF_PLAN = {
+    "machine_hour": "historian__machine_hour",
+    "leak_test": "tester__leak_test",
+    "dry_room_hour": "ems__dry_room_hour",
+}
 Column = dict[str, Any]
 
 
