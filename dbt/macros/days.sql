@@ -95,6 +95,17 @@
     union select production_day from {{ days_since('stg_tester__leak_test') }}
 {%- endmacro %}
 
+{#- Hours of dry rooms: days with new hours, the day before, whose last hours they settle, and the day after. -#}
+{% macro dry_room_hour_days() -%}
+    select distinct production_day from {{ ref('stg_ems__dry_room_hour') }}
+    where production_day in (
+        select unnest([production_day - 1, production_day, production_day + 1])::date
+        from {{ days_since('stg_ems__dry_room_hour') }}
+        union {{ days_since('stg_ems__weather') }}
+    )
+    union select production_day from {{ days_since('stg_ems__dry_room_hour') }}
+{%- endmacro %}
+
 {#- Stacking days of all cells with a new record anywhere up their genealogy or later in their life. -#}
 {% macro cell_days() -%}
     with lots as ({{ new_lots() }}),

@@ -88,20 +88,26 @@ def limits_of(
             raise CellworksError(
                 f"'{row.code}' has no limits to keep", expected="lsl or usl in the plan", found="neither", where=where
             )
-        found += _both_sides(row, moved, kind.move, asked.scorers[kept.solution], runs)
+        found += _both_sides(row, kept.margin, moved, kind.move, asked.scorers[kept.solution], runs)
     return found
 
 
 def _both_sides(
-    row: Characteristic, moved: Sequence[Characteristic], names: Sequence[str], scorer: Scorer, runs: pa.Table
+    row: Characteristic,
+    margin: float,
+    moved: Sequence[Characteristic],
+    names: Sequence[str],
+    scorer: Scorer,
+    runs: pa.Table,
 ) -> list[Limit]:
     now = scorer.predict(runs)
     signs = tuple(monotone_sign(one, row.code) for one in moved)
     found = []
-    for limit, end in ((row.usl, "high"), (row.lsl, "low")):
+    for limit, end, side in ((row.usl, "high", 1), (row.lsl, "low", -1)):
         if limit is not None:
             half = float(np.mean(np.abs(now[end] - now["value"])))
-            found.append(Limit(row.code, limit, end == "high", _bound(scorer, runs, names, end), half, signs))
+            bound = _bound(scorer, runs, names, end)
+            found.append(Limit(row.code, limit - side * margin, end == "high", bound, half, signs))
     return found
 
 

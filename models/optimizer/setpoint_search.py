@@ -39,7 +39,7 @@ _SAID = {
     "stale": "nothing measured lately",
     "no_model": "a model that it asks has no champion",
 }
-_MOVES = ("move", "restore")
+MOVES = ("move", "restore")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Answer:
     @property
     def moves(self) -> bool:
         """Whether a set-point is to be moved."""
-        return self.reason in _MOVES
+        return self.reason in MOVES
 
     @property
     def chosen(self) -> Moved | None:
@@ -107,7 +107,7 @@ def answer(spec: OptimizerSpec, kind: SetpointSearch, ctx: ModelContext, now: da
         moved = [moved_of(ctx.site, column, variant, name, past, spec.solution) for column in kind.move]
         keys = {key: own[f"key_{no}"][-1].as_py() for no, key in enumerate(spec.keys)}
         at_s = float(floats(own, "at_s")[-1])
-        limits, advice, reason = _searched(spec, kind, ctx.site, asked, own, moved, seconds(now))
+        limits, advice, reason = searched(spec, kind, ctx.site, asked, own, moved, seconds(now))
         found.append(Answer(keys, name, at_s, moved, limits, advice, reason))
     return _told(spec, found, seconds(now)) if found else None
 
@@ -132,7 +132,7 @@ def _runs_sql(spec: OptimizerSpec, kind: SetpointSearch, asked: Asked, tables: T
     """
 
 
-def _searched(
+def searched(
     spec: OptimizerSpec,
     kind: SetpointSearch,
     site: Site,
@@ -141,7 +141,17 @@ def _searched(
     moved: Sequence[Moved],
     now_s: float,
 ) -> tuple[Sequence[Limit], Advice, str]:
-    """What must be kept by a machine, what the search says, and the reason that is told."""
+    """What must be kept by a machine, what the search says, and the reason that is told.
+
+    Args:
+        spec: for messages.
+        kind: what is moved and kept.
+        site: its plan has the limits.
+        asked: the champions.
+        rows: runs of the machine by `at_s`, with `variant`, `moved_<place>`, and `read_<column>` of what models read.
+        moved: the set-points as they stand.
+        now_s: the plant's now, on the clock of `at_s`.
+    """
     nothing = Advice("too_few")
     if len(asked.scorers) < len({kept.solution for kept in kind.keep}):
         return (), nothing, "no_model"

@@ -16,6 +16,7 @@ class Kept(Part):
         pattern=r"^\w+/\w+$", description="`<stage>/<slug>` of a PredictiveModel; its champion is asked"
     )
     of: str = Field(description="characteristic that it predicts; usl and lsl of the plan are the limits")
+    margin: float = Field(default=0.0, ge=0.0, description="in its unit; the limits are kept with so much to spare")
 
 
 class Factor(Part):

@@ -10,6 +10,7 @@ import numpy as np
 from models.indicator.spec import IndicatorSpec
 from models.solution import SolutionSpec
 from orchestration.evaluation.ground import Ground
+from orchestration.evaluation.indicators.anew import Asked
 from orchestration.evaluation.lines import Line, verdict
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.rows import newest_answers
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
     from orchestration.evaluation.indicators.anew import Anew
 
 TOLERANCE = 1e-9
+STEPS = "marts.step_cost_day"
+"""The table whose costs are worked out again; its meters, orders and rates are known."""
 KINDS = {
     "alarms": "orchestration.evaluation.indicators.alarms:worked_anew",
     "suppliers": "orchestration.evaluation.indicators.suppliers:worked_anew",
     "oee": "orchestration.evaluation.indicators.oee:worked_anew",
+    "cost": "orchestration.evaluation.indicators.cost:worked_anew",
 }
 """What works each kind out again, imported on first use.
 
-Each takes the spec, the home, the plant's now of the answers (UTC, naive) and the snapshot of the lake that they were
-worked out from, and gives an `Anew`.
+Each takes an `Asked` and gives an `Anew`.
 """
 
 
@@ -37,12 +40,13 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Work every answer out anew and compare; add the parts up at every level."""
     own, night = cast("IndicatorSpec", spec), ground.evidence(spec).night or {}
     home, kind = cast("Home", ground.home), own.indicator.kind
-    if kind not in KINDS:
+    if kind not in KINDS or (kind == "cost" and own.table != STEPS):
         return Evaluation("not_run", f"figures of kind '{kind}' are not worked out by other means yet")
     answers = newest_answers(own, home, str(night.get("champion_version"))).to_pandas()
     if answers.empty:
         return Evaluation("not_run", "it has answered nothing yet")
-    anew: Anew = resolve_name(KINDS[kind])(own, home, night["at"], int(answers["lake_snapshot"].max()))
+    asked = Asked(own, ground.site, home, night["at"], int(answers["lake_snapshot"].max()))
+    anew: Anew = resolve_name(KINDS[kind])(asked)
     return judged(answers.set_index(own.keys), anew)
 
 

@@ -22,7 +22,7 @@ from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
-from orchestration.evaluation import designs, plans, profile, recipes, setpoint_search, trials
+from orchestration.evaluation import designs, dry_room, plans, profile, recipes, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.control_plan.errors import CellworksError
@@ -48,7 +48,8 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     if isinstance(kind, PlanPart):
         return plans.evaluate(found, kind, ground)
     if isinstance(kind, SetpointSearch):
-        return setpoint_search.evaluate(found, kind, ground)
+        evaluate_loop = dry_room.evaluate if found.acts_at == dry_room.STEP else setpoint_search.evaluate
+        return evaluate_loop(found, kind, ground)
     if isinstance(kind, ProfileControl):
         return profile.evaluate(found, kind, ground)
     if isinstance(kind, Bayesian | CellDesign | RecipeTransfer):

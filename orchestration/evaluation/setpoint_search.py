@@ -8,6 +8,7 @@ and the true quantities: the twin's meters follow no set-point, so that a saving
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,7 +45,7 @@ from pipelines.twin.section import Electrode
 LEARN_DAYS, CONTROL_DAYS, LEARN_EVERY_DAYS = 24, 15, 5
 ROLLS_A_DECISION = 8  # about a shift's quarter: the plan's moves an hour are never the limit alone
 _ELECTRODE, _STEP = "cathode", "drying"
-_ORIGIN = datetime(2026, 1, 1)  # noqa: DTZ001 - UTC as everywhere in the lake; of the days only the order counts
+ORIGIN = datetime(2026, 1, 1)  # noqa: DTZ001 - UTC as everywhere in the lake; of the days only the order counts
 _NEVER_S = 1e9
 LABORATORY_H = 8.0  # the slowest of a roll's results
 _MOST_OUTSIDE_PCT = 1.0  # share of rolls beyond a limit by which the moves may exceed the recipe
@@ -173,7 +174,7 @@ class _Loop:
 
     def _learn(self, now_s: float, champions: Asked) -> Asked:
         """The champions after a night at this moment: a challenger that passes its gates takes the last one's place."""
-        now = _ORIGIN + timedelta(seconds=now_s)
+        now = ORIGIN + timedelta(seconds=now_s)
         rolls = self._rolls
         known_s = np.where(np.isfinite(self._known_s), self._known_s, _NEVER_S)
         table = pa.table(
@@ -181,9 +182,9 @@ class _Loop:
                 "mother_roll_id": rolls.number.astype(str),
                 "slurry_batch_id": rolls.batch.astype(str),
                 "shift_code": (rolls.at_s // (8 * HOUR_S) % 3).astype(int).astype(str),
-                "ended_at": _moments(rolls.at_s),
-                "mes__mother_roll_known_at": _moments(known_s),
-                "lims__roll_result_known_at": _moments(known_s + LABORATORY_H * HOUR_S),
+                "ended_at": moments(rolls.at_s),
+                "mes__mother_roll_known_at": moments(known_s),
+                "lims__roll_result_known_at": moments(known_s + LABORATORY_H * HOUR_S),
                 **self._shown,
             }
         )
@@ -195,7 +196,7 @@ class _Loop:
             own = model.model_copy(update={"table": str(file), "domain": None, "acts_at": None})
             prepared = prepare(own, ctx)
             scorer = fit(own, ctx, prepared).scorer
-            if _is_promoted(own, prepared, scorer):
+            if is_promoted(own, prepared, scorer):
                 found[model.solution] = scorer
         return Asked(found)
 
@@ -227,7 +228,7 @@ class _Loop:
         until = asked.trained_until
         if until is None:
             return np.ones(len(at_s), dtype=bool)
-        until_s = (until - np.datetime64(_ORIGIN, "us")) / np.timedelta64(1, "s")
+        until_s = (until - np.datetime64(ORIGIN, "us")) / np.timedelta64(1, "s")
         found: Bools = at_s <= until_s
         return found
 
@@ -235,13 +236,7 @@ class _Loop:
         one = self._moved[knob]
         found.crossed += crossings(one, value, now_s)
         found.moves += 1
-        for place, other in enumerate(self._moved):
-            size = value - one.setpoint if place == knob else 0.0
-            course = other.course
-            if place == knob:
-                course = Course(np.append(course.changed_s, now_s), np.append(course.values, value), course.moves)
-            moves = Moves(course.moves.at_s, course.moves.size).with_one(now_s, size)
-            self._moved[place] = replace(other, course=replace(course, moves=moves))
+        self._moved = after_move(self._moved, knob, value, now_s)
         self._line.move(one.row.code, self._rolls, start, value)
 
 
@@ -251,7 +246,7 @@ def _is_judged(row: Characteristic) -> bool:
     return made and row.entity == "mother_roll" and row.type == "product" and (row.lsl, row.usl) != (None, None)
 
 
-def _is_promoted(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer) -> bool:
+def is_promoted(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer) -> bool:
     """Whether a first model would pass the gates that say whether it is any good."""
     rows = prepared.split.holdout
     found = evaluate_model(spec, prepared, scorer, rows)
@@ -260,8 +255,9 @@ def _is_promoted(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer) -> bo
     return gate.passed and calibration_gate(spec, found.outputs, found.metrics).passed
 
 
-def _moments(plant_s: Floats) -> np.ndarray:
-    found: np.ndarray = np.datetime64(_ORIGIN, "us") + (plant_s * 1e6).astype("timedelta64[us]")
+def moments(plant_s: Floats) -> np.ndarray:
+    """Plant seconds as moments of a calendar of their own."""
+    found: np.ndarray = np.datetime64(ORIGIN, "us") + (plant_s * 1e6).astype("timedelta64[us]")
     return found
 
 
@@ -277,6 +273,19 @@ def crossings(one: Moved, value: float, now_s: float) -> list[str]:
     spent = float(np.abs(moves.size[moves.at_s > now_s - HOUR_S]).sum())
     if size + spent > (row.move_rate_per_h or 0.0) * (1 + 1e-9):
         found.append(f"{row.code}: more within an hour than allowed")
+    return found
+
+
+def after_move(moved: Sequence[Moved], knob: int, value: float, now_s: float) -> list[Moved]:
+    """The set-points of a machine once one of them was moved; the machine's moves count for all of them."""
+    found = []
+    for place, other in enumerate(moved):
+        course = other.course
+        size = value - moved[knob].setpoint if place == knob else 0.0
+        if place == knob:
+            course = Course(np.append(course.changed_s, now_s), np.append(course.values, value), course.moves)
+        moves = Moves(course.moves.at_s, course.moves.size).with_one(now_s, size)
+        found.append(replace(other, course=replace(course, moves=moves)))
     return found
 
 

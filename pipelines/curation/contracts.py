@@ -48,6 +48,7 @@ _FEED_OF_PLAN = {
     "leak_test": "tester__leak_test",
     "web_profile": "mes__web_profile",
     "mixing_moment": "mes__mixing_moment",
+    "dry_room_hour": "ems__dry_room_hour",
 }
 Column = dict[str, Any]
 

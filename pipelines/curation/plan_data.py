@@ -56,6 +56,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "cell": cell_characteristics(site),
         "limits": {row.code: {"lsl": row.lsl, "usl": row.usl} for row in site.plan.rows if row.feed in CELL_FEEDS},
         "machine_hour": names_of(site, "historian__machine_hour"),
+        "dry_room_hour": names_of(site, "ems__dry_room_hour"),
         "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
         "leak_test": names_of(site, "tester__leak_test"),
         "web_profile": names_of(site, "mes__web_profile"),

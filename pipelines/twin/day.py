@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
-from pipelines.twin import delivery
+from pipelines.twin import delivery, dry_room
 from pipelines.twin.ageing_store import AgeingStore
 from pipelines.twin.alarms import Alarms
 from pipelines.twin.cells import DueCells, life_h
@@ -123,7 +123,8 @@ class Plant:
         world, day = self._world, self._here.next_day
         outdoor = weather(world, day)
         orders, health = equipment.orders(self._oldest(day), day), equipment.health(self._oldest(day), day)
-        energy = meters(world, day, line.stacked_s, outdoor)
+        dried_to = {room: self._interventions.setpoints(dry_room.SETPOINT, room) for room in dry_room.rooms(world)}
+        energy = meters(world, day, line.stacked_s, outdoor, dried_to)
         states = with_rolls(with_cells(world, line.states, due, day), records)
         states |= {"event_s": states["start_s"], "known_s": states["end_s"], "ended_s": states["end_s"]}
         states["reason_code"] = np.array([reason or None for reason in states["reason_code"]], dtype=object)
@@ -136,6 +137,7 @@ class Plant:
             "erp__spare_part": spare_part_counts(world, equipment, self._oldest(day), day),
             "lims__calibration": calibrations(world, self._oldest(day), day),
             "ems__meter_interval": energy | {"known_s": energy["event_s"] + energy["interval_s"]},
+            dry_room.FEED: dry_room.hours(world, day, outdoor, dried_to),
             "ems__weather": outdoor | {"known_s": outdoor["event_s"] + 600.0},
         }
 

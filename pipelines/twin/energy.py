@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipelines.twin import dry_room
 from pipelines.twin.clock import HOUR, season
 from pipelines.twin.rng import Module, stream
 from pipelines.twin.table import Floats, Table, concat
@@ -31,8 +32,8 @@ def weather(world: World, day: int) -> Table:
     }  # fmt: skip
 
 
-def meters(world: World, day: int, stacked_s: Floats, outdoor: Table) -> Table:
-    """Energy of each step: a fixed part, a part that follows the cells, and what the weather adds to dry rooms."""
+def meters(world: World, day: int, stacked_s: Floats, outdoor: Table, setpoints: dry_room.Setpoints) -> Table:
+    """Energy of each step: a fixed part, one that follows the cells; weather and set-point add in dry rooms."""
     rng = stream(world.seed, day, Module.ENERGY)
     begin, end = world.clock.bounds(day)
     starts = np.arange(begin, end, INTERVAL_S)
@@ -48,6 +49,8 @@ def meters(world: World, day: int, stacked_s: Floats, outdoor: Table) -> Table:
         level = fixed + (1 - fixed) * smooth
         if step in ("dry_room", "utilities"):
             level = level * (1 + warm * (dew - world.p("weather.dew_point_mean_c")) / world.p("energy.weather_span_c"))
+        if step == "dry_room":
+            level = level * dry_room.metered(world, starts, setpoints)
         noise = np.exp(world.p("energy.noise_ratio") * rng.standard_normal(len(starts)))
         energy = np.maximum(per_cell * usual * level * noise, 0.0)
         tables.append(

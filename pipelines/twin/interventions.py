@@ -71,6 +71,16 @@ class Interventions:
             if isinstance(each.decision, Maintenance) and each.decision.machine_id == machine_id
         ]
 
+    def setpoints(self, code: str, machine_id: str) -> list[tuple[float, float]]:
+        """Moves of a set-point that follows the clock and not the cells: when, in plant seconds, and the new value."""
+        return [
+            (self._at(each.decision), each.decision.value)
+            for each in self.taken
+            if isinstance(each.decision, SetPoint)
+            and each.decision.code == code
+            and each.decision.machine_id in (None, machine_id)
+        ]
+
     def stops(self, machine_id: str) -> list[Span]:
         """Spans in which the schedule lets a machine stand; the last may have no end."""
         spans: list[Span] = []

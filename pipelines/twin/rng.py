@@ -35,6 +35,7 @@ class Module(IntEnum):
     FAILURES = 15
     ORDERS = 16
     ALARMS = 17
+    DRY_ROOM = 18
 
 
 def stream(seed: int, day: int, module: Module) -> np.random.Generator:

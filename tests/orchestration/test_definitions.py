@@ -137,7 +137,7 @@ AFTER = {
 }
 # Domains that a solution answers from: lots, stacks for their stackers, cells for yield, machine hours for failures,
 # the load, orders and the tariff, cost.
-LEARNERS = {"material_inspection", "process", "test", "equipment", "planning", "kpi"}
+LEARNERS = {"material_inspection", "process", "test", "equipment", "energy", "planning", "kpi"}
 # Plans go by cells that wait and by the load, so they wait for these too; the rest of their domain does not.
 PLANNED_BY = {"material_inspection", "process", "test", "energy"}
 DEFECTS = [(each.name, check) for each in DELIVERED for check in sorted({table for table, _ in each.fails})] + [

@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.indicator.alarms_spec import Alarms
-from models.indicator.spec import IndicatorSpec
-from orchestration.evaluation.indicators.anew import Anew, rows_of, unreconciled
-from pipelines.lake.home import Home
+from orchestration.evaluation.indicators.anew import Anew, Asked, rows_of, unreconciled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +18,9 @@ Array = npt.NDArray[Any]
 WORST_FIRST = ("chattering", "stale", "flood", "single")
 
 
-def worked_anew(spec: IndicatorSpec, home: Home, now: datetime, snapshot: int) -> Anew:
+def worked_anew(asked: Asked) -> Anew:
     """See `orchestration.evaluation.indicator.KINDS`."""
+    spec, home, now, snapshot = asked.spec, asked.home, asked.now, asked.snapshot
     alarms = cast("Alarms", spec.indicator)
     log = rows_of(home, snapshot, spec.table, [*alarms.columns, *spec.keys])
     gap = unreconciled(home, spec.slug, ("figure", "alarm_count"), ("nature", "alarm_count"), ["nature"])

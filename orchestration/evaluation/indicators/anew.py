@@ -4,15 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from models.indicator.spec import IndicatorSpec
 from models.scoring.table import has_table
+from pipelines.control_plan.site import Site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be worked out again.
+
+    Attributes:
+        spec: the solution.
+        site: its rates and machines.
+        home: the instance.
+        now: the plant's now of the answers (UTC, naive).
+        snapshot: of the lake that they were worked out from.
+    """
+
+    spec: IndicatorSpec
+    site: Site
+    home: Home
+    now: datetime
+    snapshot: int
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from models.indicator.oee_spec import Oee
-from models.indicator.spec import IndicatorSpec
-from orchestration.evaluation.indicators.anew import Anew, rows_of, unreconciled
-from pipelines.lake.home import Home
+from orchestration.evaluation.indicators.anew import Anew, Asked, rows_of, unreconciled
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def worked_anew(spec: IndicatorSpec, home: Home, now: datetime, snapshot: int) -> Anew:
+def worked_anew(asked: Asked) -> Anew:
     """See `orchestration.evaluation.indicator.KINDS`."""
+    spec, home, now, snapshot = asked.spec, asked.home, asked.now, asked.snapshot
     oee = cast("Oee", spec.indicator)
     states = rows_of(home, snapshot, spec.table, [*oee.columns, *spec.keys, *([oee.only] if oee.only else [])])
     states = states[states[oee.begin] < now]

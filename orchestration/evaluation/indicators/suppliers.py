@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from models.indicator.spec import IndicatorSpec
 from models.indicator.suppliers_spec import PARTS, PERIOD, Orders, Suppliers
-from orchestration.evaluation.indicators.anew import Anew, rows_of, unreconciled
-from pipelines.lake.home import Home
+from orchestration.evaluation.indicators.anew import Anew, Asked, rows_of, unreconciled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +25,9 @@ class Records(NamedTuple):
     orders: pd.DataFrame | None
 
 
-def worked_anew(spec: IndicatorSpec, home: Home, now: datetime, snapshot: int) -> Anew:
+def worked_anew(asked: Asked) -> Anew:
     """See `orchestration.evaluation.indicator.KINDS`."""
+    spec, home, now, snapshot = asked.spec, asked.home, asked.now, asked.snapshot
     own = cast("Suppliers", spec.indicator)
     named, results, orders = [own.supplier, own.material], own.results, own.orders
     measured = [results.characteristic, results.value, results.lower, results.upper, results.at]

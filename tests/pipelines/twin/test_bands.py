@@ -129,7 +129,7 @@ def measured(site: Site, seed: int) -> Kpis:
     lost = line.cells.lost_at()
     is_premium = ((lost == "") & line.cells.is_premium)[first[FIRST] :]
     breakdowns = line.equipment.truth(FIRST, FIRST + DAYS - 1)["is_failure"].sum() / DAYS
-    energy = {day: meters(world, day, line.days[day].stacked_s, weather(world, day)) for day in days}
+    energy = {day: meters(world, day, line.days[day].stacked_s, weather(world, day), {}) for day in days}
     usd = sum(
         cost_usd(site, world, energy[day], first[day + 1] - first[day], breakdowns, lost[first[day] : first[day + 1]])
         for day in days

@@ -22,7 +22,7 @@ def _records(world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Intervals of all days as measured, and as delivered."""
     tables = []
     for day in range(DAYS):
-        energy = meters(world, day, np.zeros(0), weather(world, day))
+        energy = meters(world, day, np.zeros(0), weather(world, day), {})
         tables.append(energy | {"known_s": energy["event_s"] + energy["interval_s"]})
     delivered = [pd.DataFrame(with_flaws(world, day, FEED, dict(table))) for day, table in enumerate(tables)]
     return pd.concat(map(pd.DataFrame, tables)), pd.concat(delivered)

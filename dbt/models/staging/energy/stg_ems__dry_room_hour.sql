@@ -1,0 +1,3 @@
+{{ config(feed='ems__dry_room_hour') }}
+
+{{ stage('ems__dry_room_hour') }}
