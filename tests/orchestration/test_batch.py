@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from models.families import family_of
-from orchestration.batch import Task, run_nights
+from orchestration.batch import Task, in_order, run_nights
 from orchestration.catalogue import find
 from orchestration.cli.status import status
 from pipelines.lake.connection import THREADS_VARIABLE
@@ -80,3 +80,11 @@ def test_whoever_leaves_early_leaves_no_process_behind(workshop: Workshop, monke
     assert [child.name for child in multiprocessing.active_children()] == ["mine/two"], "it hangs beside the first"
     nights.close()
     assert not multiprocessing.active_children()
+
+
+def test_whoever_asks_others_for_their_champions_follows_them() -> None:
+    names = ["electrode/dryer_optimizer", "electrode/dryer_rate", "electrode/coating_defects", "electrode/dryer_solvent"]
+    tasks = [Task(find(name), (), None, full_search=False, actor="test") for name in names]
+    ordered = [task.spec.solution for task in in_order(tasks)]
+    assert ordered == [names[1], names[2], names[3], names[0]], "the others stay as they were"
+    assert [task.spec.solution for task in in_order(tasks[:1])] == names[:1], "who asks none of the batch waits for none"
