@@ -50,7 +50,8 @@ class Task:
 def run_nights(tasks: Sequence[Task], limit_s: float) -> Iterator[tuple[Task, Outcome]]:
     """Do the nights of solutions side by side and yield each as it ends, in the order of the tasks.
 
-    One that asks others for their champions follows them, and begins when theirs are over. Whoever listens to progress hears of the first that has not ended; the others' time is in its shadow.
+    One that asks others for their champions follows them, and begins when theirs are over. Whoever listens to progress
+    hears of the first that has not ended; the others' time is in its shadow.
 
     Args:
         tasks: what to do.

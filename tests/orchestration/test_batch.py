@@ -83,8 +83,8 @@ def test_whoever_leaves_early_leaves_no_process_behind(workshop: Workshop, monke
 
 
 def test_whoever_asks_others_for_their_champions_follows_them() -> None:
-    names = ["electrode/dryer_optimizer", "electrode/dryer_rate", "electrode/coating_defects", "electrode/dryer_solvent"]
+    asks, rate, stranger, solvent = ("dryer_optimizer", "dryer_rate", "coating_defects", "dryer_solvent")
+    names = [f"electrode/{slug}" for slug in (asks, rate, stranger, solvent)]
     tasks = [Task(find(name), (), None, full_search=False, actor="test") for name in names]
-    ordered = [task.spec.solution for task in in_order(tasks)]
-    assert ordered == [names[1], names[2], names[3], names[0]], "the others stay as they were"
-    assert [task.spec.solution for task in in_order(tasks[:1])] == names[:1], "who asks none of the batch waits for none"
+    assert [task.spec.slug for task in in_order(tasks)] == [rate, stranger, solvent, asks], "the others stay in place"
+    assert [task.spec.slug for task in in_order(tasks[:1])] == [asks], "whom it asks may have no night"
