@@ -77,7 +77,9 @@ def _join(spec: PredictiveSpec, ctx: ModelContext, predicted: pa.Table) -> tuple
     except EmptyTableError:
         return None
     keys = [f"__key_{key}" for key in spec.keys]
-    place = frame.table.select(keys).append_column("__row", pa.array(np.arange(frame.n_rows)))
+    # Answers keep whole numbers as BIGINT, whatever they are in the table: a join takes equal types only.
+    stored = pa.schema([(key, predicted.schema.field(name).type) for key, name in zip(keys, spec.keys, strict=True)])
+    place = frame.table.select(keys).cast(stored).append_column("__row", pa.array(np.arange(frame.n_rows)))
     both = place.join(predicted, keys=keys, right_keys=spec.keys, join_type="inner").sort_by("__row")
     return frame, both
 
