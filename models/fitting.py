@@ -23,6 +23,7 @@ from models.scoring.runtime import FORMAT, Array, Scorer, calibrate, matrix
 from models.spec import PredictiveSpec
 from models.splits.splits import inner_folds
 from models.tuning.search import Found, out_of_fold, search, warm_starts
+from models.unseen import as_final, folds_of, outer_quantiles
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.progress import Progress
 
@@ -93,17 +94,12 @@ def newest_rows(prepared: Prepared, spec: PredictiveSpec) -> Array:
     return np.sort(rows[np.argsort(rank, kind="stable")[-spec.search.max_rows :]])
 
 
-def _folds(prepared: Prepared, x: Array, pairs: list[tuple[Array, Array]]) -> list[Fold]:
-    y = prepared.labels.y
-    return [Fold(x[train], y[train], x[valid], y[valid]) for train, valid in pairs]
-
-
 def _with_built(
     spec: PredictiveSpec, prepared: Prepared, problem: Problem, features: list[dict[str, Any]], x: Array
 ) -> tuple[Problem, list[dict[str, Any]], Array]:
     """Problem, contract and matrix with the features that the family builds."""
     pairs, _ = inner_folds(prepared.order, newest_rows(prepared, spec), prepared.labels.y, spec, prepared.split.cut)
-    built = choose_built(problem, features, _folds(prepared, x, pairs))
+    built = choose_built(problem, features, folds_of(prepared, x, pairs))
     if not built:
         return problem, features, x
     signs = (*problem.monotone, *[0] * len(built)) if problem.monotone else ()
@@ -118,7 +114,7 @@ def _run_search(
     """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
     rows = newest_rows(prepared, spec)
     pairs, notes = inner_folds(prepared.order, rows, prepared.labels.y, spec, prepared.split.cut)
-    folds = _folds(prepared, x, pairs)
+    folds = folds_of(prepared, x, pairs)
     learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])
     first: list[dict[str, Any]] = []
     trials, draw = spec.search.trials, 0
@@ -146,23 +142,6 @@ def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: 
     if gain < _CLEARLY_BETTER:
         return []
     return [f"without the control plan's signs the loss is {100 * gain:.1f} % lower: one of them may be wrong"]
-
-
-def _outer_quantiles(
-    spec: PredictiveSpec, problem: Problem, found: Found, folds: list[Fold], valid: list[Array], n: int
-) -> Array:
-    """Out-of-fold quantiles: the middle one is the search's own, the outer two are fitted alike."""
-    out = np.full((n, 3), np.nan)
-    outer = [replace(problem, quantile=level) for level in (spec.quantiles[0], spec.quantiles[2])]
-    for place, (fold, rows) in enumerate(zip(folds, valid, strict=True)):
-        each = []
-        for member in found.members:
-            middle = member.fits[place]
-            low, high = (member.estimator.fit(level, fold, member.params, middle.rounds) for level in outer)
-            parts = [fit.booster.predict(np.asarray(fold.x_valid)) for fit in (low, middle, high)]
-            each.append(np.sort(np.column_stack(parts), axis=1))
-        out[rows] = np.mean(each, axis=0)
-    return out
 
 
 def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Array) -> list[Any]:
@@ -260,8 +239,11 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
     if spec.features.build:
         problem, features, x = _with_built(spec, prepared, problem, features, x)
     found, folds, valid, notes = _run_search(spec, prepared, problem, x, history, ctx.tell)
+    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.best.fits, strict=True)]
+    if not spec.is_classification and len(rows) > spec.search.max_rows:
+        found, folds, valid = as_final(spec, prepared, problem, found, x)
     if spec.task == "quantile":
-        oof = _outer_quantiles(spec, problem, found, folds, valid, len(x))
+        oof = outer_quantiles(spec, problem, found, folds, valid, len(x))
     else:
         oof = out_of_fold(found, folds, valid, len(x))
     bundle = {
@@ -277,7 +259,6 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "record": record_of(ctx, prepared, found),
     }
     scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
-    sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.best.fits, strict=True)]
     return Fitted(
         scorer,
         found,

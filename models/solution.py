@@ -163,6 +163,11 @@ class SolutionSpec(Part):
         """Metric shown first."""
 
     @property
+    def asks(self) -> list[str]:
+        """Solutions (`<stage>/<slug>`) whose champions it asks: in a night they come first."""
+        return []
+
+    @property
     def acts_within_h(self) -> float | None:
         """Hours after its moment for which a row can be acted upon; None: as long as it stands."""
         return None

@@ -50,7 +50,8 @@ class Task:
 def run_nights(tasks: Sequence[Task], limit_s: float) -> Iterator[tuple[Task, Outcome]]:
     """Do the nights of solutions side by side and yield each as it ends, in the order of the tasks.
 
-    Whoever listens to progress hears of the first that has not ended; the others' time is in its shadow.
+    One that asks others for their champions follows them, and begins when theirs are over. Whoever listens to progress
+    hears of the first that has not ended; the others' time is in its shadow.
 
     Args:
         tasks: what to do.
@@ -59,6 +60,7 @@ def run_nights(tasks: Sequence[Task], limit_s: float) -> Iterator[tuple[Task, Ou
     cores = threads()
     workers = max(1, min(cores, len(tasks)))
     environment = os.environ | {THREADS_VARIABLE: str(max(1, cores // workers))}
+    tasks = in_order(tasks)
     to_come = list(enumerate(tasks))[::-1]
     running: dict[int, _Running] = {}
     done: dict[int, Outcome] = {}
@@ -66,11 +68,28 @@ def run_nights(tasks: Sequence[Task], limit_s: float) -> Iterator[tuple[Task, Ou
         for place, task in enumerate(tasks):
             progress.begin(f"learning {task.spec.solution}")
             while place not in done:
-                while to_come and len(running) < workers:
+                while to_come and len(running) < workers and not _waits(to_come[-1][1], running):
                     number, following = to_come.pop()
                     running[number] = _start(following, environment, limit_s)
                 done |= _heard(running, place)
             yield task, done.pop(place)
+
+
+def in_order(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks with each behind those that it asks, else in the order given."""
+    names = {task.spec.solution for task in tasks}
+    left, found = list(tasks), list[Task]()
+    while left:
+        told = {task.spec.solution for task in found}
+        following = next((task for task in left if set(task.spec.asks) & names <= told), left[0])
+        left.remove(following)
+        found.append(following)
+    return found
+
+
+def _waits(task: Task, running: Mapping[int, _Running]) -> bool:
+    """Whether one that the task asks is still at work."""
+    return any(child.task.spec.solution in task.spec.asks for child in running.values())
 
 
 @dataclass

@@ -74,6 +74,9 @@ def _rate(spec: AnomalySpec, ctx: ModelContext, version: int, scorer: Scorer, ro
     keyed = rows.table.select([f"__key_{key}" for key in spec.keys]).append_column(
         "__row", pa.array(np.arange(len(rows.time_s)))
     )
+    # Answers keep whole numbers as BIGINT, whatever they are in the table: a join takes equal types only.
+    types = {f"__key_{key}": stored.schema.field(key).type for key in spec.keys}
+    keyed = keyed.cast(pa.schema([(each.name, types.get(each.name, each.type)) for each in keyed.schema]))
     both = keyed.join(stored, keys=[f"__key_{key}" for key in spec.keys], right_keys=spec.keys, join_type="inner")
     place = both.column("__row").to_numpy()
     value = np.full(len(rows.time_s), np.nan)

@@ -173,6 +173,12 @@ class OptimizerSpec(RuleSpec):
         return list(dict.fromkeys([*self.keys, *self.optimizer.columns]))
 
     @property
+    def asks(self) -> list[str]:
+        """See `SolutionSpec`."""
+        kept = self.optimizer.keep if isinstance(self.optimizer, SetpointSearch) else []
+        return [each.solution for each in kept]
+
+    @property
     def acts_within_h(self) -> float | None:
         """See `SolutionSpec`."""
         return self.optimizer.max_age_h

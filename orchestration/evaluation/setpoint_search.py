@@ -193,7 +193,7 @@ class _Loop:
         ctx = ModelContext(Home(self._folder), self._site, as_of=now, n_threads=1)
         found = dict(champions.scorers)
         for model in self._models:
-            own = model.model_copy(update={"table": str(file), "domain": None, "acts_at": None})
+            own = model.model_copy(update={"table": str(file), "domain": None, "acts_at": None, "only": {}})
             prepared = prepare(own, ctx)
             scorer = fit(own, ctx, prepared).scorer
             if is_promoted(own, prepared, scorer):

@@ -71,3 +71,12 @@ def test_quantiles_hold_and_are_judged_by_the_share_that_lies_between_them(ctx, 
     assert gate.passed, gate.sentence
     assert gate.sentence.endswith("of the intervals hold, 60 % promised")
     assert gate.figures["coverage"] == pytest.approx(0.6, abs=0.1)
+
+
+def test_intervals_of_a_long_table_are_those_of_models_that_learnt_from_it_all(ctx, table_file, cells, solution):
+    """The search sees the newest 200 of 4,000 rows: what 90 noise columns let it err there is not the last fit's."""
+    rng = np.random.default_rng(3)
+    columns = cells(4000) | {f"noise_{number}_mm": rng.normal(size=4000) for number in range(90)}
+    search = {"trials": 1, "libraries": ["linear"], "max_rows": 200}
+    trained = train(solution(table_file(columns), "regression", search=search), ctx)
+    assert 0.87 < trained.metrics["coverage"].value < 0.93

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from models.families import family_of
-from orchestration.batch import Task, run_nights
+from orchestration.batch import Task, in_order, run_nights
 from orchestration.catalogue import find
 from orchestration.cli.status import status
 from pipelines.lake.connection import THREADS_VARIABLE
@@ -80,3 +80,11 @@ def test_whoever_leaves_early_leaves_no_process_behind(workshop: Workshop, monke
     assert [child.name for child in multiprocessing.active_children()] == ["mine/two"], "it hangs beside the first"
     nights.close()
     assert not multiprocessing.active_children()
+
+
+def test_whoever_asks_others_for_their_champions_follows_them() -> None:
+    asks, rate, stranger, solvent = ("dryer_optimizer", "dryer_rate", "coating_defects", "dryer_solvent")
+    names = [f"electrode/{slug}" for slug in (asks, rate, stranger, solvent)]
+    tasks = [Task(find(name), (), None, full_search=False, actor="test") for name in names]
+    assert [task.spec.slug for task in in_order(tasks)] == [rate, stranger, solvent, asks], "the others stay in place"
+    assert [task.spec.slug for task in in_order(tasks[:1])] == [asks], "whom it asks may have no night"

@@ -152,8 +152,18 @@ def test_noise_is_what_comes_after_the_step_and_the_gauge() -> None:
     )
     assert early is not None
     assert late is not None
-    assert late == pytest.approx(site.plan.by_code["capacity_ah"].gauge_sd, rel=0.1)
-    assert early > 2 * late
+    assert early > late > 2 * site.plan.by_code["capacity_ah"].gauge_sd, "its own chance shows in nothing before it"
+
+
+def test_own_chance_of_a_number_is_known_where_something_measured_by_then_follows_from_it() -> None:
+    """A mixer's minutes show how thick its slurry is; peel shows in the dust of the notchers, which is after drying."""
+    site = load_site(default_site())
+    viscosity, peel = (
+        noise_sd(spec_of(f"electrode/{name}"), site) for name in ("slurry_viscosity", "peel_and_solvent")
+    )
+    assert viscosity == pytest.approx(site.plan.by_code["cathode_viscosity_mpa_s"].gauge_sd, rel=0.1)
+    assert peel is not None
+    assert peel > 1.4 * site.plan.by_code["cathode_peel_strength_n_m"].gauge_sd
 
 
 @pytest.mark.parametrize(
