@@ -41,8 +41,8 @@ class Sequence(Part):
         default=0,
         ge=0,
         description=(
-            "rows before the longest window, whose mean is what is usual of the entity: how far each window's mean lies "
-            "above it becomes a feature, for entities that differ for good; 0: none"
+            "rows before the longest window, whose mean is what is usual of the entity: how far each window's mean "
+            "lies above it becomes a feature, for entities that differ for good; 0: none"
         ),
     )
 

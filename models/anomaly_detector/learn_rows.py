@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.anomaly_detector.limits import block_maxima, chance_of_block, level
 from models.anomaly_detector.learn_streams import learn_streams
+from models.anomaly_detector.limits import block_maxima, chance_of_block, level
 from models.anomaly_detector.runtime import ENTITY, FORMAT, TIME, Array, numbers, row_parts, standard, texts
 from pipelines.control_plan.errors import CellworksError
 
@@ -92,7 +92,8 @@ def learn_rows(
         )
         if streams is not None:
             score = np.fmax(score, off * limit)  # both alarm as often, so what is over its limit is as odd
-            bundle["parts"] += [_window(part, fit["length_s"]) for fit in streams["windows"] for part in bundle["parts"]]
+            lengths_s = [fit["length_s"] for fit in streams["windows"]]
+            bundle["parts"] += [_window(part, length_s) for length_s in lengths_s for part in bundle["parts"]]
             bundle["streams"] = _as_json(streams, limit)
             bundle["limit"] = limit = _limit(score, time_s, entity, per_week, hold_off_s)
     return bundle, score / limit
@@ -106,8 +107,11 @@ def _limit(score: Array, time_s: Array, entity: Array, per_week: float, hold_off
 def _as_json(streams: dict[str, Any], limit: float) -> dict[str, Any]:
     """Streams as JSON holds them, unknown as null; their limits in units of the rows' limit."""
 
-    def plain(each: Any) -> Any:
-        return np.where(np.isfinite(each), each, None).tolist()
+    def plain(each: Array) -> list[Any]:
+        held = each.astype(object)
+        held[~np.isfinite(each)] = None
+        listed: list[Any] = held.tolist()
+        return listed
 
     windows = [
         {"length_s": fit["length_s"], "limit": plain(fit["limit"] / limit)}

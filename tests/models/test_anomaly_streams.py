@@ -39,13 +39,14 @@ def cells(rows: int, seed: int = 0) -> dict[str, Any]:
     lot = np.repeat(rng.normal(size=rows // 144 + 1), 144)[:rows]
     depth = 0.7 * power + 0.5 * lot + 0.5 * rng.normal(size=rows)
     machine = np.where(np.arange(rows) % 2 == 0, "w1", "w2").astype(object)
-    return {"entity": machine, "time_s": np.arange(rows) * STEP_S, "depth_mm": depth, "power_kw": power, "gas_l_min": gas}
+    when = np.arange(rows) * STEP_S
+    return {"entity": machine, "time_s": when, "depth_mm": depth, "power_kw": power, "gas_l_min": gas}
 
 
 def learn(columns: dict[str, Any], rows: int, windows_h: list[float]) -> Scorer:
     table = pa.table(columns).slice(0, rows)
     entity = (np.arange(rows) % 2).astype(np.int64)
-    asked = {"per_week": 2.0, "hold_off_s": DAY_S, "seed": 7}
+    asked: dict[str, Any] = {"per_week": 2.0, "hold_off_s": DAY_S, "seed": 7}
     bundle, _ = learn_rows(table, NAMES, entity, windows_h=windows_h, **asked)
     return Scorer(json.loads(json.dumps(bundle, allow_nan=False)))
 
