@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from models.context import ModelContext
 from models.drift.live import LiveDay, live_skill
-from models.drift.reference import MIN_ROWS, ks, psi
+from models.drift.reference import MIN_ROWS, NEWEST, ks, psi
 from models.features.frame import load_frame
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
@@ -28,7 +28,6 @@ from pipelines.lake.sql import quote_identifier
 PSI_LIMIT = 0.25
 KS_LIMIT = 0.15
 _SHARE_THAT_MATTERS = 0.02
-_NEWEST = 2000
 
 _LIVE_SKILL = {
     "solution": "VARCHAR NOT NULL",
@@ -125,7 +124,7 @@ def newest_scores(spec: SolutionSpec, ctx: ModelContext, version: int) -> pa.Tab
         keys = ", ".join(quote_identifier(key) for key in spec.keys)
         return con.execute(
             f"SELECT {keys}, value FROM {relation(spec.slug)} WHERE model_version = ? "
-            f"ORDER BY event_at DESC NULLS LAST, scored_at DESC, hash({keys}) LIMIT {_NEWEST}",
+            f"ORDER BY event_at DESC NULLS LAST, scored_at DESC, hash({keys}) LIMIT {NEWEST}",
             [version],
         ).to_arrow_table()
 

@@ -11,6 +11,7 @@ from models.scoring.runtime import Array
 POINTS = 101
 BINS = 10
 BLOCKS = 10
+NEWEST = 2000  # rows, the newest answered ones, that are held against the reference
 MIN_ROWS = 100
 WATCHED = 40
 
@@ -96,7 +97,8 @@ def _noise(reference: dict[str, Any], column: Array) -> dict[str, float]:
     """What stretches of the training rows themselves show against the whole: lots differ without any drift."""
     if len(column) < BLOCKS * MIN_ROWS:
         return {"psi": 0.0, "ks": 0.0}
-    parts = np.array_split(column, BLOCKS)
+    # As long as what they are compared with: a longer stretch holds a tool's whole life, the newest rows a part of one.
+    parts = np.array_split(column, max(BLOCKS, len(column) // NEWEST))
     return {"psi": max(psi(reference, part) for part in parts), "ks": max(ks(reference, part) for part in parts)}
 
 

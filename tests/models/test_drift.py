@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.drift.monitor import KS_LIMIT, PSI_LIMIT, Drift
-from models.drift.reference import category_reference, ks, make_reference, number_reference, psi
+from models.drift.monitor import KS_LIMIT, PSI_LIMIT, Drift, measured
+from models.drift.reference import NEWEST, category_reference, ks, make_reference, number_reference, psi
 
 
 @given(st.integers(0, 10_000), st.floats(-2, 2))
@@ -65,3 +65,14 @@ def test_lots_that_always_differed_widen_the_limit():
     assert made["inputs"]["lot"]["noise"]["psi"] > 1
     assert made["inputs"]["steady"]["noise"]["psi"] < 0.1
     assert list(made["inputs"]) == ["lot", "steady"]
+
+
+def test_a_tool_that_wears_out_within_more_rows_than_are_compared_is_no_drift() -> None:
+    """Stretches of the reference are as long as what is held against them, however long the reference is."""
+    wear = (np.arange(80_000) % 6_000 / 6_000)[:, None].astype(np.float32)
+    made = make_reference([{"name": "wear", "kind": "number"}], wear, wear[:, 0], {"wear": 1.0}, in_order=True)
+    told = measured("input", "wear", made["inputs"]["wear"], wear[:NEWEST, 0].astype(np.float64))
+    assert told.psi > PSI_LIMIT
+    assert not told.is_drifted
+    gone = measured("input", "wear", made["inputs"]["wear"], np.full(NEWEST, 3.0))
+    assert gone.is_drifted
