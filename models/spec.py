@@ -33,10 +33,18 @@ class Sequence(Part):
     """A table that follows each entity row by row: windows over a row's past become features beside its own values."""
 
     entity: list[str] = Field(min_length=1, description="columns that name what is followed: an engine, a tool")
-    order: str = Field(description="column by which its rows follow each other: a cycle, an hour; a number")
+    order: str = Field(description="column by which its rows follow each other: a cycle or another number, or a moment")
     columns: list[str] = Field(default_factory=lambda: ["*"], description="numbers that get windows; `*` and `?`")
     windows: list[int] = Field(default=[5, 20], min_length=1, description="rows that a window reaches back, at least 2")
     base_rows: int = Field(default=5, ge=0, description="first rows that the change is counted from; 0: no change")
+    usual_rows: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "rows before the longest window, whose mean is what is usual of the entity: how far each window's mean "
+            "lies above it becomes a feature, for entities that differ for good; 0: none"
+        ),
+    )
 
     @field_validator("windows")
     @classmethod

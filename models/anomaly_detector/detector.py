@@ -30,7 +30,8 @@ def learn(spec: AnomalySpec, rows: Rows) -> dict[str, Any]:
     if spec.series is not None:
         bundle, _ = learn_series(rows.table, rows.columns, spec.series.windows_h, **budget)
     else:
-        bundle, _ = learn_rows(rows.table, rows.columns, rows.entity, seed=spec.seed, **budget)
+        windows_h = spec.streams.windows_h if spec.streams else ()
+        bundle, _ = learn_rows(rows.table, rows.columns, rows.entity, seed=spec.seed, windows_h=windows_h, **budget)
     if not 0 < bundle["limit"] < np.inf:
         raise NotYetError(
             "there is not yet enough to set a limit by",
@@ -45,7 +46,8 @@ def learn(spec: AnomalySpec, rows: Rows) -> dict[str, Any]:
 def look_back_s(scorer: Scorer) -> float:
     """Seconds before a row that its score depends on."""
     if scorer.bundle["kind"] == "rows":
-        return 0.0
+        windows = scorer.bundle.get("streams", {"windows": []})["windows"]
+        return max((float(window["length_s"]) for window in windows), default=0.0)
     longest = max(float(part["length_s"]) for part in scorer.bundle["parts"])
     return max(_REACH * longest, _DAY_S + longest) + 3 * float(scorer.bundle["step_s"])
 

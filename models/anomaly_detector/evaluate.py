@@ -148,7 +148,7 @@ def evaluate(spec: AnomalySpec, rows: Rows, scorer: Scorer, cut_s: float, events
     seconds = time.perf_counter() - begun
     plain = score_from(chart, rows, cut_s)
     begins, _ = alarms_of(spec, rows, value)
-    put_in = _series_losses if spec.series is not None else _row_losses
+    put_in = _row_losses if spec.series is None and spec.streams is None else _series_losses
     loss, shewhart_loss = put_in(spec, rows, cut_s, (scorer, value), (chart, plain))
     later = [event for event in events if event.begin_s >= cut_s]
     told = [tell(spec, rows, value, event) for event in later]
@@ -210,13 +210,14 @@ def _row_losses(spec: AnomalySpec, rows: Rows, cut_s: float, *judged: Judged) ->
 
 
 def _series_losses(spec: AnomalySpec, rows: Rows, cut_s: float, *judged: Judged) -> tuple[Array, ...]:
-    """Steps put into later stretches of a series, one at a time; how much of each had passed when it was found.
+    """Steps put into later stretches of what is followed, one at a time; how much of each had passed when it was found.
 
     A step moves one number of one entity by one to three of its robust standard deviations and stays for as long as the
     longest window. It is found by a row over the limit that would not have been over it without.
     """
     draw = np.random.default_rng(spec.seed)
-    longest_h = max(spec.series.windows_h, default=_MOST_STAY_H) if spec.series else _MOST_STAY_H
+    lasting = spec.series or spec.streams
+    longest_h = max(lasting.windows_h, default=_MOST_STAY_H) if lasting else _MOST_STAY_H
     stay_s = min(longest_h, _MOST_STAY_H) * 3600.0
     back_s = max(look_back_s(scorer) for scorer, _ in judged)
     later = np.flatnonzero((rows.time_s >= cut_s) & (rows.time_s <= rows.time_s.max() - stay_s))
@@ -225,18 +226,20 @@ def _series_losses(spec: AnomalySpec, rows: Rows, cut_s: float, *judged: Judged)
         row = int(draw.choice(later))
         begin, column = float(rows.time_s[row]), str(draw.choice(rows.columns))
         size = float(draw.choice(_SIZES)) * float(draw.choice([-1.0, 1.0]))
-        near = rows.entity == rows.entity[row]
-        near &= (rows.time_s >= begin - back_s) & (rows.time_s <= begin + stay_s)
-        mine = (rows.entity == rows.entity[row]) & (rows.time_s < cut_s)
+        own = rows.entity == rows.entity[row]
+        near = own if spec.streams is None else np.ones(len(own), dtype=bool)  # streams are judged beside the others
+        near = near & (rows.time_s >= begin - back_s) & (rows.time_s <= begin + stay_s)
+        mine = own & (rows.time_s < cut_s)
         table = rows.table.filter(pa.array(near))
         x, past = numbers(table, [column])[:, 0], numbers(rows.table.filter(pa.array(mine)), [column])
         when = rows.time_s[near]
-        moved = np.where(when >= begin, x + size * robust_scale(past)[0], x) if len(past) else x
+        is_moved = own[near] & (when >= begin)
+        moved = np.where(is_moved, x + size * robust_scale(past)[0], x) if len(past) else x
         place = table.schema.get_field_index(column)
         faulty = table.set_column(place, column, pa.array(moved))
         for number, (scorer, plain) in enumerate(judged):
             with np.errstate(invalid="ignore"):
-                over = (scorer.predict(faulty)["value"] > 1) & ~(plain[near] > 1) & (when >= begin)
+                over = (scorer.predict(faulty)["value"] > 1) & ~(plain[near] > 1) & is_moved
             if over.any():
                 losses[number, fault] = min(float(when[over][0] - begin) / stay_s, 0.999)
     return tuple(losses)

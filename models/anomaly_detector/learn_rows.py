@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from models.anomaly_detector.learn_streams import learn_streams
 from models.anomaly_detector.limits import block_maxima, chance_of_block, level
-from models.anomaly_detector.runtime import FORMAT, TIME, Array, numbers, row_parts, standard
+from models.anomaly_detector.runtime import ENTITY, FORMAT, TIME, Array, numbers, row_parts, standard, texts
 from pipelines.control_plan.errors import CellworksError
 
 METHODS = ("largest", "joint", "neighbours")
@@ -35,7 +36,14 @@ _QUARTILES = 1.349  # standard deviations between the quartiles of a normal dist
 
 
 def learn_rows(
-    table: pa.Table, columns: Sequence[str], entity: Array, *, per_week: float, hold_off_s: float, seed: int
+    table: pa.Table,
+    columns: Sequence[str],
+    entity: Array,
+    *,
+    per_week: float,
+    hold_off_s: float,
+    seed: int,
+    windows_h: Sequence[float] = (),
 ) -> tuple[dict[str, Any], Array]:
     """Centre, scale, method and limit.
 
@@ -46,6 +54,8 @@ def learn_rows(
         per_week: alarms a week, over all entities.
         hold_off_s: seconds; 0: every row over the limit is an alarm.
         seed: of the faults put in.
+        windows_h: lengths over which the means of each entity's rows are judged too, in hours; the table then names
+            the `entity`.
 
     Returns:
         The bundle, and the score over its limit of each row, made without the block that the row lies in.
@@ -63,9 +73,8 @@ def learn_rows(
     z = standard(x[:, moving], centre[moving], scale[moving])
     method, found = _choose(z, chance_of_block(per_week, len(z), float(np.ptp(time_s))), seed)
     score = _unseen_scores(z, method)
-    maxima = block_maxima(score, time_s, entity, hold_off_s)
-    limit = level(maxima, chance_of_block(per_week, len(maxima), float(np.ptp(time_s))))
-    bundle = {
+    limit = _limit(score, time_s, entity, per_week, hold_off_s)
+    bundle: dict[str, Any] = {
         "format": FORMAT,
         "kind": "rows",
         "parts": [{"name": columns[place], "variable": columns[place]} for place in moving],
@@ -76,7 +85,44 @@ def learn_rows(
         "state": _state(z, method),
         "limit": limit,
     }
+    if windows_h:
+        machine = texts(table, ENTITY)
+        streams, off = learn_streams(
+            z, time_s, machine, _precision(z), windows_h=windows_h, per_week=per_week, hold_off_s=hold_off_s
+        )
+        if streams is not None:
+            score = np.fmax(score, off * limit)  # both alarm as often, so what is over its limit is as odd
+            lengths_s = [fit["length_s"] for fit in streams["windows"]]
+            bundle["parts"] += [_window(part, length_s) for length_s in lengths_s for part in bundle["parts"]]
+            bundle["streams"] = _as_json(streams, limit)
+            bundle["limit"] = limit = _limit(score, time_s, entity, per_week, hold_off_s)
     return bundle, score / limit
+
+
+def _limit(score: Array, time_s: Array, entity: Array, per_week: float, hold_off_s: float) -> float:
+    maxima = block_maxima(score, time_s, entity, hold_off_s)
+    return level(maxima, chance_of_block(per_week, len(maxima), float(np.ptp(time_s))))
+
+
+def _as_json(streams: dict[str, Any], limit: float) -> dict[str, Any]:
+    """Streams as JSON holds them, unknown as null; their limits in units of the rows' limit."""
+
+    def plain(each: Array) -> list[Any]:
+        held = each.astype(object)
+        held[~np.isfinite(each)] = None
+        listed: list[Any] = held.tolist()
+        return listed
+
+    windows = [
+        {"length_s": fit["length_s"], "limit": plain(fit["limit"] / limit)}
+        | {name: plain(fit[name]) for name in ("share", "lasting", "usual")}
+        for fit in streams["windows"]
+    ]
+    return {"precision": streams["precision"].tolist(), "machines": streams["machines"], "windows": windows}
+
+
+def _window(part: dict[str, Any], length_s: float) -> dict[str, Any]:
+    return part | {"name": f"{part['variable']} over {length_s / 3600:g} h"}
 
 
 def robust_scale(x: Array) -> Array:

@@ -6,7 +6,8 @@ bundle:
 
 - `series`: what each entity's numbers are expected to be, from its own past, over windows of several lengths; rows are
   judged by the rows before them in the same table, so a table begins with its past;
-- `rows`: how rows of many numbers look that belong together.
+- `rows`: how rows of many numbers look that belong together, and, with `streams`, where the means of one machine's
+  rows lie.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from .streams import Streams  # noqa: TID252 - this file and that one lie beside each other in every bundle too
 
 FORMAT = 1
 ENTITY, TIME = "entity", "time_s"  # columns of a series beside its numbers: text, seconds since 1970
@@ -183,19 +186,24 @@ class Scorer:
         if self.bundle["kind"] == "series":
             return self._series_parts(table)
         z = self._standard(table)
-        return np.asarray(row_parts(z, self.bundle["method"], self.bundle["state"])[1] / self.bundle["limit"])
+        alone = row_parts(z, self.bundle["method"], self.bundle["state"])[1] / self.bundle["limit"]
+        return np.hstack([alone, self._stream_parts(table, z)])
 
     def predict(self, table: pa.Table) -> dict[str, Array]:
         """A table with the contract's columns to `value`: the score over its limit, NaN where nothing can be said."""
         if self.bundle["kind"] == "rows":
-            z = self._standard(table)
-            statistic, _ = row_parts(z, self.bundle["method"], self.bundle["state"])
-            return {"value": np.asarray(statistic / self.bundle["limit"])}
+            together = self._stream_parts(table, self._standard(table))
+            return {"value": np.max(np.column_stack([self.alone(table), np.nan_to_num(together, nan=0.0)]), axis=1)}
         parts = self._series_parts(table)
         known = np.isfinite(parts).any(axis=1)
         value = np.full(len(parts), np.nan)
         value[known] = np.nanmax(parts[known], axis=1)
         return {"value": value}
+
+    def alone(self, table: pa.Table) -> Array:
+        """Score over its limit of each row of a `rows` bundle by itself (rows,), whatever its machine's others say."""
+        statistic, _ = row_parts(self._standard(table), self.bundle["method"], self.bundle["state"])
+        return np.asarray(statistic / self.bundle["limit"])
 
     def reasons(self, table: pa.Table, top_k: int) -> list[str]:
         """The `top_k` variables that stand off most in each row, as JSON: feature, value, expected, contribution.
@@ -228,8 +236,19 @@ class Scorer:
 
     def _standard(self, table: pa.Table) -> Array:
         bundle = self.bundle
-        x = numbers(table, [part["variable"] for part in bundle["parts"]])
+        x = numbers(table, [part["variable"] for part in bundle["parts"][: len(bundle["centre"])]])
         return standard(x, np.asarray(bundle["centre"]), np.asarray(bundle["scale"]))
+
+    def _stream_parts(self, table: pa.Table, z: Array) -> Array:
+        """How far the windows of each row's machine stand off, over the limit (rows, parts); no column without."""
+        streams = self._streams(table, z)
+        return streams.parts() / self.bundle["limit"] if streams else np.empty((len(z), 0))
+
+    def _streams(self, table: pa.Table, z: Array) -> Streams | None:
+        content = self.bundle.get("streams")
+        if content is None:
+            return None
+        return Streams(content, z, numbers(table, [TIME])[:, 0], texts(table, ENTITY).astype(str))
 
     def _series(self, table: pa.Table) -> tuple[Array, Array, Array]:
         """What each part of each row is, was expected to be, and may be off: (rows, parts) each, unknown as NaN."""
@@ -257,8 +276,15 @@ class Scorer:
         if self.bundle["kind"] == "series":
             now, wanted, _ = self._series(table)
             return now, wanted
-        values = numbers(table, [part["variable"] for part in self.bundle["parts"]])
-        return values, np.broadcast_to(np.asarray(self.bundle["centre"]), values.shape)
+        centre, scale = np.asarray(self.bundle["centre"]), np.asarray(self.bundle["scale"])
+        z = self._standard(table)
+        values = numbers(table, [part["variable"] for part in self.bundle["parts"][: len(centre)]])
+        wanted, streams = np.broadcast_to(centre, values.shape), self._streams(table, z)
+        if streams is None:
+            return values, wanted
+        windows = [centre + scale * each.reshape(len(z), -1, len(centre)) for each in streams.shown()]
+        now, usual = (each.reshape(len(z), -1) for each in windows)
+        return np.hstack([values, now]), np.hstack([wanted, usual])
 
 
 def _short(value: float) -> float | None:

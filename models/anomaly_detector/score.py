@@ -25,6 +25,8 @@ def score(spec: AnomalySpec, ctx: ModelContext) -> ScoreReport:
 
     `value` is the score over its limit, `reasons` are those of flagged rows. A row of a series is flagged while an
     alarm is open, so that the newest one tells; one that stands for itself, like a cell, when it is over the limit.
+    Where streams are judged too, the row that raises an alarm of its machine is flagged for it, and not each that the
+    machine makes from then on.
 
     Args:
         spec: the solution.
@@ -61,8 +63,7 @@ def answered(spec: AnomalySpec, rows: Rows, scorer: Scorer, now: datetime, stamp
     first = float(rows.time_s[rows.is_new].min())
     # An alarm that is open at the first new row was raised by an earlier one, within the hold-off.
     value = score_from(scorer, rows, first - spec.hold_off_s)
-    with np.errstate(invalid="ignore"):
-        under = alarms_of(spec, rows, value)[1] if spec.series is not None else value > 1
+    under = _under(spec, rows, scorer, value)
     new = rows.part(rows.is_new)
     flagged, value = under[rows.is_new], value[rows.is_new]
     reasons = np.full(len(flagged), None, dtype=object)
@@ -76,14 +77,25 @@ def answered(spec: AnomalySpec, rows: Rows, scorer: Scorer, now: datetime, stamp
     return answer_table(new.keys(spec), new.event_at, answers, now, stamp)
 
 
+def _under(spec: AnomalySpec, rows: Rows, scorer: Scorer, value: Array) -> Array:
+    """Rows that are flagged; of streams those over the limit by themselves and the first of each alarm."""
+    begins, open_now = alarms_of(spec, rows, value)
+    if spec.series is not None:
+        return open_now
+    with np.errstate(invalid="ignore"):
+        over = value > 1
+    return over if spec.streams is None else (over & (scorer.alone(rows.table) > 1)) | begins
+
+
 def _reasons(spec: AnomalySpec, rows: Rows, scorer: Scorer, under: Array) -> list[str]:
     """Reasons of the new rows that are under an alarm, with the past that they depend on."""
     wanted = under & rows.is_new
     near = np.zeros(len(wanted), dtype=bool)
     back = look_back_s(scorer)
-    # Stretches of the past that any wanted row reaches back to, of its own entity.
-    for entity in np.unique(rows.entity[wanted]):
-        mine = rows.entity == entity
+    # Stretches of the past that any wanted row reaches back to, of its own entity; of streams also the others'.
+    whose = np.zeros_like(rows.entity) if spec.streams is not None else rows.entity
+    for entity in np.unique(whose[wanted]):
+        mine = whose == entity
         moments = np.sort(rows.time_s[mine & wanted])
         following = np.searchsorted(moments, rows.time_s[mine])
         after = moments[np.minimum(following, len(moments) - 1)]

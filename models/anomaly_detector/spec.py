@@ -9,6 +9,13 @@ from pydantic import Field, field_validator, model_validator
 from models.solution import LearningSpec, Part
 
 
+def _lengths(value: list[float]) -> list[float]:
+    if any(hours <= 0 for hours in value) or len(set(value)) < len(value):
+        msg = f"windows_h are different lengths in hours above 0; found {value}"
+        raise ValueError(msg)
+    return value
+
+
 class Series(Part):
     """The table follows entities over time; each number is judged by its own past over windows of several lengths."""
 
@@ -20,10 +27,22 @@ class Series(Part):
     @field_validator("windows_h")
     @classmethod
     def _different_and_positive(cls, value: list[float]) -> list[float]:
-        if any(hours <= 0 for hours in value) or len(set(value)) < len(value):
-            msg = f"windows_h are different lengths in hours above 0; found {value}"
-            raise ValueError(msg)
-        return value
+        return _lengths(value)
+
+
+class Streams(Part):
+    """Rows that one machine makes follow each other: what they have in common is judged beside each row by itself."""
+
+    windows_h: list[float] = Field(
+        default=[8.0, 24.0, 72.0],
+        min_length=1,
+        description="hours over which the mean of a machine's rows is judged: a shift, a day, what creeps",
+    )
+
+    @field_validator("windows_h")
+    @classmethod
+    def _different_and_positive(cls, value: list[float]) -> list[float]:
+        return _lengths(value)
 
 
 class Alarms(Part):
@@ -72,6 +91,9 @@ class AnomalySpec(LearningSpec):
         description="columns that name what rows belong to (machine, cabinet), with alarms of its own; none: all one",
     )
     series: Series | None = Field(default=None, description="judged by the past of what is followed; none: row by row")
+    streams: Streams | None = Field(
+        default=None, description="rows of what is followed judged together too, as a machine's cells; none: each alone"
+    )
     alarms: Alarms = Field(default_factory=Alarms, description="the budget of alarms")
     holdout_ratio: float = Field(
         default=0.2,
@@ -91,6 +113,9 @@ class AnomalySpec(LearningSpec):
     def _named_for_one_thing(self) -> Self:
         if self.time in self.follow:
             msg = f"the moment '{self.time}' cannot be what is followed"
+            raise ValueError(msg)
+        if self.streams is not None and (self.series is not None or not self.follow):
+            msg = "streams are of rows without `series`, and `follow` names what makes them"
             raise ValueError(msg)
         if self.events is not None and len(self.events.entity) not in (0, len(self.follow)):
             msg = f"events.entity names as many columns as `follow`, or none; found {self.events.entity}"

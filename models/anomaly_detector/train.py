@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.anomaly_detector import runtime
+from models.anomaly_detector import runtime, streams
 from models.anomaly_detector.detector import learn
 from models.anomaly_detector.evaluate import Evaluation, evaluate
 from models.anomaly_detector.ground import Rows, cut_of, read_events, read_rows
@@ -108,7 +108,8 @@ def _notes(spec: AnomalySpec, scorer: runtime.Scorer) -> list[str]:
 
 
 def _inputs(spec: AnomalySpec, rows: Rows) -> dict[str, Kind]:
-    followed: dict[str, Kind] = {runtime.ENTITY: "string", runtime.TIME: "double"} if spec.series else {}
+    is_followed = spec.series is not None or spec.streams is not None
+    followed: dict[str, Kind] = {runtime.ENTITY: "string", runtime.TIME: "double"} if is_followed else {}
     return followed | dict.fromkeys(rows.columns, "double")
 
 
@@ -131,7 +132,7 @@ def _candidate(spec: AnomalySpec, rows: Rows, scorer: runtime.Scorer, evaluation
         inputs=inputs,
         outputs={"value": "double"},
         example=rows.table.slice(0, 3).select(list(inputs)),
-        runtime=(Path(runtime.__file__),),
+        runtime=(Path(runtime.__file__), Path(streams.__file__)),
         write=write,
         draw=partial(_draw, rows, evaluation),
         params={

@@ -18,7 +18,7 @@ from models.scoring.runtime import Array, numbers
 from models.spec import Sequence
 
 _SMOOTH_ROWS = 20  # a window of about so many rows shows the course and hides the noise
-_LINEAR = ("mean", "slope")
+_LINEAR = ("mean", "slope", "above")
 
 
 def fused_features(frame: Frame, sequence: Sequence, names: list[str], components: int) -> list[dict[str, Any]]:
@@ -37,7 +37,8 @@ def fused_features(frame: Frame, sequence: Sequence, names: list[str], component
         return []
     smooth = min(sequence.windows, key=lambda rows: abs(rows - _SMOOTH_ROWS))
     scale = np.nanstd(_columns(frame, names), axis=0)
-    smoothed = _columns(frame, [window_names(name, sequence)["mean", smooth] for name in names]) / scale
+    kind = "above" if sequence.usual_rows else "mean"  # entities that differ for good would else be the first component
+    smoothed = _columns(frame, [window_names(name, sequence)[kind, smooth] for name in names]) / scale
     centred = np.nan_to_num(smoothed - np.nanmean(smoothed, axis=0))
     _, _, axes = np.linalg.svd(centred.T @ centred)
     out = []

@@ -13,5 +13,6 @@ class AnomalyDetector(SolutionComponent):
     """Numbers that are watched for what is unusual, with as many alarms a week as somebody is willing to look at.
 
     With `series` each number of each entity is judged by its own past, over windows of several lengths; without it the
-    numbers of a row are judged together. Nothing is labelled: limits follow from the budget and the reference.
+    numbers of a row are judged together, and with `streams` also what the rows of one machine have in common. Nothing
+    is labelled: limits follow from the budget and the reference.
     """

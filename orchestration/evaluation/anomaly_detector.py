@@ -100,8 +100,9 @@ class _Judges:
         return Told(fault, own, chart, bool(len(rows)) and self._names(table, int(rows[0]), fault.code))
 
     def _names(self, table: pa.Table, row: int, code: str) -> bool:
-        """Whether a characteristic is among the first reasons of a row; a series needs its past for them."""
-        past = table.slice(0, row + 1) if self.spec.series else table.slice(row, 1)
+        """Whether a characteristic is among the first reasons of a row; a series and streams need the past for them."""
+        has_past = self.spec.series is not None or self.spec.streams is not None
+        past = table.slice(0, row + 1) if has_past else table.slice(row, 1)
         strength = np.nan_to_num(self.scorer.parts(past)[-1], nan=-1.0)
         variables = [part["variable"] for part in self.scorer.bundle["parts"]]
         ranked = list(dict.fromkeys(variables[place] for place in np.argsort(-strength)))

@@ -86,6 +86,28 @@ def test_windows_are_means_spreads_slopes_and_the_change_since_the_beginning(bar
     assert "wear_um_sd_2" not in last
 
 
+def test_a_window_is_set_beside_what_is_usual_of_its_entity(bare_ctx, table_file):
+    """The mean of the rows before the longest window, of the same tool; none before it, none known."""
+    rows = [(0, 2.0), (1, 100.0), (0, 4.0), (0, 5.0), (0, 11.0)]
+    file = table_file(_table(rows))
+    usual = {"entity": ["tool_id"], "order": "cycle", "windows": [2], "base_rows": 0, "usual_rows": 5}
+    features = load_frame(_spec(file, sequence=usual), bare_ctx).table.to_pylist()
+    above = {row["__key_row_id"]: row["wear_um_above_2"] for row in features}
+    assert above["R4"] == (5.0 + 11.0) / 2 - (2.0 + 4.0) / 2
+    assert above["R3"] == (4.0 + 5.0) / 2 - 2.0
+    assert above["R0"] is None
+    assert above["R1"] is None
+
+
+def test_a_slope_over_moments_counts_by_the_hour(bare_ctx, table_file):
+    content = _table([(0, float(2 * place)) for place in range(4)])
+    content["at"] = np.datetime64("2026-01-01", "us") + np.array([0, 1, 2, 3]) * np.timedelta64(30, "m")
+    ordered = SEQUENCE | {"order": "at"}
+    spec = _spec(table_file(content), sequence=ordered, features={"exclude": ["tool_id", "at"]})
+    last = load_frame(spec, bare_ctx).table.to_pylist()[-1]
+    assert last["wear_um_slope_4"] == pytest.approx(4.0)
+
+
 def test_a_sequence_without_its_column_is_told(bare_ctx, table_file):
     file = table_file(_table([(0, 1.0)] * 3))
     with pytest.raises(CellworksError, match="column 'hour' is missing"):
