@@ -23,9 +23,10 @@ from orchestration.benchmarks.outcome import over_draws
 from orchestration.evaluation import designs, plans, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
+from orchestration.evaluation.run_to_run_ceiling import ceilings
 from pipelines.control_plan.errors import CellworksError
 from pipelines.optimizers.loop import Course, Deliveries, close_loop, fit
-from pipelines.optimizers.run_to_run import DAY_S, HOUR_S
+from pipelines.optimizers.run_to_run import DAY_S, HOUR_S, Law, Tuning
 from pipelines.optimizers.runs import Bools, Feed, Floats, Ints, Runs
 from pipelines.twin.section import Electrode, Rolls, Step
 
@@ -69,6 +70,7 @@ class Arms:
         fixed: true values over the controlled days with the recipe's set-point; `controlled` with the controller.
         aim: target and limits.
         moves: moves carried out. crossed: sentences, one for each limit that was crossed.
+        ceiling: shares that hindsight could take away, without limits and within them; None where it cannot tell.
     """
 
     seed: int
@@ -78,6 +80,7 @@ class Arms:
     aim: Aim
     moves: int
     crossed: list[str]
+    ceiling: tuple[float, float] | None = None
 
     def deviation_pct(self, values: Floats) -> float:
         """Root mean square of the deviation from target, % of target."""
@@ -114,14 +117,20 @@ def _arms(spec: OptimizerSpec, kind: RunToRun, ground: Ground, seed: int, electr
         runs.take(runs.known_s <= now_s), feed, aim.guards, aim.target,
         dead_time_s=kind.dead_time_s, drift_weight=kind.drift_weight, given_gain=given,
     )  # fmt: skip
-    if fitted is None or not fitted.helps:
-        return Arms(seed, electrode, fixed, fixed, aim, 0, [])
-    plant = _Plant(line, rolls, aim)
-    course = close_loop(
-        runs, feed, deliveries, first, (fitted.law, fitted.tuning, aim.guards), kind.dead_time_s, plant.run
+
+    def drive(law: Law, tuning: Tuning) -> tuple[Floats, Course]:
+        plant = _Plant(ground.section(seed, days).electrode(electrode), rolls, aim)
+        course = close_loop(runs, feed, deliveries, first, (law, tuning, aim.guards), kind.dead_time_s, plant.run)
+        return np.array(plant.true), course
+
+    ceiling = ceilings(
+        runs, feed, first, fixed, aim.target, kind.dead_time_s, lambda law, tuning: drive(law, tuning)[0]
     )
+    if fitted is None or not fitted.helps:
+        return Arms(seed, electrode, fixed, fixed, aim, 0, [], ceiling)
+    controlled_true, course = drive(fitted.law, fitted.tuning)
     crossed = crossings(course, aim, kind, first)
-    return Arms(seed, electrode, fixed, np.array(plant.true), aim, len(course.moves.at_s), crossed)
+    return Arms(seed, electrode, fixed, controlled_true, aim, len(course.moves.at_s), crossed, ceiling)
 
 
 def seen_of(line: Electrode, step: Step, kind: RunToRun, aim: Aim) -> tuple[Runs, Feed, Deliveries]:
@@ -232,6 +241,7 @@ def _judged(kind: RunToRun, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
             "gain_by_electrode": {
                 name: float(np.mean([one.gain for one in arms if one.electrode == name])) for name in ELECTRODES
             },
+            "ceiling": _ceiling(arms),
             "days": {"learnt_from": kind.learn_days, "controlled": CONTROL_DAYS},
             "rolls": int(np.mean([len(one.fixed) for one in arms])),
             "moves_a_day": float(np.mean([one.moves for one in arms])) / CONTROL_DAYS,
@@ -242,3 +252,9 @@ def _judged(kind: RunToRun, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
             "crossed": crossed,
         },
     )
+
+
+def _ceiling(arms: Sequence[Arms]) -> dict[str, float]:
+    """Mean over the machines of what hindsight could take away; where it cannot tell, nothing."""
+    told = np.array([one.ceiling or (0.0, 0.0) for one in arms])
+    return {"without_limits": float(told[:, 0].mean()), "within_limits": float(told[:, 1].mean())}
