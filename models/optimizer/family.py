@@ -7,6 +7,7 @@ from datetime import datetime
 from models.context import ModelContext
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.expected_value_spec import ExpectedValue
 from models.optimizer.plan_spec import PlanPart
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
@@ -44,6 +45,10 @@ def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswer
         from models.optimizer import setpoint_search
 
         return setpoint_search.answer(spec, kind, ctx, now)
+    if isinstance(kind, ExpectedValue):
+        from models.optimizer import expected_value
+
+        return expected_value.answer(spec, kind, ctx, now)
     if isinstance(kind, PlanPart):
         from models.optimizer.plans import planning
 

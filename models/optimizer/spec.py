@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.expected_value_spec import ExpectedValue
 from models.optimizer.plan_spec import Cutting, LoadShift, Matching, PlanPart, Schedule, Slotting, Stock
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.solution import Part, RuleSpec
@@ -83,7 +84,17 @@ class RunToRun(Part):
 
 
 Kind = Annotated[
-    RunToRun | SetpointSearch | Bayesian | CellDesign | Cutting | Matching | Slotting | Schedule | LoadShift | Stock,
+    RunToRun
+    | SetpointSearch
+    | ExpectedValue
+    | Bayesian
+    | CellDesign
+    | Cutting
+    | Matching
+    | Slotting
+    | Schedule
+    | LoadShift
+    | Stock,
     Field(discriminator="kind"),
 ]
 """Each kind says what it reads (`columns`, further `tables`, `over` others) and how long it stands (`max_age_h`)."""

@@ -15,12 +15,13 @@ import numpy as np
 from models.optimizer.aim import Aim, aim_of
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.expected_value_spec import ExpectedValue
 from models.optimizer.plan_spec import PlanPart
 from models.optimizer.setpoint_spec import SetpointSearch
-from models.optimizer.spec import OptimizerSpec, RunToRun
+from models.optimizer.spec import Kind, OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
-from orchestration.evaluation import designs, plans, setpoint_search, trials
+from orchestration.evaluation import designs, filling, plans, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.run_to_run_ceiling import ceilings
@@ -44,14 +45,8 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """
     found = cast("OptimizerSpec", spec)
     kind = found.optimizer
-    if isinstance(kind, PlanPart):
-        return plans.evaluate(found, kind, ground)
-    if isinstance(kind, SetpointSearch):
-        return setpoint_search.evaluate(found, kind, ground)
-    if isinstance(kind, Bayesian):
-        return trials.evaluate(kind, ground)
-    if isinstance(kind, CellDesign):
-        return designs.evaluate(kind, ground)
+    if not isinstance(kind, RunToRun):
+        return _by_kind(found, kind, ground)
     if spec.acts_at not in ("coating", "calendering") or kind.fed is None or kind.fed.table not in (_BATCHES, _ROLLS):
         return Evaluation("not_run", "the twin closes this loop at coater and calender only, fed from their own marts")
     arms = []
@@ -59,6 +54,20 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         ground.tell(f"plant {seed}", no, len(ground.seeds))
         arms += [_arms(found, kind, ground, seed, electrode) for electrode in ELECTRODES]
     return _judged(kind, ground, arms)
+
+
+def _by_kind(found: OptimizerSpec, kind: Kind, ground: Ground) -> Evaluation:
+    if isinstance(kind, PlanPart):
+        return plans.evaluate(found, kind, ground)
+    if isinstance(kind, SetpointSearch):
+        return setpoint_search.evaluate(found, kind, ground)
+    if isinstance(kind, ExpectedValue):
+        return filling.evaluate(found, kind, ground)
+    if isinstance(kind, Bayesian):
+        return trials.evaluate(kind, ground)
+    if isinstance(kind, CellDesign):
+        return designs.evaluate(kind, ground)
+    return Evaluation("not_run", f"nothing evaluates kind {kind.kind}")
 
 
 @dataclass(frozen=True)

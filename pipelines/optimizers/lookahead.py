@@ -60,7 +60,7 @@ def plan(off: Floats, gain: float, price: float, able: Able) -> Plan:
         able: what can be set.
     """
     count = len(off)
-    until = np.arange(1, count + 1)
+    until: Floats = np.arange(1, count + 1, dtype=np.float64)
     before = np.cumsum(off)
     after = before[-1] - before
     ideal = -before / until / gain

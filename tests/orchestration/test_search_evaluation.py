@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.optimizer.setpoint_search import moved_of
 from models.optimizer.spec import OptimizerSpec
 from orchestration.catalogue import find
 from orchestration.environment import default_site
-from orchestration.evaluation import setpoint_search, trials
+from orchestration.evaluation import filling, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.optimizer import evaluate
 from orchestration.evaluation.outcome import Evaluation
@@ -127,6 +128,20 @@ def protocols(site: Site, seed: int = 5, **changes: float) -> dict[str, float]:
     place = FormationTrials(site, seed)
     settings = [changes.get(name, value) for name, value in zip(formation_trials.SETTINGS, place.standard, strict=True)]
     return dict(zip(formation_trials.RESULTS, place.true(np.array([settings]))[0].tolist(), strict=True))
+
+
+def test_dose_and_soak_are_paired_and_a_miss_that_grows_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "LEARN_DAYS", 20)
+    monkeypatch.setattr(filling, "CONTROL_DAYS", 4)
+    monkeypatch.setattr(filling, "EVERY_CELL", 8)
+    found = evaluate(find("assembly/filling_optimizer"), Ground(site, seeds=(3001, 3002)))
+    assert found.value is not None
+    assert found.baseline is not None
+    assert found.figures["gain"] == pytest.approx(found.baseline - found.value)
+    assert found.figures["crossed"] == []
+    assert 36 <= found.figures["last_setpoints"]["soak_h"] <= 60
+    worse = filling.Arms(1, 18.0, 17.0, 3, {}, {"fill_mass_g": (0.0, 1.5)}, [])
+    assert filling._judged(Ground(site, seeds=(1, 2)), [worse, replace(worse, seed=2)]).verdict == "failing"
 
 
 def test_a_protocol_trades_hours_for_lithium_gas_and_the_margin_to_plating(site: Site) -> None:
