@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pkgutil import resolve_name
+from typing import cast
 
 from models.context import ModelContext
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.expected_value_spec import ExpectedValue
 from models.optimizer.plan_spec import PlanPart
 from models.optimizer.profile_spec import ProfileControl
 from models.optimizer.recipe_spec import RecipeTransfer
 from models.optimizer.setpoint_spec import SetpointSearch
-from models.optimizer.spec import OptimizerSpec
+from models.optimizer.spec import OptimizerSpec, RunToRun
 from models.scoring.rule import RuleAnswers, score_by_rule
 from models.scoring.score import ScoreReport
 
+_ANSWERS: dict[type, str] = {
+    RunToRun: "models.optimizer.run_to_run:answer",
+    SetpointSearch: "models.optimizer.setpoint_search:answer",
+    ProfileControl: "models.optimizer.profile:answer",
+    ExpectedValue: "models.optimizer.expected_value:answer",
+    Bayesian: "models.optimizer.bayesian:answer",
+    CellDesign: "models.optimizer.cell_design:answer",
+    RecipeTransfer: "models.optimizer.recipe_transfer:answer",
+    PlanPart: "models.optimizer.plans.planning:answer",
+}
+"""What answers for each kind; imported on first use, for each brings its own libraries."""
 FORMAT = 1
 """Of what the engine makes of a YAML; part of the rule's name."""
 
@@ -34,30 +48,5 @@ def score(spec: OptimizerSpec, ctx: ModelContext) -> ScoreReport:
 
 def _answer(spec: OptimizerSpec, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     kind = spec.optimizer
-    if isinstance(kind, CellDesign):
-        from models.optimizer import cell_design
-
-        return cell_design.answer(spec, kind, ctx, now)
-    if isinstance(kind, Bayesian):
-        from models.optimizer import bayesian
-
-        return bayesian.answer(spec, kind, ctx, now)
-    if isinstance(kind, RecipeTransfer):
-        from models.optimizer import recipe_transfer
-
-        return recipe_transfer.answer(spec, kind, ctx, now)
-    if isinstance(kind, SetpointSearch):
-        from models.optimizer import setpoint_search
-
-        return setpoint_search.answer(spec, kind, ctx, now)
-    if isinstance(kind, ProfileControl):
-        from models.optimizer import profile
-
-        return profile.answer(spec, kind, ctx, now)
-    if isinstance(kind, PlanPart):
-        from models.optimizer.plans import planning
-
-        return planning.answer(spec, kind, ctx, now)
-    from models.optimizer import run_to_run
-
-    return run_to_run.answer(spec, kind, ctx, now)
+    found = next(where for known, where in _ANSWERS.items() if isinstance(kind, known))
+    return cast("RuleAnswers | None", resolve_name(found)(spec, kind, ctx, now))

@@ -20,6 +20,7 @@ _SAID = {
     "move": "move it",
     "on_target": "the next run is expected close enough to its target",
     "at_limit": "its limit or resolution leaves no move",
+    "later": "a move brings more later: what is fed changes",
     "wait": "it was moved as often as is allowed",
     "stale": "nothing measured lately",
     "unstable": "the newest run is far from what was expected",

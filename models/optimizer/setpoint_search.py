@@ -109,7 +109,7 @@ def answer(spec: OptimizerSpec, kind: SetpointSearch, ctx: ModelContext, now: da
         at_s = float(floats(own, "at_s")[-1])
         limits, advice, reason = searched(spec, kind, ctx.site, asked, own, moved, seconds(now))
         found.append(Answer(keys, name, at_s, moved, limits, advice, reason))
-    return _told(spec, found, seconds(now)) if found else None
+    return told(spec, found, seconds(now)) if found else None
 
 
 def moved_of(site: Site, name: str, variant: str | None, machine: str, past: pa.Table, where: str) -> Moved:
@@ -196,7 +196,8 @@ def _learnt(rows: pa.Table, asked: Asked) -> Bools:
     return found
 
 
-def _told(spec: OptimizerSpec, found: list[Answer], now_s: float) -> RuleAnswers:
+def told(spec: OptimizerSpec, found: list[Answer], now_s: float) -> RuleAnswers:
+    """Answers and moves of the machines, and what is to be known of them before anybody follows."""
     keys = {key: pa.chunked_array([pa.array([one.keys[key] for one in found])]) for key in spec.keys}
     at_s = np.array([one.at_s for one in found])
     return RuleAnswers(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.expected_value_spec import ExpectedValue
 from models.optimizer.plan_spec import Cutting, LoadShift, Matching, PlanPart, Schedule, Slotting, Stock
 from models.optimizer.profile_spec import ProfileControl
 from models.optimizer.recipe_spec import RecipeTransfer
@@ -88,6 +89,7 @@ Kind = Annotated[
     RunToRun
     | SetpointSearch
     | ProfileControl
+    | ExpectedValue
     | Bayesian
     | CellDesign
     | RecipeTransfer

@@ -6,28 +6,30 @@ are the same rolls with the same chance, so the difference is the controller's. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from models.optimizer.aim import Aim, aim_of
 from models.optimizer.bayesian_spec import Bayesian
 from models.optimizer.design_spec import CellDesign
+from models.optimizer.expected_value_spec import ExpectedValue
 from models.optimizer.plan_spec import PlanPart
 from models.optimizer.profile_spec import ProfileControl
 from models.optimizer.recipe_spec import RecipeTransfer
 from models.optimizer.setpoint_spec import SetpointSearch
-from models.optimizer.spec import OptimizerSpec, RunToRun
+from models.optimizer.spec import Kind, OptimizerSpec, RunToRun
 from models.solution import SolutionSpec
 from orchestration.benchmarks.outcome import over_draws
-from orchestration.evaluation import designs, dry_room, plans, profile, recipes, setpoint_search, trials
+from orchestration.evaluation import designs, dry_room, filling, plans, profile, recipes, setpoint_search, trials
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
+from orchestration.evaluation.run_to_run_ceiling import ceilings
 from pipelines.control_plan.errors import CellworksError
 from pipelines.optimizers.loop import Course, Deliveries, close_loop, fit
-from pipelines.optimizers.run_to_run import DAY_S, HOUR_S
+from pipelines.optimizers.run_to_run import DAY_S, HOUR_S, Law, Tuning
 from pipelines.optimizers.runs import Bools, Feed, Floats, Ints, Runs
 from pipelines.twin.section import Electrode, Rolls, Step
 
@@ -45,15 +47,8 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """
     found = cast("OptimizerSpec", spec)
     kind = found.optimizer
-    if isinstance(kind, PlanPart):
-        return plans.evaluate(found, kind, ground)
-    if isinstance(kind, SetpointSearch):
-        evaluate_loop = dry_room.evaluate if found.acts_at == dry_room.STEP else setpoint_search.evaluate
-        return evaluate_loop(found, kind, ground)
-    if isinstance(kind, ProfileControl):
-        return profile.evaluate(found, kind, ground)
-    if isinstance(kind, Bayesian | CellDesign | RecipeTransfer):
-        return _of_design(found, kind, ground)
+    if not isinstance(kind, RunToRun):
+        return _by_kind(found, kind, ground)
     if spec.acts_at not in ("coating", "calendering") or kind.fed is None or kind.fed.table not in (_BATCHES, _ROLLS):
         return Evaluation("not_run", "the twin closes this loop at coater and calender only, fed from their own marts")
     arms = []
@@ -63,13 +58,21 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     return _judged(kind, ground, arms)
 
 
-def _of_design(spec: OptimizerSpec, kind: Bayesian | CellDesign | RecipeTransfer, ground: Ground) -> Evaluation:
-    """What is decided on before anything is made."""
+def _by_kind(found: OptimizerSpec, kind: Kind, ground: Ground) -> Evaluation:
+    """What closes the loop of each kind; the set-points of the dry rooms move meters and air, not rolls."""
     if isinstance(kind, Bayesian):
         return trials.evaluate(kind, ground)
     if isinstance(kind, CellDesign):
         return designs.evaluate(kind, ground)
-    return recipes.evaluate(spec, kind, ground)
+    of_setpoints = dry_room.evaluate if found.acts_at == dry_room.STEP else setpoint_search.evaluate
+    by_kind: dict[type, Callable[[OptimizerSpec, Any, Ground], Evaluation]] = {
+        PlanPart: plans.evaluate,
+        SetpointSearch: of_setpoints,
+        ProfileControl: profile.evaluate,
+        ExpectedValue: filling.evaluate,
+        RecipeTransfer: recipes.evaluate,
+    }
+    return next(each for known, each in by_kind.items() if isinstance(kind, known))(found, kind, ground)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Arms:
         fixed: true values over the controlled days with the recipe's set-point; `controlled` with the controller.
         aim: target and limits.
         moves: moves carried out. crossed: sentences, one for each limit that was crossed.
+        ceiling: shares that hindsight could take away, without limits and within them; None where it cannot tell.
     """
 
     seed: int
@@ -90,6 +94,7 @@ class Arms:
     aim: Aim
     moves: int
     crossed: list[str]
+    ceiling: tuple[float, float] | None = None
 
     def deviation_pct(self, values: Floats) -> float:
         """Root mean square of the deviation from target, % of target."""
@@ -126,14 +131,20 @@ def _arms(spec: OptimizerSpec, kind: RunToRun, ground: Ground, seed: int, electr
         runs.take(runs.known_s <= now_s), feed, aim.guards, aim.target,
         dead_time_s=kind.dead_time_s, drift_weight=kind.drift_weight, given_gain=given,
     )  # fmt: skip
-    if fitted is None or not fitted.helps:
-        return Arms(seed, electrode, fixed, fixed, aim, 0, [])
-    plant = _Plant(line, rolls, aim)
-    course = close_loop(
-        runs, feed, deliveries, first, (fitted.law, fitted.tuning, aim.guards), kind.dead_time_s, plant.run
+
+    def drive(law: Law, tuning: Tuning) -> tuple[Floats, Course]:
+        plant = _Plant(ground.section(seed, days).electrode(electrode), rolls, aim)
+        course = close_loop(runs, feed, deliveries, first, (law, tuning, aim.guards), kind.dead_time_s, plant.run)
+        return np.array(plant.true), course
+
+    ceiling = ceilings(
+        runs, feed, first, fixed, aim.target, kind.dead_time_s, lambda law, tuning: drive(law, tuning)[0]
     )
+    if fitted is None or not fitted.helps:
+        return Arms(seed, electrode, fixed, fixed, aim, 0, [], ceiling)
+    controlled_true, course = drive(fitted.law, fitted.tuning)
     crossed = crossings(course, aim, kind, first)
-    return Arms(seed, electrode, fixed, np.array(plant.true), aim, len(course.moves.at_s), crossed)
+    return Arms(seed, electrode, fixed, controlled_true, aim, len(course.moves.at_s), crossed, ceiling)
 
 
 def seen_of(line: Electrode, step: Step, kind: RunToRun, aim: Aim) -> tuple[Runs, Feed, Deliveries]:
@@ -244,6 +255,7 @@ def _judged(kind: RunToRun, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
             "gain_by_electrode": {
                 name: float(np.mean([one.gain for one in arms if one.electrode == name])) for name in ELECTRODES
             },
+            "ceiling": _ceiling(arms),
             "days": {"learnt_from": kind.learn_days, "controlled": CONTROL_DAYS},
             "rolls": int(np.mean([len(one.fixed) for one in arms])),
             "moves_a_day": float(np.mean([one.moves for one in arms])) / CONTROL_DAYS,
@@ -254,3 +266,9 @@ def _judged(kind: RunToRun, ground: Ground, arms: Sequence[Arms]) -> Evaluation:
             "crossed": crossed,
         },
     )
+
+
+def _ceiling(arms: Sequence[Arms]) -> dict[str, float]:
+    """Mean over the machines of what hindsight could take away; where it cannot tell, nothing."""
+    told = np.array([one.ceiling or (0.0, 0.0) for one in arms])
+    return {"without_limits": float(told[:, 0].mean()), "within_limits": float(told[:, 1].mean())}

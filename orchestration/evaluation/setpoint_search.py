@@ -48,7 +48,7 @@ _ELECTRODE, _STEP = "cathode", "drying"
 ORIGIN = datetime(2026, 1, 1)  # noqa: DTZ001 - UTC as everywhere in the lake; of the days only the order counts
 _NEVER_S = 1e9
 LABORATORY_H = 8.0  # the slowest of a roll's results
-_MOST_OUTSIDE_PCT = 1.0  # share of rolls beyond a limit by which the moves may exceed the recipe
+MOST_OUTSIDE_PCT = 1.0  # share of rolls beyond a limit by which the moves may exceed the recipe
 
 
 def evaluate(spec: OptimizerSpec, kind: SetpointSearch, ground: Ground) -> Evaluation:
@@ -305,7 +305,7 @@ def _judged(ground: Ground, arms: list[Arms]) -> Evaluation:
     crossed += [
         f"{name}: {pair['moved']:.1f} % of the rolls beyond a limit, {pair['fixed']:.1f} % with the recipe"
         for name, pair in outside.items()
-        if pair["moved"] > pair["fixed"] + _MOST_OUTSIDE_PCT
+        if pair["moved"] > pair["fixed"] + MOST_OUTSIDE_PCT
     ]
     told = f"saves {gain.value:.1%} [{low:.1%}, {high:.1%}] of the recipe's cost, by the solution's own estimate of it"
     if crossed:

@@ -76,9 +76,9 @@ class ActionReport:
 def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table) -> ActionReport:
     """Pass proposals through the site's guard rails and append what remains, in one transaction.
 
-    The most urgent come first. A solution takes at most a quarter of what the kind's limits leave of the hour and the day,
-    for the others act at the same hour of the night. What exceeds that becomes one action that names the count, so a
-    storm can't bury the line's people. Running again over the same rows proposes nothing new.
+    The most urgent come first. A solution takes at most a quarter of what the kind's limits leave of hour and day, for
+    the others act at the same hour of the night. What exceeds that becomes one action that names the count, so a storm
+    can't bury the line's people. Running again over the same rows proposes nothing new.
 
     Args:
         con: a writing connection to the lake, outside a transaction.

@@ -11,8 +11,8 @@ import numpy as np
 from pipelines.optimizers.run_to_run import Advice, Guards, Law, Tuning, decide, learn
 from pipelines.optimizers.runs import Feed, Floats, Ints, Moves, Runs
 
-WEIGHTS = (0.05, 0.15, 0.4)
-DEAD_BANDS = (0.25, 0.5, 1.0)  # of a run's standard deviation
+WEIGHTS = (0.005, 0.03, 0.2)
+PRICES = ((0.1, False), (0.3, True), (1.0, True))  # of a move, in a run's variance, and whether a day is looked ahead
 BLOCK = 15  # runs: twice as long as the offset is followed
 SURE = 1.645
 
@@ -140,15 +140,18 @@ class Controller:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to answer: weight, dead band in standard deviations of a run, and whether what is fed is looked at."""
+    """A way to answer: weight, price of a move in a run's variance, whether a day is looked ahead, and what is fed."""
 
     weight: float
-    band: float
+    price: float
+    looks_ahead: bool
     is_fed: bool
 
     def over(self, law: Law, target: float, drift_weight: float) -> tuple[Law, Tuning]:
         """Model and tuning of this way."""
-        tuning = Tuning(target, self.weight, drift_weight, self.band * law.sigma)
+        tuning = Tuning(
+            target, self.weight, drift_weight, self.price * law.sigma**2, law.runs_a_day if self.looks_ahead else 1
+        )
         return (law if self.is_fed else law.without_feed()), tuning
 
 
@@ -162,7 +165,7 @@ def fit(
     drift_weight: float = 0.0,
     given_gain: float | None = None,
 ) -> Controller | None:
-    """Learn the model, and choose weight, dead band and whether to look at what is fed, by replaying the past.
+    """Learn the model, and choose weight, price of a move and whether to look at what is fed, by replaying the past.
 
     Each half of the past is replayed by the model that was learnt from the other half.
 
@@ -187,8 +190,10 @@ def fit(
     if first is None or second is None or law is None:
         return None
     best, least = None, np.full(len(runs), np.inf)
-    for weight, band, is_fed in product(WEIGHTS, DEAD_BANDS, (False, True) if len(law.feed_gain) else (False,)):
-        way = Way(weight, band, is_fed)
+    for weight, (price, looks_ahead), is_fed in product(
+        WEIGHTS, PRICES, (False, True) if len(law.feed_gain) else (False,)
+    ):
+        way = Way(weight, price, looks_ahead, is_fed)
         squares = np.concatenate(
             [
                 _squares(runs.take(rows), feed, (*way.over(other, target, drift_weight), guards), dead_time_s)

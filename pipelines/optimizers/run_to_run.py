@@ -7,7 +7,8 @@ The plant is taken to be linear in what is moved and in what is fed,
 and the offset is what slowly changes. An exponentially weighted mean of what the model left unexplained follows it
 (Ingolfsson and Sachs 1993); a second one, of how far each run missed the first, follows a drift (Butler and Stefani
 1994). What is fed is measured before the run and taken into account at once. The set-point that would bring the next
-run onto its target is approached within the limits of a move.
+run onto its target is approached within the limits of a move. Where what is fed differs from run to run and moves are
+few, the runs of a day ahead are looked at together: see `lookahead`.
 
 With a true gain of `ratio` times the one believed, a single mean and no limit in the way, the deviation dies away if
 
@@ -24,17 +25,20 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.optimizers.runs import Feed, Floats, Moves, Runs, next_item
+from pipelines.optimizers.lookahead import Able, plan
+from pipelines.optimizers.runs import Feed, Floats, Ints, Moves, Runs, next_items
 
 MIN_RUNS = 30
 HOUR_S, DAY_S = 3600.0, 86400.0
 _EPS = 1e-9
 _MOST_AHEAD = 4
+_MOST_PLANNED = 48
 
 Reason = Literal[
     "move",
     "on_target",
     "at_limit",
+    "later",
     "wait",
     "stale",
     "unstable",
@@ -82,6 +86,11 @@ class Law:
         ends = sorted((self.gain_low / self.gain, self.gain_high / self.gain)) if self.gain else [0.0, 0.0]
         return bool(np.isfinite(ends).all()) and ends[0] > 0 and ends[1] < 2
 
+    @property
+    def runs_a_day(self) -> int:
+        """Usual runs of a day, within which moves are counted; of short runs no more than can be planned at once."""
+        return min(max(round(DAY_S / self.cycle_s), 1), _MOST_PLANNED)
+
     def without_feed(self) -> Law:
         """The same machine when nobody looks at what is fed."""
         return replace(self, feed_gain=np.zeros_like(self.feed_gain))
@@ -95,13 +104,15 @@ class Tuning:
         target: wanted value of the measured quantity.
         weight: of the newest run in the mean that follows the offset, above 0 up to 1.
         drift_weight: of the newest run in the mean that follows the drift, 0 (no drift) up to 1.
-        dead_band: expected deviation that is left alone, in the unit of the measured quantity.
+        price: what a move must take off the squared deviations expected of the runs ahead, in the unit's square.
+        ahead: runs that are looked at together; 1: the next one alone, as if each run could have a move.
     """
 
     target: float
     weight: float
     drift_weight: float = 0.0
-    dead_band: float = 0.0
+    price: float = 0.0
+    ahead: int = 1
 
 
 @dataclass(frozen=True)
@@ -274,33 +285,57 @@ def decide(
     if not np.isfinite(setpoint):
         return Advice(setpoint, setpoint, np.nan, np.nan, 0.0, "setpoint_unknown")
     state = estimate(law, tuning, seen, feed)
-    item = _next(law, now_s, seen, feed)
-    fed = _fed(law, feed.of(np.array([item])))[0]
-    expected = law.level + law.gain * (setpoint + state.bias - law.moved_mean) + float(fed) + state.offset
-    wanted = setpoint + (tuning.target - expected) / law.gain
-    hold = Advice(setpoint, setpoint, wanted, expected, state.offset, "on_target", item)
+    items = _ahead(law, now_s, seen, feed, tuning.ahead)
+    expected = (
+        law.level + law.gain * (setpoint + state.bias - law.moved_mean) + _fed(law, feed.of(items)) + state.offset
+    )
+    off = expected - tuning.target
+    wanted = setpoint - float(off[0]) / law.gain
+    hold = Advice(setpoint, setpoint, wanted, float(expected[0]), state.offset, "on_target", int(items[0]))
     if (why := _interlock(law, tuning, guards, now_s, seen, state)) is not None:
         return replace(hold, reason=why)
-    if abs(expected - tuning.target) <= tuning.dead_band:
-        return hold
     reach = reach_of(guards, now_s, moves)
     if reach <= 0:
         return replace(hold, reason="wait")
-    proposed = _settable(setpoint, wanted, reach, guards)
-    return replace(hold, proposed=proposed, reason="move" if proposed != setpoint else "at_limit")
+    able = _able(law, guards, setpoint, reach, moves_left(guards, now_s, moves))
+    if guards.low <= setpoint <= guards.high:
+        found = plan(off, law.gain, tuning.price, able)
+        move, most = found.move, found.most
+    else:
+        move, most = float(able.now(np.array([wanted - setpoint]))[0]), np.inf
+    if move == 0:
+        return replace(hold, reason=_unmoved(most, off, law, able))
+    return replace(hold, proposed=float(np.round(setpoint + move, 10)), reason="move")
 
 
-def _next(law: Law, now_s: float, seen: Runs, feed: Feed) -> int:
-    """Item of the run decided on; -1 also where so many runs may have gone by unseen that nobody can tell.
+def _able(law: Law, guards: Guards, setpoint: float, reach: float, left: int) -> Able:
+    """What may be set now and later, from the set-point in force."""
+
+    def later(first: Floats, wanted: Floats) -> Floats:
+        return settable(setpoint + first, wanted, guards.step, guards)
+
+    gap = int(np.ceil(guards.cooldown_s / law.cycle_s))
+    return Able(lambda wanted: settable(np.array(setpoint), wanted, reach, guards), later, max(gap, 1), left)
+
+
+def _unmoved(most: float, off: Floats, law: Law, able: Able) -> Reason:
+    """Why nothing is moved now: none is worth it, none can be made, or one is worth more later."""
+    if most <= 0:
+        return "on_target"
+    return "later" if able.now(-off[:1] / law.gain)[0] != 0 else "at_limit"
+
+
+def _ahead(law: Law, now_s: float, seen: Runs, feed: Feed, count: int) -> Ints:
+    """Items of the runs ahead, the one decided on first; -1 also where so many may have gone by that nobody can tell.
 
     That run ends a dead time from now: how many lie between the newest known one and it follows from the usual cycle.
     """
     if not len(seen):
-        return -1
+        return np.full(count, -1)
     ahead = round((now_s + law.dead_time_s - float(seen.at_s[-1])) / law.cycle_s)
     if ahead > _MOST_AHEAD:
-        return -1
-    return next_item(seen, feed, now_s, ahead=max(ahead, 1), per_item=law.per_item)
+        return np.full(count, -1)
+    return next_items(seen, feed, now_s, ahead=max(ahead, 1), per_item=law.per_item, count=count)
 
 
 def _interlock(law: Law, tuning: Tuning, guards: Guards, now_s: float, seen: Runs, state: State) -> Reason | None:
@@ -317,10 +352,14 @@ def _interlock(law: Law, tuning: Tuning, guards: Guards, now_s: float, seen: Run
     return "setpoint_unknown" if abs(state.bias - law.bias) > guards.outlier_sigma * spread else None
 
 
+def moves_left(guards: Guards, now_s: float, moves: Moves) -> int:
+    """How many moves may still be made within the day."""
+    return guards.moves_per_day - int(np.count_nonzero(moves.at_s > now_s - DAY_S))
+
+
 def reach_of(guards: Guards, now_s: float, moves: Moves) -> float:
     """How far the set-point may be moved now, in either direction; 0 while it has to wait."""
-    within_day = moves.at_s > now_s - DAY_S
-    if np.count_nonzero(within_day) >= guards.moves_per_day:
+    if moves_left(guards, now_s, moves) <= 0:
         return 0.0
     if np.any(moves.at_s > now_s - guards.cooldown_s):
         return 0.0
@@ -328,13 +367,13 @@ def reach_of(guards: Guards, now_s: float, moves: Moves) -> float:
     return min(guards.step, guards.rate_per_h - spent)
 
 
-def _settable(setpoint: float, wanted: float, reach: float, guards: Guards) -> float:
-    """The set-point nearest to the wanted one within reach and limits that the line can set."""
-    inside = float(np.clip(wanted, guards.low, guards.high))
-    move = float(np.clip(inside - setpoint, -reach, reach))
-    if not guards.resolution:
-        return setpoint + move
-    steps = np.floor(abs(move) / guards.resolution + _EPS) * np.sign(move)
-    proposed = float(np.round(setpoint + steps * guards.resolution, 10))
+def settable(setpoint: Floats, wanted: Floats, reach: float, guards: Guards) -> Floats:
+    """Moves nearest to the wanted ones, within reach and limits, that the line can set; all broadcast together."""
+    low, high, unit = guards.low, guards.high, guards.resolution
+    found: Floats = np.clip(np.clip(setpoint + wanted, low, high) - setpoint, -reach, reach)
+    if unit:
+        found = np.floor(np.abs(found) / unit + _EPS) * np.sign(found) * unit
     # From outside its limits a step of the resolution may lead past the nearer one; then it waits for a larger move.
-    return proposed if guards.low <= proposed <= guards.high or not guards.low <= setpoint <= guards.high else setpoint
+    proposed = np.round(setpoint + found, 10)
+    fits = ((low <= proposed) & (proposed <= high)) | ~((low <= setpoint) & (setpoint <= high))
+    return np.where(fits, found, 0.0)

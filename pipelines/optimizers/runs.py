@@ -82,27 +82,26 @@ class Moves:
         return type(self)(np.append(self.at_s, at_s), np.append(self.size, size))
 
 
-def next_item(runs: Runs, feed: Feed, now_s: float, *, ahead: int, per_item: int) -> int:
-    """Item that the run to be decided on is made of, first in, first out; -1 where none is known to be ready.
+def next_items(runs: Runs, feed: Feed, now_s: float, *, ahead: int, per_item: int, count: int) -> Ints:
+    """Items that the next runs are made of, first in, first out; -1 where none is known to be ready.
 
     Args:
         runs: those known by now, in their order.
         feed: everything that feeds the machine.
         now_s: the moment; what was known later is not looked at.
-        ahead: how many runs after the newest known one it is, at least 1.
+        ahead: how many runs after the newest known one the first of them is, at least 1.
         per_item: runs that an item usually lasts.
+        count: how many runs.
     """
     known = np.flatnonzero(runs.item >= 0)
     if not len(known):
-        return -1
+        return np.full(count, -1)
     current = int(runs.item[known[-1]])
-    # Runs of the current item so far, with those under way, and how far the wanted one lies beyond it.
-    beyond = int(np.count_nonzero(runs.item == current)) + ahead - per_item
-    if beyond <= 0:
-        return current
+    # Runs of the current item so far, with those under way, and how far each wanted one lies beyond it.
+    beyond = int(np.count_nonzero(runs.item == current)) + ahead - per_item + np.arange(count)
     waiting = (feed.known_s <= now_s) & (feed.gone_s > now_s)
     waiting[: current + 1] = False
     waiting[runs.item[known]] = False
-    queue = np.flatnonzero(waiting)
-    place = (beyond - 1) // per_item
-    return int(queue[place]) if place < len(queue) else -1
+    queue = np.append(current, np.flatnonzero(waiting))
+    place = np.where(beyond <= 0, 0, (beyond - 1) // per_item + 1)
+    return np.where(place < len(queue), queue[np.minimum(place, len(queue) - 1)], -1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.optimizers.loop import Course, Deliveries, close_loop, fit
 from pipelines.optimizers.run_to_run import Advice, Guards, Law, Tuning, decide, learn
-from pipelines.optimizers.runs import Feed, Floats, Moves, Runs, next_item
+from pipelines.optimizers.runs import Feed, Floats, Moves, Runs, next_items
 
 CYCLE_S = 2700.0
 NO_FEED = Feed(np.zeros(0), np.zeros(0), np.zeros((0, 1)), np.zeros(0))
@@ -124,7 +124,7 @@ def test_whatever_the_plant_does_no_limit_is_crossed(
 def test_an_offset_is_answered_and_a_small_one_left_alone() -> None:
     assert told(2.0).proposed == pytest.approx(-1.0, abs=0.01)
     past = runs(40, 0.1 + 1e-3 * np.arange(40))
-    quiet = decide(law(), Tuning(0.0, 0.5, dead_band=0.5), WIDE, 1.1e5, past, NO_FEED, Moves.none(), 0.0)
+    quiet = decide(law(), Tuning(0.0, 0.5, price=2.0), WIDE, 1.1e5, past, NO_FEED, Moves.none(), 0.0)
     assert (quiet.reason, quiet.proposed) == ("on_target", 0.0)
 
 
@@ -208,11 +208,15 @@ def test_what_is_fed_is_answered_before_it_is_measured_and_only_where_that_helpe
 def test_the_next_run_is_made_of_what_is_first_in_the_queue() -> None:
     past, feed = made(9)
     now_s = float(past.known_s[-1])
-    assert next_item(past.take(np.arange(8)), feed, now_s, ahead=1, per_item=3) == 2
-    assert next_item(past, feed, now_s, ahead=1, per_item=3) == 3
+    assert next_items(past.take(np.arange(8)), feed, now_s, ahead=1, per_item=3, count=1).tolist() == [2]
+    assert next_items(past, feed, now_s, ahead=1, per_item=3, count=1).tolist() == [3]
     gone = replace(feed, gone_s=np.where(np.arange(len(feed.ready_s)) == 3, 0.0, np.inf))
-    assert next_item(past, gone, now_s, ahead=1, per_item=3) == -1, "the fourth batch is the last one"
-    assert next_item(past, feed, float(feed.known_s[3]) - 1, ahead=1, per_item=3) == -1, "not known to be ready"
+    assert next_items(past, gone, now_s, ahead=1, per_item=3, count=1).tolist() == [-1], (
+        "the fourth batch is the last one"
+    )
+    assert next_items(past, feed, float(feed.known_s[3]) - 1, ahead=1, per_item=3, count=1).tolist() == [-1], (
+        "not known to be ready"
+    )
 
 
 def test_a_run_under_way_that_nobody_has_told_of_yet_counts_in_the_queue() -> None:
