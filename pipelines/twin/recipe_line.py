@@ -140,7 +140,7 @@ def _numbered(world: World, day: int, kind: str) -> tuple[Ints, Floats]:
     last = int((world.clock.bounds(day)[1] - since_s) // every_s)
     first = 0 if day == 0 else max(0, int((world.clock.bounds(day)[0] - since_s) // every_s) - 1)
     numbers: Ints = np.arange(first, last + 1, dtype=np.int64)
-    at_s: Floats = since_s + numbers * every_s + 2 * HOUR
+    at_s: Floats = since_s + numbers.astype(np.float64) * every_s + 2 * HOUR
     return numbers, at_s
 
 
