@@ -45,7 +45,6 @@ from pipelines.twin.world import World
 STEP = "dry_room"
 LEARN_DAYS, CONTROL_DAYS, LEARN_EVERY_DAYS = 30, 30, 5
 _ZONE, _ENERGY, _WATER = "zone_dew_point_max_c", "dehumidifier_kwh", "bake_cathode_moisture_ppm"
-_MOST_OUTSIDE_PCT = 0.05  # share of hours beyond the zone's limit by which the moves may exceed the recipe: 4 in a year
 _NEXT_H, _DAY_H, _EVERY_CELL = 4, 24, 20
 
 
@@ -245,9 +244,9 @@ def _moister(arms: Sequence[Arms]) -> list[str]:
     zones = [sum(one.outside[no] for one in arms) / hours * 100 for no in (0, 1)]
     cathodes = [float(np.mean([one.moisture["beyond_pct"][no] for one in arms])) for no in (0, 1)]
     return [
-        f"{moved:.2f} % of the {what} beyond their limit, {fixed:.2f} % with the recipe"
+        f"{moved:.3f} % of the {what} beyond their limit, {fixed:.3f} % with the recipe"
         for what, (fixed, moved) in (("zones' hours", zones), ("cathodes' moisture", cathodes))
-        if moved > fixed + _MOST_OUTSIDE_PCT
+        if moved > fixed
     ]
 
 
