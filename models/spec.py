@@ -215,7 +215,7 @@ class PredictiveSpec(LearningSpec):
         description="regression: share of the values that the intervals shall hold (quantile: high less low quantile)",
     )
     interval_rate: float = Field(
-        default=0.02,
+        default=0.01,
         ge=0.0,
         le=0.5,
         description=(

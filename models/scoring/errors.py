@@ -48,9 +48,10 @@ def errors_seen(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer) -> tupl
     frame = load_frame(
         bare,
         ctx,
+        with_target=False,
         columns=raw_columns(scorer.bundle["features"]),
         where=f"EXISTS (SELECT 1 FROM __later AS d WHERE {pairs})",
         relations={"__later": asked},
     )
-    # One order for both, that of time and keys, which name one row.
+    # Both come in the order of time and keys, which name one row.
     return np.abs(y[later] - scorer.predict(frame.table)["value"]), known_at
