@@ -214,6 +214,15 @@ class PredictiveSpec(LearningSpec):
         lt=1.0,
         description="regression: share of the values that the intervals shall hold (quantile: high less low quantile)",
     )
+    interval_rate: float = Field(
+        default=0.01,
+        ge=0.0,
+        le=0.5,
+        description=(
+            "regression: share of a gap in coverage that the label of one independent row takes away once it is known: "
+            "more follows a change sooner and scatters more. 0: the intervals stay as they were learnt"
+        ),
+    )
     split: Split = Field(default_factory=Split, description="how hold-out and folds are cut")
     costs: Costs | None = Field(
         default=None, description="classification: what a decision costs; sets the threshold unless `metric` is f1"

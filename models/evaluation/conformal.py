@@ -50,7 +50,8 @@ def fit_interval(task: Task, predicted: Array, y: Array, groups: Array, coverage
         coverage: wanted share of rows inside, in (0, 1).
 
     Returns:
-        `below` and `above` in the target's unit; `coverage` and `groups` for the record.
+        `below` and `above` in the target's unit; the `coverage` promised, the `groups` seen, and the `design_effect`:
+        how many rows are worth one independent row, at least 1.
     """
     is_quantile = task == "quantile"
     score = np.maximum(predicted[:, 0] - y, y - predicted[:, 2]) if is_quantile else np.abs(y - predicted)
@@ -61,4 +62,10 @@ def fit_interval(task: Task, predicted: Array, y: Array, groups: Array, coverage
     place = int(np.searchsorted(reached, coverage))
     # Too few rows to promise the level: the largest residual is all there is.
     width = float(score[order][min(place, len(score) - 1)])
-    return {"below": width, "above": width, "coverage": coverage, "groups": len(sizes)}
+    return {
+        "below": width,
+        "above": width,
+        "coverage": coverage,
+        "groups": len(sizes),
+        "design_effect": len(score) / worth,
+    }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from models.evaluation.adaptive import adapted
 from models.evaluation.baselines import naive_predictions
 from models.evaluation.bootstrap import Interval
 from models.evaluation.metrics import row_loss, task_metrics, with_intervals
@@ -86,6 +87,15 @@ def answer(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer, rows: Array
     return Outputs(rows, prepared.labels.y[rows], np.asarray(predicted, dtype=np.float64), finished, seconds)
 
 
+def as_acting(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer, outputs: Outputs) -> Outputs:
+    """Answers for labelled rows that the model has not seen, each interval by the labels known when its row acted."""
+    time, known = prepared.frame.time, prepared.frame.known_at
+    if spec.is_classification or time is None or known is None:
+        return outputs
+    seen = np.abs(outputs.y - outputs.finished["value"]), known[outputs.rows]
+    return replace(outputs, finished=adapted(spec, scorer, outputs.finished, time[outputs.rows], seen))
+
+
 def baselines_of(spec: PredictiveSpec, prepared: Prepared, train: Array, rows: Array) -> dict[str, Array]:
     """Naive predictions for some rows; see `naive_predictions`."""
     frame = prepared.frame
@@ -113,7 +123,7 @@ def _decide(spec: PredictiveSpec, classes: list[str], predicted: Array, threshol
 
 
 def evaluate(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer, rows: Array) -> Evaluation:
-    """All figures of a model on some rows.
+    """All figures of a model on some rows; intervals are walked through in time, as those that act are.
 
     Args:
         spec: the solution.
@@ -121,7 +131,7 @@ def evaluate(spec: PredictiveSpec, prepared: Prepared, scorer: Scorer, rows: Arr
         scorer: the model.
         rows: labelled rows the model has not seen.
     """
-    outputs = answer(spec, prepared, scorer, rows)
+    outputs = as_acting(spec, prepared, scorer, answer(spec, prepared, scorer, rows))
     classes, groups = prepared.labels.classes, prepared.order.group[rows]
     figures = task_metrics(spec, classes, outputs.y, outputs.predicted, outputs.finished)
     naive = baselines_of(spec, prepared, prepared.split.development, rows)

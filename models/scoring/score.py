@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from models.context import ModelContext
+from models.evaluation.adaptive import adapted
 from models.features.frame import EmptyTableError, Frame, load_frame
 from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
+from models.scoring.errors import errors_seen
 from models.scoring.moves import moves_of
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import answer_table, append_answers, scored_keys
@@ -122,14 +124,28 @@ def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: 
 
 
 def rows_table(
-    spec: PredictiveSpec, frame: Frame, scorer: Scorer, now: datetime, stamp: tuple[int, int | None]
+    spec: PredictiveSpec,
+    frame: Frame,
+    scorer: Scorer,
+    now: datetime,
+    stamp: tuple[int, int | None],
+    seen: tuple[Array, Array] | None = None,
 ) -> tuple[pa.Table, dict[str, float]]:
-    """Predictions of a frame as rows of the solution's table, and the seconds they took by phase."""
+    """Predictions of a frame as rows of the solution's table, and the seconds they took by phase.
+
+    Args:
+        spec: the solution.
+        frame: rows to be answered.
+        scorer: the version that answers.
+        now: the plant's now.
+        stamp: number of the version, and the snapshot that was read.
+        seen: errors whose labels became known, as `errors_seen` gives them.
+    """
     seconds: dict[str, float] = {}
     begun = time.perf_counter()
     x = scorer.matrix(frame.table)
     seconds["features"] = time.perf_counter() - begun
-    finished = scorer.finish(scorer.raw(x))
+    finished = adapted(spec, scorer, scorer.finish(scorer.raw(x)), frame.time, seen)
     seconds["predict"] = time.perf_counter() - begun - seconds["features"]
     acting = flagged(spec, finished, scorer.bundle)
     chosen = _explained(spec, acting)
@@ -170,8 +186,9 @@ def score(spec: PredictiveSpec, ctx: ModelContext) -> ScoreReport:
         frame = _new_rows(spec, ctx, scorer, int(version.number))
         if frame is None:
             return None
+        seen = errors_seen(spec, replace(ctx, as_of=now), scorer)
         read_s = time.perf_counter() - begun
-        rows, seconds = rows_table(spec, frame, scorer, now, (int(version.number), ctx.snapshot))
+        rows, seconds = rows_table(spec, frame, scorer, now, (int(version.number), ctx.snapshot), seen)
         if (move := spec.action.move) is not None:
             further["move"] = moves_of(spec, move, ctx, rows, frame.beside[move.to].to_numpy(zero_copy_only=False))
         return rows, {"read": read_s, **seconds}

@@ -101,6 +101,9 @@ class SurvivalSpec(PredictiveSpec):
     search: Search = Field(
         default_factory=lambda: Search(members=3), description="budget of the search; linear is Weibull regression here"
     )
+    interval_rate: float = Field(
+        default=0.0, ge=0.0, le=0.0, description="0: a life is known when it has ended, too late for its interval"
+    )
     policy: Policy | None = Field(default=None, description="costs; sets below which remaining life to act")
     min_concordance: float = Field(
         default=0.7, ge=0.5, lt=1.0, description="share of pairs in the right order, at least"
