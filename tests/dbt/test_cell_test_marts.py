@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from statistics import fmean, median
+
 import pytest
 
 from pipelines.control_plan.site import load_site
@@ -32,6 +35,38 @@ def test_what_a_cabinet_shares_is_not_the_channels(home: Home) -> None:
     assert off is not None
     assert off[0] == 0
     assert off[1] > 100
+
+
+def test_a_channel_stands_beside_its_own_earlier_days_alone(home: Home) -> None:
+    with reader(home) as con:
+        rows = con.execute(
+            """
+            SELECT channel_id, machine_id, production_day, cell_count, contact_resistance_against_cabinet_mohm,
+                contact_resistance_deviation_sigma
+            FROM marts.formation_channel_day ORDER BY production_day, channel_id
+            """
+        ).fetchall()
+    past: dict[str, list[tuple[int, float]]] = {}
+    spreads: dict[str, list[float]] = {}
+    told = 0
+    for _, of_day in groupby(rows, key=lambda row: row[2]):
+        away: dict[str, list[float]] = {}
+        for channel, machine, _, cells, mean, figure in list(of_day):
+            before = past.setdefault(channel, [])
+            if before:
+                known = sum(each for each, _ in before)
+                middle = sum(each * value for each, value in before) / known
+                own = (mean - middle) / (1 / cells + 1 / known) ** 0.5
+                away.setdefault(machine, []).append(abs(own))
+                if spreads.get(machine):
+                    told += 1
+                    assert figure == pytest.approx(own / fmean(spreads[machine]), rel=1e-3, abs=1e-3)
+            if not (before and spreads.get(machine)):
+                assert figure is None
+            before.append((cells, mean))
+        for machine, sizes in away.items():
+            spreads.setdefault(machine, []).append(1.4826 * median(sizes))
+    assert told > 10
 
 
 @pytest.mark.parametrize(
