@@ -31,7 +31,8 @@ def pages() -> Any:
 
 
 def test_each_solution_has_a_page_with_its_figure_and_the_line_it_misses(pages: Any, tmp_path: Path) -> None:
-    specs = discover()
+    absent = next(row for row in catalogue.rows() if row.slug == "plant_assistant")
+    specs = [spec for spec in discover() if spec.solution not in absent.parts]  # as where one is not there yet
     lines = [Line("at least 0.70", "concordance 0.628", is_met=False), Line("all", "12 | 12 rows", is_met=True)]
     figures: dict[str, Any] = {"examples": [{"asked": "oee", "said": "OEE was 71.3%.", "rows": "marts.kpi_day"}]}
     found = verdict(
@@ -51,8 +52,6 @@ def test_each_solution_has_a_page_with_its_figure_and_the_line_it_misses(pages: 
         assert part in shown
     assert "| oee | OEE was 71.3%. | marts.kpi_day |" in shown
     assert "## equipment/machine_life: **failing**" in shown
-    there = {spec.solution for spec in specs}
-    absent = next(row for row in catalogue.rows() if not there & set(row.parts))
     assert "not run: no folder yet." in written[f"solutions/{absent.slug}.md"]
     assert f"`orchestration/defs/{absent.parts[0]}`" in written[f"solutions/{absent.slug}.md"]
     listed = [each for entry in pages.nav(told)[1:] for part in entry.values() for each in part]

@@ -21,7 +21,7 @@ from orchestration.plant import Plant, plant
 from orchestration.solving import PREDICTIONS, Outcome
 from pipelines.actions.decide import decide
 from pipelines.curation import instance
-from pipelines.curation.run import curate
+from pipelines.curation.run import LAYER_DOMAINS, curate
 from pipelines.ingest.run import ingest
 from pipelines.lake.clock import plant_now
 from pipelines.lake.connection import reader, writer
@@ -65,7 +65,8 @@ def nights(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Pa
             if feed.name not in READ:
                 shutil.rmtree(feed)
         ingest(here.home, here.site)
-        for layer, domain in (("staging", "material_inspection"), ("staging", "process"), ("marts", "process")):
+        needed = [("staging", domain) for domain in LAYER_DOMAINS["staging"]]  # marts read what other domains staged
+        for layer, domain in (*needed, ("marts", "material_inspection"), ("marts", "process")):
             assert curate(here.home, here.site, layer=layer, domain=domain).is_passed
         with writer(here.home, why="test") as con:
             publish(con, "process", "test")

@@ -16,7 +16,7 @@ from orchestration.night import solve
 from orchestration.plant import Plant, plant
 from orchestration.solving import MODEL, PARTS, Outcome
 from pipelines.curation import instance
-from pipelines.curation.run import curate
+from pipelines.curation.run import LAYER_DOMAINS, curate
 from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.publish import publish
@@ -50,7 +50,8 @@ def night(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Pat
             if feed.name != "mes__stacking":  # what the other solutions read
                 shutil.rmtree(feed)
         ingest(here.home, here.site)
-        for layer, domain in (("staging", "material_inspection"), ("staging", "process"), ("marts", "process")):
+        needed = [("staging", domain) for domain in LAYER_DOMAINS["staging"]]  # marts read what other domains staged
+        for layer, domain in (*needed, ("marts", "material_inspection"), ("marts", "process")):
             assert curate(here.home, here.site, layer=layer, domain=domain).is_passed
         with writer(here.home, why="test") as con:
             publish(con, "process", "test")

@@ -219,7 +219,7 @@ SPOILED = {
         "feeds.yaml",
         "{source: drop, format: jsonl}",
         "{source: ftp, format: jsonl}",
-        "feeds.lims__roll_result.delivery",
+        "feeds.lims__certificate_document.delivery",
         "unknown source",
     ),
     "reference": (
