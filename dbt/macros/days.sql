@@ -95,6 +95,15 @@
     union select production_day from {{ days_since('stg_tester__leak_test') }}
 {%- endmacro %}
 
+{#- Days of formation channels: a channel's later days stand beside the earlier ones. -#}
+{% macro formation_channel_days() -%}
+    select distinct production_day from {{ ref('stg_tester__formation') }}
+    where production_day >= (
+        select min(production_day) from model_day where model = 'stg_tester__formation'
+    )
+    union select production_day from {{ days_since('stg_tester__formation') }}
+{%- endmacro %}
+
 {#- Hours of dry rooms: days with new hours, the day before, whose last hours they settle, and the day after. -#}
 {% macro dry_room_hour_days() -%}
     select distinct production_day from {{ ref('stg_ems__dry_room_hour') }}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from statistics import fmean, median
+
+import duckdb
 import pytest
 
 from pipelines.control_plan.site import load_site
@@ -32,6 +36,51 @@ def test_what_a_cabinet_shares_is_not_the_channels(home: Home) -> None:
     assert off is not None
     assert off[0] == 0
     assert off[1] > 100
+
+
+def test_a_channel_stands_beside_its_own_earlier_days_alone(home: Home) -> None:
+    """The plant of these tests is too small for a channel to have cells twice: the model's SQL over rows made up."""
+    compiled = home.dbt_dir / "target" / "compiled" / "cellworks" / "models" / "marts" / "test"
+    with duckdb.connect() as con:
+        con.execute("ATTACH ':memory:' AS lake; CREATE SCHEMA lake.staging")
+        con.execute(
+            """
+            CREATE TABLE lake.staging.stg_tester__formation AS
+            SELECT 'channel_' || hash(cell, day) % 9 AS channel_id, 'cabinet_' || hash(cell, day) % 9 % 2 AS machine_id,
+                date '2026-09-01' + day::INTEGER AS production_day, timestamp '2026-10-01' AS known_at,
+                hash(cell, day, 'a') % 1000 / 100 AS contact_resistance_mohm, 1.0 AS channel_current_error_pct,
+                2.0 AS cv_time_s, 3.0 AS formation_resistance_mohm, 4.0 AS charge_capacity_ah
+            FROM range(14) AS cells (cell), range(12) AS days (day)
+            """
+        )
+        rows = con.execute(
+            "SELECT channel_id, machine_id, production_day, cell_count, contact_resistance_against_cabinet_mohm, "
+            "contact_resistance_deviation_sigma, cv_time_deviation_sigma "
+            f"FROM ({(compiled / 'formation_channel_day.sql').read_text(encoding='utf-8')}) "
+            "ORDER BY production_day, channel_id"
+        ).fetchall()
+    past: dict[str, list[tuple[int, float]]] = {}
+    spreads: dict[str, list[float]] = {}
+    told = 0
+    for _, of_day in groupby(rows, key=lambda row: row[2]):
+        away: dict[str, list[float]] = {}
+        for channel, machine, _, cells, mean, figure, of_what_never_varies in list(of_day):
+            assert of_what_never_varies is None
+            before, spread = past.setdefault(channel, []), spreads.get(machine)
+            if before:
+                known = sum(each for each, _ in before)
+                middle = sum(each * value for each, value in before) / known
+                own = (mean - middle) / (1 / cells + 1 / known) ** 0.5
+                away.setdefault(machine, []).append(abs(own))
+            if before and spread:
+                told += 1
+                assert figure == pytest.approx(own / fmean(spread), rel=1e-3, abs=1e-3)
+            else:
+                assert figure is None
+            before.append((cells, mean))
+        for machine, sizes in away.items():
+            spreads.setdefault(machine, []).append(1.4826 * median(sizes))
+    assert told > 50
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +56,14 @@ def test_a_fault_of_a_channel_moves_the_rows_of_its_cells_alone(plant: Plant, tm
         }
     )
     home = home_with(tmp_path, "staging.stg_tester__formation", formed)
-    with writer(home, why="test columns") as con:
-        con.execute(
-            "CREATE TABLE lake.marts.formation_channel_day "
-            "(contact_resistance_against_cabinet_mohm FLOAT, channel_current_error_against_cabinet_pct FLOAT)"
-        )
     keys = sorted(set(zip(channel, formed.column("production_day").to_pylist(), strict=True)), key=lambda each: each[1])
     named = {"channel_id": np.array([each for each, _ in keys], dtype=object)}
     named["production_day"] = np.array([each for _, each in keys], dtype=object)
     time = np.array([each for _, each in keys], dtype="datetime64[us]")
+    mart = channel_days(named, [*zip(channel, formed.column("production_day").to_pylist(), strict=True)])
+    with writer(home, why="test rows") as con:
+        con.register("given", mart)
+        con.execute("CREATE TABLE lake.marts.formation_channel_day AS FROM given")
     rows = WatchedRows(named, time, START + np.timedelta64(20, "D"), 3, home)
     found = list(channels.put_in(plant, rows))
     assert len(found) == len(channels.CAUSES) * 4 * 4
@@ -72,8 +72,45 @@ def test_a_fault_of_a_channel_moves_the_rows_of_its_cells_alone(plant: Plant, tm
         touched = np.flatnonzero(by)
         assert set(named["channel_id"][touched]) <= {moved.fault.only}
         assert time[touched].min() >= START + np.timedelta64(moved.fault.day, "D")
-        assert time[touched].max() < START + np.timedelta64(moved.fault.day + channels.HORIZON_DAYS, "D")
     assert list(channels.put_in(plant, WatchedRows(named, time, START + np.timedelta64(35, "D"), 3, home))) == []
+    assert figures_are_linear(channels._Shown(rows), mart, named["channel_id"])
+
+
+def channel_days(named: dict[str, np.ndarray], cells: list[tuple[str, object]]) -> pa.Table:
+    """The mart's rows of made-up means, with figures by its formula for spreads that grow by the day."""
+    draw, many = np.random.default_rng(4), Counter(cells)
+    count = np.array([many[key] for key in zip(named["channel_id"], named["production_day"], strict=True)])
+    columns = {**named, "cell_count": count}
+    spread = 0.5 + np.arange(len(count)) / len(count)
+    for code, name in channels.FIGURES.items():
+        mean = draw.normal(2.0, 1.0, len(count))
+        columns[f"{name}_against_cabinet_{code.rsplit('_', 1)[1]}"] = mean
+        columns[f"{name}_deviation_sigma"] = from_past(mean, count, named["channel_id"]) / spread
+    return pa.table({name: pa.array(column) for name, column in columns.items()})
+
+
+def from_past(mean: np.ndarray, count: np.ndarray, channel: np.ndarray) -> np.ndarray:
+    """Distance of each day's mean from the mean of all cells before it, row by row."""
+    out = np.full(len(mean), np.nan)
+    for row in range(len(mean)):
+        past = np.flatnonzero(channel[:row] == channel[row])
+        if len(past):
+            before = np.average(mean[past], weights=count[past])
+            out[row] = (mean[row] - before) / np.sqrt(1 / count[row] + 1 / count[past].sum())
+    return out
+
+
+def figures_are_linear(shown: channels._Shown, mart: pa.Table, channel: np.ndarray) -> bool:
+    """Whether a channel whose means rise shows the figures that the formula gives for the risen means."""
+    code = "cv_time_s"
+    only = np.flatnonzero(channel == channel[0])
+    count, spread = mart.column("cell_count").to_numpy(), 0.5 + np.arange(len(channel)) / len(channel)
+    by = np.zeros(len(channel))
+    by[only[len(only) // 2 :]] = 3.0
+    mean = mart.column("cv_time_against_cabinet_s").to_numpy()
+    expected = (from_past((mean + by)[only], count[only], channel[only]) / spread[only])[1:]
+    moved = mart.column("cv_time_deviation_sigma").to_numpy() + shown.figure_of(code, only, by)
+    return bool(moved[only][1:] == pytest.approx(expected, abs=1e-9))
 
 
 def test_a_lot_that_differs_moves_the_figures_of_those_after_it_the_other_way(plant: Plant, tmp_path: Path) -> None:
