@@ -14,7 +14,9 @@ from pipelines.lake.files import file_suffix
 ActionKind = Literal["alarm", "hold_lot", "setpoint_advice", "work_order", "schedule", "route", "release", "report"]
 
 _CELL = re.compile(r"(?:lake\.)?marts\.cell", re.IGNORECASE)
-_SEEN = re.compile(r"(?:lake\.)?marts\.(?:(cell)_at|(slurry_batch|mother_roll|daughter_roll)_in)_(\w+)", re.IGNORECASE)
+_SEEN = re.compile(
+    r"(?:lake\.)?marts\.(?:(cell)(?:_by_roll)?_at|(slurry_batch|mother_roll|daughter_roll)_in)_(\w+)", re.IGNORECASE
+)
 
 
 def seen_at(table: str) -> tuple[str, str] | None:

@@ -290,10 +290,13 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
         yield from (_column(f"{material}_lot_id", "varchar") for material in data["materials"])
     elif kind == "suppliers":
         yield from (_column(f"{material}_supplier_code", "varchar") for material in tested_materials(data))
-    elif kind == "material_results":
-        yield from (_column(row["code"], "double", text[row["code"]]) for row in data["codes"][MATERIAL_RESULT])
-    elif kind == "cell":
-        yield from (_column(row["code"], "double", text[row["code"]]) for row in data["cell"])
+    elif kind in ("material_results", "cell"):
+        rows = data["cell"] if kind == "cell" else data["codes"][MATERIAL_RESULT]
+        yield from (_column(row["code"], "double", text[row["code"]]) for row in rows)
+    elif kind == "cell_at_ageing":
+        yield from (
+            _column(code, "double", f"{text[code][:-1]}, mean of the roll's cells.") for code in _at_ageing(data)
+        )
     elif kind in ("cell_known_at", "roll_result_known_at"):
         names = _inherited_known_at(data) if kind == "cell_known_at" else _results_known_at(data)
         yield from (_column(name, "timestamp") for name in names)
@@ -309,6 +312,12 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
         names = data[kind] if kind in _FEED_OF_PLAN else data["electrode"][kind]
         of_name = {row.name: text[row.code] for row in characteristics(site, feed)}
         yield from (_column(name, "double", of_name[name]) for name in names)
+
+
+def _at_ageing(data: Mapping[str, Any]) -> list[str]:
+    """Characteristics of a cell that can be known when it enters ageing."""
+    shown = {column["code"] for column in data["cell_at"]["ageing"]}
+    return [row["code"] for row in data["cell"] if row["code"] in shown]
 
 
 def _texts(site: Site) -> dict[str, str]:

@@ -276,6 +276,7 @@ def cost_data(site: Site) -> dict[str, Any]:
         "hours_drivers": _drivers(site, "h"),
         "charge_drivers": _drivers(site, "Ah"),
         "standard_to_come_usd_per_kwh": round(site.standard_cost_to_come_usd_per_kwh("formation"), 6),
+        "standard_from_ageing_usd_per_kwh": round(site.standard_cost_to_come_usd_per_kwh("ageing"), 6),
     }
 
 

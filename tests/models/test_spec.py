@@ -45,6 +45,10 @@ GOOD = {
         ({"table": "marts.cell"}, "is for people and labels and shows what came later; read marts.cell_at_<step>"),
         ({"table": "lake.marts.Cell", "acts_at": None}, "shows what came later"),
         ({"acts_at": None}, "write acts_at: formation, found None"),
+        (
+            {"table": "marts.cell_by_roll_at_ageing"},
+            "shows what is known at ageing: write acts_at: ageing, found formation",
+        ),
         ({"acts_at": "grading"}, "shows what is known at formation: write acts_at: formation, found grading"),
         (
             {"table": "marts.mother_roll_in_drying", "acts_at": None},
