@@ -13,7 +13,7 @@ from models.survival_model.censoring import known_weights, within_weights
 from models.survival_model.lives import Lives
 from models.survival_model.policy import Bill
 
-MAX_PAIRED = 1500  # rows of which all pairs are looked at
+MAX_PAIRED = 1500  # rows on either side of which all pairs are looked at
 
 
 def squared_loss(lives: Lives, predicted: Array) -> Array:
@@ -65,24 +65,31 @@ def concordance(lives: Lives, predicted: Array, groups: Array) -> Metric:
     """Share of pairs in the right order: Harrell's index over rows of different lives.
 
     A pair counts where one life is known to have ended before the other; equal answers count half. Rows of one life
-    are no pair: that its later row has less left is no finding. Of many rows a seeded sample is paired.
+    are no pair: that its later row has less left is no finding. Of many rows seeded samples are paired: one of those
+    that can be the earlier of a pair, one of all. Under a cap the former are few among the latter.
     """
-    rows = np.arange(len(predicted))
-    if len(rows) > MAX_PAIRED:
-        rows = np.sort(np.random.default_rng(0).choice(len(rows), MAX_PAIRED, replace=False))
-    lower, upper, answer, group = lives.lower[rows], lives.upper[rows], predicted[rows], groups[rows]
-    first = np.isfinite(upper)[:, None] & (upper[:, None] <= lower[None, :])
-    first &= (lower[:, None] < lower[None, :]) | (upper[:, None] < upper[None, :])
-    first &= group[:, None] != group[None, :]
-    right = np.where(answer[:, None] < answer[None, :], 1.0, np.where(answer[:, None] == answer[None, :], 0.5, 0.0))
+    ended, longest = np.isfinite(lives.upper), lives.lower >= np.max(lives.lower, initial=0.0)
+    if not (longest & ~ended).any():
+        ended &= ~longest
+    draw = np.random.default_rng(0)
+    a, b = _some(np.flatnonzero(ended), draw), _some(np.arange(len(predicted)), draw)
+    upper, later = lives.upper[a][:, None], lives.lower[b][None, :]
+    first = (upper <= later) & ((lives.lower[a][:, None] < later) | (upper < lives.upper[b][None, :]))
+    first &= groups[a][:, None] != groups[b][None, :]
+    own, other = predicted[a][:, None], predicted[b][None, :]
+    right = np.where(own < other, 1.0, np.where(own == other, 0.5, 0.0))
     pairs, hits = first.astype(np.float32), (first * right).astype(np.float32)
 
     def metric(w: Array) -> float:
-        own = w[rows].astype(np.float32)
-        total = float(own @ (pairs @ own))
-        return float(own @ (hits @ own)) / total if total > 0 else float("nan")
+        left, beside = w[a].astype(np.float32), w[b].astype(np.float32)
+        total = float(left @ (pairs @ beside))
+        return float(left @ (hits @ beside)) / total if total > 0 else float("nan")
 
     return metric
+
+
+def _some(rows: Array, draw: np.random.Generator) -> Array:
+    return rows if len(rows) <= MAX_PAIRED else np.sort(draw.choice(rows, MAX_PAIRED, replace=False))
 
 
 def integrated_brier(lives: Lives, value: Array, life: dict[str, Any]) -> Metric:

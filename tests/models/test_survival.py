@@ -222,6 +222,18 @@ def test_concordance_is_harrells_over_pairs_of_different_lives(rows) -> None:
     assert found == pytest.approx(_slow_concordance(lower, upper, predicted, groups), nan_ok=True)
 
 
+def test_concordance_of_a_sample_stands_for_all_pairs_where_few_lives_end_below_the_cap() -> None:
+    draw = np.random.default_rng(3)
+    lower = np.minimum(draw.exponential(900.0, 6000), 30.0)  # one in thirty ends within the cap
+    predicted = np.where(draw.random(6000) < 0.6, lower, draw.uniform(0.0, 30.0, 6000))
+    groups = np.arange(6000)
+    found = concordance(Lives(lower, lower, None), predicted, groups)(np.ones(6000))
+    ended = np.flatnonzero(lower < 30.0)
+    first = lower[ended][:, None] < lower[None, :]
+    right = (predicted[ended][:, None] < predicted[None, :]) + 0.5 * (predicted[ended][:, None] == predicted[None, :])
+    assert found == pytest.approx(float(right[first].mean()), abs=0.005)
+
+
 def test_weights_make_up_for_lives_that_were_lost() -> None:
     rng = np.random.default_rng(4)
     life, seen = rng.exponential(10, 20_000), rng.exponential(15, 20_000)
