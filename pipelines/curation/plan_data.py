@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import time
+from math import sqrt
 from typing import Any
 
 from pipelines.control_plan.derive import characteristics, chart_limits, column_of, raw_schema
@@ -27,6 +28,7 @@ CELL_FEEDS = (
 
 # Wide feeds whose records say how something was made or tested.
 RECORD_FEEDS = ("mes__slurry_batch", "mes__mother_roll", "mes__calendering", "mes__daughter_roll", *CELL_FEEDS)
+KNIFE_ROLLS = 9
 # Machines of a class whose column is not called after it.
 RECORDED_AS = {"bake_oven": "oven_id"}
 
@@ -64,6 +66,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "sample_fineness_most": {
             row.variant: row.usl for row in characteristics(site, "lims__mixing_sample") if row.usl is not None
         },
+        "knife": knife_limits(site),
         "module": names_of(site, "tester__module"),
         "container": names_of(site, "tester__container"),
         "parameters": parameter_groups(site),
@@ -122,6 +125,25 @@ def material_limits(site: Site) -> list[dict[str, Any]]:
         said = {name: "null" if number is None else repr(number) for name, number in numbers.items()}
         found.append({"code": row.code, "material": row.variant, "unit": row.unit, **said})
     return found
+
+
+def knife_limits(site: Site) -> dict[str, Any]:
+    """When a slitting knife is worn out by the burr that it leaves.
+
+    Returns:
+        `rolls`: length of the moving average of the burr, as long a memory as an EWMA chart with a weight of 0.2 has
+        (2 / 0.2 - 1; Montgomery 2013, chapter 9). `burr_um`: by electrode the upper control limit of that average,
+        nominal + 3 sigma / sqrt(rolls), in um; an electrode whose plan implies no spread is left out.
+    """
+    charted = {
+        row.variant: chart_limits(row) for row in characteristics(site, "mes__daughter_roll") if row.name == "burr_um"
+    }
+    limits = {
+        electrode: chart.centre + 3 * chart.sigma / sqrt(KNIFE_ROLLS)
+        for electrode, chart in charted.items()
+        if chart is not None
+    }
+    return {"rolls": KNIFE_ROLLS, "burr_um": limits}
 
 
 def cell_characteristics(site: Site) -> list[dict[str, Any]]:
