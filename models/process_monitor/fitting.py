@@ -96,16 +96,25 @@ def _variables(spec: MonitorSpec, seen: Observations, rows: int, x: Array) -> tu
         )
     dropped = dict(seen.selection.dropped)
     dropped |= dict.fromkeys(seen.selection.categories, "text is not watched")
-    names = []
+    names, waiting = [], []
     for place, name in enumerate(seen.selection.numbers):
         there = x[~np.isnan(x[:, place]), place]
         if len(there) < MIN_ROWS:
             dropped[name] = "all but missing in the reference"
+            waiting.append(name)
         elif there.min() == there.max():
             dropped[name] = f"constant in the reference ({there[0]:g})"
         else:
             names.append(name)
-    if len(names) < (1 if spec.statistic == "charts" else 2):
+    needed = 1 if spec.statistic == "charts" else 2
+    if len(names) < needed <= len(names) + len(waiting):
+        raise NotYetError(
+            "too little was measured yet of what is to be watched",
+            expected=f"at least {MIN_ROWS} values of {needed} columns in the reference",
+            found=f"fewer of {', '.join(waiting[:10])}",
+            where=f"{spec.solution}: features",
+        )
+    if len(names) < needed:
         raise CellworksError(
             "a multivariate monitor needs at least two columns of numbers that vary, charts alone need one",
             found="; ".join(f"{name}: {why}" for name, why in list(dropped.items())[:10]),

@@ -304,6 +304,9 @@ def test_wrong_attributes_are_refused_with_the_reason(wrong: dict[str, Any], tol
 def test_a_reference_of_a_few_rows_waits_and_one_without_variables_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotYetError, match="too short"):
         fitted(tmp_path, table_of(series(100, 17), 20))
+    silent = np.full((200, 3), np.nan)
+    with pytest.raises(NotYetError, match="too little was measured yet"):
+        fitted(tmp_path, table_of(silent, 150))
     flat = np.ones((200, 3))
     with pytest.raises(CellworksError, match="at least two columns") as told:
         fitted(tmp_path, table_of(flat, 150))
