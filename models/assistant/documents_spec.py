@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from models.assistant.select import table_fault
+from models.assistant.select import TableName
 from models.solution import Part
 
 GROUPS = ("name", "value", "unit")
@@ -53,16 +53,9 @@ class Layout(Part):
 class Planned(Part):
     """What a document is to say: names of characteristics, a row for each document and characteristic."""
 
-    table: str = Field(description="table with the keys of the answers")
+    table: TableName = Field(description="table with the keys of the answers")
     within: str = Field(description="column: material; names begin with it")
     unit: str = Field(description="column: unit of the plan")
-
-    @field_validator("table")
-    @classmethod
-    def _is_read(cls, value: str) -> str:
-        if fault := table_fault(value):
-            raise ValueError(fault)
-        return value
 
 
 class Documents(Part):

@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -63,6 +65,16 @@ def table_fault(table: str) -> str:
     if schema in SCHEMAS and name and "." not in name:
         return ""
     return f"a topic reads tables of {', '.join(SCHEMAS)}, named schema.table; found '{table}'"
+
+
+def _read_name(table: str) -> str:
+    if fault := table_fault(table):
+        raise ValueError(fault)
+    return table
+
+
+TableName = Annotated[str, AfterValidator(_read_name)]
+"""The name of a table that may be read; another is refused at the door."""
 
 
 def _parts(tree: Any) -> Iterator[dict[str, Any]]:

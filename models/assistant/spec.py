@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from models.assistant.documents_spec import Documents
-from models.assistant.select import parse, table_fault
+from models.assistant.select import TableName, parse
 from models.assistant.template import slots
 from models.solution import Part, RuleSpec
 
@@ -22,7 +22,7 @@ MADE_KEYS = ("topic_code", "sentence_no")
 class Entity(Part):
     """A kind of thing that a question may name; names are those in a column, and no others are known."""
 
-    table: str = Field(description="table whose rows name it")
+    table: TableName = Field(description="table whose rows name it")
     column: str = Field(description="column of the names")
     called: list[str] = Field(default_factory=list, description="words that may stand before a name, such as `cell`")
     is_day: bool = Field(
@@ -32,13 +32,6 @@ class Entity(Part):
             "none, and the query says which day is meant then"
         ),
     )
-
-    @field_validator("table")
-    @classmethod
-    def _is_read(cls, value: str) -> str:
-        if fault := table_fault(value):
-            raise ValueError(fault)
-        return value
 
 
 class WorkedOut(Part):
@@ -61,7 +54,7 @@ class WorkedOut(Part):
 class Cited(Part):
     """The rows that a sentence rests on: all those of a table that agree with the row that was read."""
 
-    table: str = Field(description="table that is cited")
+    table: TableName = Field(description="table that is cited")
     where: dict[str, str] = Field(
         min_length=1, description="columns of the table with the column of the query that each equals"
     )
@@ -71,13 +64,6 @@ class Cited(Part):
     works_out: dict[str, WorkedOut] = Field(
         default_factory=dict, description="columns of the query that follow from the rows"
     )
-
-    @field_validator("table")
-    @classmethod
-    def _is_read(cls, value: str) -> str:
-        if fault := table_fault(value):
-            raise ValueError(fault)
-        return value
 
     @property
     def told(self) -> dict[str, WorkedOut]:

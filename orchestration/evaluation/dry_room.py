@@ -28,8 +28,8 @@ from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.prepare import prepare
 from models.spec import PredictiveSpec
-from orchestration.benchmarks.outcome import over_draws
 from orchestration.catalogue import discover, find
+from orchestration.evaluation import loops
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.setpoint_search import ORIGIN, after_move, crossings, is_promoted, moments
@@ -252,42 +252,24 @@ def _moister(arms: Sequence[Arms]) -> list[str]:
 
 def judged(ground: Ground, arms: Sequence[Arms]) -> Evaluation:
     """Hold what became of the plants against the lines of optimisers: the interval above zero and nothing crossed."""
-    saved = [one.saved for one in arms]
-    gain = over_draws(saved, "plants")
-    low, high = cast("float", gain.low), cast("float", gain.high)
-    crossed = [f"plant {one.seed}: {text}" for one in arms for text in one.crossed] + _moister(arms)
-    told = f"saves {gain.value:.2%} [{low:.2%}, {high:.2%}] of the dehumidifiers' energy on the twin's meters"
-    if crossed:
-        told += f"; crossed: {crossed[0]}"
-    reasons: dict[str, int] = {}
-    for one in arms:
-        reasons = {name: reasons.get(name, 0) + one.reasons.get(name, 0) for name in {**reasons, **one.reasons}}
     names = {f"{name}_{arm}": no for name in ("kwh", "hours_outside") for no, arm in enumerate(("fixed", "moved"))}
     per_day = {
         key: float(np.mean([(one.kwh if key.startswith("kwh") else one.outside)[no] for one in arms])) / CONTROL_DAYS
         for key, no in names.items()
     }
-    return Evaluation(
-        "working" if low > 0 and not crossed else "failing",
-        told,
-        metric="energy of the dehumidifiers, share of the recipe's",
-        value=1 - gain.value,
-        baseline=1.0,
-        threshold=0.0,
-        interval=(low, high),
+    return loops.judged(
+        ground,
+        arms,
+        [one.saved for one in arms],
+        lambda gain: f"saves {gain} of the dehumidifiers' energy on the twin's meters",
+        of=("energy of the dehumidifiers, share of the recipe's", "the dehumidifiers' energy"),
+        crossed=_moister(arms),
+        days={"learnt_from": LEARN_DAYS, "moved": CONTROL_DAYS, "learnt_anew_every": LEARN_EVERY_DAYS},
         figures={
-            "gain": gain.value,
-            "interval_of": "share of the dehumidifiers' energy saved, Student's t over plants",
-            "seeds": list(ground.seeds),
-            "gain_by_seed": saved,
-            "days": {"learnt_from": LEARN_DAYS, "moved": CONTROL_DAYS, "learnt_anew_every": LEARN_EVERY_DAYS},
             "a_day": per_day,
-            "moves_a_day": float(np.mean([one.moves for one in arms])) / CONTROL_DAYS,
             "moisture": {
                 name: np.mean([one.moisture[name] for one in arms], axis=0).tolist() for name in arms[0].moisture
             },
             "last_setpoint": float(np.mean([list(one.setpoints.values()) for one in arms])),
-            "told": reasons,
-            "crossed": crossed,
         },
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from models.families import Part, family_of
+from models.families import Family, Part, family_of
 from models.registry.client import open_home
 from models.registry.versions import Version, aliases, all_versions, get_version, verdict_files
 from models.scoring.table import has_table, relation
@@ -97,7 +97,7 @@ def read(spec: SolutionSpec, home: Home) -> Evidence:
     number = champion or newest
     if number is None:
         return Evidence(night, failed_checks=failed_checks(spec, home, family_of(spec).parts))
-    parts = family_of(spec).parts if number == newest else family_of(spec).answering
+    parts = checked_parts(family_of(spec), number, newest)
     version = get_version(client, spec.name, number)
     files = verdict_files(client, version.run_id, number)
     judged = json.loads(Path(client.download_artifacts(version.run_id, files[-1])).read_text("utf-8")) if files else {}
@@ -148,6 +148,11 @@ def _answers(
             acted = int(found[0]) if found else 0
     rows, later, flagged = row or (0, 0, 0)
     return Answers(int(rows), int(later), int(flagged), acted)
+
+
+def checked_parts(family: Family, judged: str, newest: str | None) -> tuple[Part, ...]:
+    """Parts whose checks are of the version that is judged: a newer one's model was made and turned away since."""
+    return family.parts if judged == newest else family.answering
 
 
 def failed_checks(spec: SolutionSpec, home: Home, parts: Iterable[Part]) -> tuple[str, ...]:

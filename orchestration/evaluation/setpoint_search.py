@@ -31,8 +31,8 @@ from models.optimizer.spec import OptimizerSpec
 from models.prepare import Prepared, prepare
 from models.scoring.runtime import Scorer
 from models.spec import PredictiveSpec
-from orchestration.benchmarks.outcome import over_draws
 from orchestration.catalogue import discover, find
+from orchestration.evaluation import loops
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.control_plan.plan import Characteristic
@@ -297,43 +297,25 @@ def _mean(each: list[dict[str, tuple[float, float]]]) -> dict[str, dict[str, flo
 
 
 def _judged(ground: Ground, arms: list[Arms]) -> Evaluation:
-    saved = [1 - one.cost for one in arms]
-    gain = over_draws(saved, "plants")
-    low, high = cast("float", gain.low), cast("float", gain.high)
-    crossed = [f"plant {one.seed}: {text}" for one in arms for text in one.crossed]
     outside, means = (_mean([getattr(one, name) for one in arms]) for name in ("outside", "means"))
-    crossed += [
+    crossed = [
         f"{name}: {pair['moved']:.1f} % of the rolls beyond a limit, {pair['fixed']:.1f} % with the recipe"
         for name, pair in outside.items()
         if pair["moved"] > pair["fixed"] + MOST_OUTSIDE_PCT
     ]
-    told = f"saves {gain.value:.1%} [{low:.1%}, {high:.1%}] of the recipe's cost, by the solution's own estimate of it"
-    if crossed:
-        told += f"; crossed: {crossed[0]}"
-    reasons: dict[str, int] = {}
-    for one in arms:
-        reasons = {name: reasons.get(name, 0) + one.reasons.get(name, 0) for name in {**reasons, **one.reasons}}
-    return Evaluation(
-        "working" if low > 0 and not crossed else "failing",
-        told,
-        metric="cost of a roll by its set-points, share of the recipe's",
-        value=1 - gain.value,
-        baseline=1.0,
-        threshold=0.0,
-        interval=(low, high),
+    return loops.judged(
+        ground,
+        arms,
+        [1 - one.cost for one in arms],
+        lambda gain: f"saves {gain} of the recipe's cost, by the solution's own estimate of it",
+        of=("cost of a roll by its set-points, share of the recipe's", "the recipe's cost"),
+        crossed=crossed,
+        days={"learnt_from": LEARN_DAYS, "moved": CONTROL_DAYS, "learnt_anew_every": LEARN_EVERY_DAYS},
         figures={
-            "gain": gain.value,
-            "interval_of": "share of the recipe's cost saved, Student's t over plants",
-            "seeds": list(ground.seeds),
-            "gain_by_seed": saved,
-            "days": {"learnt_from": LEARN_DAYS, "moved": CONTROL_DAYS, "learnt_anew_every": LEARN_EVERY_DAYS},
-            "moves_a_day": float(np.mean([one.moves for one in arms])) / CONTROL_DAYS,
             "outside_pct": outside,
             "mean": means,
             "last_setpoints": {
                 name: float(np.mean([one.setpoints[name] for one in arms])) for name in arms[0].setpoints
             },
-            "told": reasons,
-            "crossed": crossed,
         },
     )

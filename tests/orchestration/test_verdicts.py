@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.families import FAMILIES
+from models.families import FAMILIES, family_of
 from models.spec import PredictiveSpec
 from orchestration.catalogue import discover, find, solution_files
 from orchestration.environment import default_site, project_root
@@ -21,7 +21,7 @@ from orchestration.evaluation import (
     traceability,
 )
 from orchestration.evaluation.ceilings import noise_sd
-from orchestration.evaluation.evidence import Answers, Evidence, ran
+from orchestration.evaluation.evidence import Answers, Evidence, checked_parts, ran
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.predictive_model import judged as predictive
@@ -256,6 +256,12 @@ def test_a_night_leaves_rows_actions_and_checks(changes: dict[str, Any], said: s
     spec = find("finishing/self_discharge_screen")
     assert all(line.is_met for line in ran(spec, night()))
     assert [line.asks for line in ran(spec, night(**changes)) if not line.is_met] == [said]
+
+
+def test_what_a_newer_challenger_was_turned_away_for_is_not_held_against_the_champion() -> None:
+    family = family_of(find("finishing/yield_root_cause"))
+    assert "model" in checked_parts(family, "2", "2")
+    assert checked_parts(family, "1", "2") == ("predictions", "monitoring")
 
 
 def test_a_home_without_a_night_is_not_run_and_one_that_failed_is_failing(tmp_path: Path) -> None:
