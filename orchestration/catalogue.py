@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -16,6 +16,9 @@ from models.families import FAMILIES, Family
 from models.solution import SolutionSpec
 from orchestration.environment import definition_folders, project_root
 from pipelines.control_plan.errors import CellworksError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def type_of(family: Family) -> str:
@@ -78,19 +81,26 @@ def build_spec(
     try:
         spec = family.spec.model_validate({"stage": stage, "slug": slug, **attributes})
     except ValidationError as error:
-        told = error.errors(include_url=False, include_context=False)
-        lines = [line_of(text, ("attributes", *fault["loc"])) for fault in told] if text else []
-        faults = [f"{'.'.join(str(part) for part in fault['loc']) or 'attributes'}: {fault['msg']}" for fault in told]
+        told = [(_place(fault), fault["msg"]) for fault in error.errors(include_url=False)]
+        lines = [line_of(text, ("attributes", *place)) for place, _ in told] if text else []
+        faults = [f"{'.'.join(str(part) for part in place) or 'attributes'}: {message}" for place, message in told]
         if lines:
             faults = [f"line {line}: {fault}" for line, fault in zip(lines, faults, strict=True)]
         raise CellworksError(
             f"the solution {stage}/{slug} is not described rightly",
-            expected=f"the attributes of {family.component} (see `dg docs` or docs/reference)",
+            expected=f"the attributes of {family.component}, as `dg utils inspect-component "
+            f"orchestration.components.{family.component}` and docs/reference/solution.md show them",
             found="; ".join(faults),
             mend="correct the file",
             where=f"{where}, line {max(lines)}" if lines else where,
         ) from error
     return _with_files_beside(spec, (project_root() / where).parent)
+
+
+def _place(fault: ErrorDetails) -> tuple[str | int, ...]:
+    """Where a fault is; of a part whose kind is unknown, its kind."""
+    kind = [fault["ctx"]["discriminator"].strip("'")] if fault["type"] == "union_tag_invalid" else []
+    return (*fault["loc"], *kind)
 
 
 def _with_files_beside(spec: SolutionSpec, folder: Path) -> SolutionSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,9 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
 from pipelines.lake.files import file_relation, file_suffix, resolve_file
 from pipelines.lake.sql import quote_relation
+
+_TOLD = 30
+"""Columns of a table that a message names."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,11 @@ class Tables:
         """
         available = self.columns(table)
         if lost := [name for name in dict.fromkeys(names) if name not in available]:
+            near = dict.fromkeys(name for each in lost for name in get_close_matches(each, available, 5, 0.5))
+            named = list(dict.fromkeys([*near, *available]))
             raise CellworksError(
                 f"the table '{table}' lacks columns that the solution names",
-                expected=", ".join(list(available)[:30]),
+                expected=", ".join(named[:_TOLD]) + (f" and {more} more" if (more := len(named) - _TOLD) > 0 else ""),
                 found=", ".join(lost),
                 mend="correct the names in defs.yaml, or the table",
                 where=where,

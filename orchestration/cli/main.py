@@ -305,10 +305,15 @@ def dbt_docs(as_json: Json = False, site: SiteOption = None) -> None:
 
 
 @actions_app.command("list")
-def list_actions(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
-    """List actions, newest first. Example: cellworks actions list --json."""
+def list_actions(
+    of: Annotated[str | None, typer.Option(help="Only this solution: stage/slug or slug.")] = None,
+    as_json: Json = False,
+    limit: Limit = 30,
+    site: SiteOption = None,
+) -> None:
+    """List actions, newest first. Example: cellworks actions list --of grading --json."""
     _at(site)
-    people.show_actions(limit, as_json=as_json)
+    people.show_actions(of, limit, as_json=as_json)
 
 
 @actions_app.command("causes")

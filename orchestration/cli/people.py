@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from typing import Any, Literal
 
+from orchestration.catalogue import discover, find
 from orchestration.cli import console
 from orchestration.cli.reasons import in_words, units_of
 from orchestration.plant import plant
@@ -30,14 +31,15 @@ def person(who: str | None) -> str:
         ) from error
 
 
-def show_actions(limit: int, *, as_json: bool) -> None:
-    """Print the newest actions."""
+def show_actions(solution: str | None, limit: int, *, as_json: bool) -> None:
+    """Print the newest actions, of one solution (stage/slug or slug) or of all."""
     from pipelines.actions.decide import list_actions
     from pipelines.lake.connection import reader
 
     here = plant()
+    slug = None if solution is None else find(solution, discover()).slug
     with reader(here.home) as con:
-        found = list_actions(con, limit=limit)
+        found = list_actions(con, solution=slug, limit=limit)
     units = units_of(here.site)
     for each in found:
         each["reason"] = in_words(each["reason"], units)

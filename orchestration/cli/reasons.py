@@ -9,6 +9,8 @@ from typing import Any
 
 from pipelines.control_plan.site import Site
 
+_GROUPED = re.compile(r"(?P<text>[^\[].*?) \((?P<first>\[\{.*\}\])\)", re.DOTALL)
+
 
 def units_of(site: Site) -> dict[str, str]:
     """Unit of each characteristic of the control plan, by code and by name; longest first, so the closest name wins."""
@@ -21,9 +23,12 @@ def in_words(reason: str | None, units: Mapping[str, str]) -> str:
 
     Args:
         reason: JSON list of feature and value as scoring writes it, with the contribution to a model's answer, or the
-            limit of a rule in words; other text stays as it is.
+            limit of a rule in words; or text that ends with such a list in brackets, as that of grouped actions does.
+            Other text stays as it is.
         units: See `units_of`.
     """
+    if grouped := _GROUPED.fullmatch(reason or ""):
+        return f"{grouped['text']} ({in_words(grouped['first'], units)})"
     try:
         parts = json.loads(reason or "")
     except json.JSONDecodeError:

@@ -8,9 +8,10 @@ import dagster as dg
 from pydantic import BaseModel, create_model
 
 from models.families import Family, family_named
-from models.solution import Part, SolutionSpec
+from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.catalogue import build_spec
+from orchestration.components.schema import Attributes
 
 _NAMED_BY_FOLDER = {"stage", "slug"}
 
@@ -36,7 +37,7 @@ class SolutionComponent(dg.Component):
             for name, field in cls.family().spec.model_fields.items()
             if name not in _NAMED_BY_FOLDER
         }
-        cls.attributes_model = create_model(f"{cls.__name__}Attributes", __base__=Part, **fields)
+        cls.attributes_model = create_model(f"{cls.__name__}Attributes", __base__=Attributes, **fields)
 
     @classmethod
     def family(cls) -> Family:

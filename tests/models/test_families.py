@@ -44,6 +44,28 @@ def test_what_is_scaffolded_is_read_and_a_wrong_attribute_is_told_with_file_and_
     assert family.component in str(told.value)
 
 
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.component)
+def test_every_attribute_of_the_yaml_schema_has_a_type_and_a_description(family: Family) -> None:
+    schema = getattr(components, family.component).get_model_cls().model_json_schema()
+    parts = {"attributes": schema, **schema.get("$defs", {})}
+    assert all(part["additionalProperties"] is False for part in parts.values() if "properties" in part)
+    for part, content in parts.items():
+        for name, each in content.get("properties", {}).items():
+            assert each.get("description"), f"{part}.{name} has no description"
+            assert {"type", "enum", "const", "anyOf", "$ref", "if"} & set(each), f"{part}.{name} has no type"
+
+
+def test_a_kind_that_no_part_has_is_told_with_its_line_and_the_kinds_that_there_are() -> None:
+    attributes = {**scaffolding.IndicatorScaffolder.attributes}
+    attributes["indicator"] = {"only": "is_in_oee", **attributes["indicator"], "kind": "oe"}
+    family = family_named("Indicator")
+    assert family is not None
+    text = yaml.safe_dump({"type": type_of(family), "attributes": attributes}, sort_keys=False)
+    line = next(number for number, row in enumerate(text.splitlines(), 1) if row.strip() == "kind: oe")
+    with pytest.raises(CellworksError, match=f"line {line}: indicator.kind: .*'oee', 'cost', 'alarms', 'suppliers'"):
+        build_spec(family, ("my_stage", "my_solution"), yaml.safe_load(text)["attributes"], "defs.yaml", text)
+
+
 def test_a_spec_knows_its_family_and_a_stranger_has_none() -> None:
     content = {"question": "?", "table": "t.csv", "keys": ["k"], "target": {"column": "y"}, "task": "regression"}
     spec = PredictiveSpec(stage="a", slug="b", **content)

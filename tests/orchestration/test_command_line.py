@@ -170,6 +170,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "a site with a wrong row": (_wrong_site, ["init", "--site", "my_site"], "carries no unit suffix"),
     "no lake, actions": (_ready, ["actions", "list"], "there is no lake yet"),
     "no lake, quarantine": (_ready, ["quarantine", "list"], "there is no lake yet"),
+    "no such solution, actions": (_ready, ["actions", "list", "--of", "nobody"], "no solution is called 'nobody'"),
     "no lake, approve": (_ready, ["actions", "approve", "1a2b", "--why", "x"], "there is no lake yet"),
     "damaged lake": (_damaged_catalogue, ["status"], "the lake can't be opened"),
     "damaged twin": (_damaged_twin, ["simulate"], "the twin's state can't be read"),

@@ -1,4 +1,4 @@
-"""Dagster's own command `dg` on the project: a scaffolded solution is accepted, a wrong one told with file and line."""
+"""Dagster's own command `dg` on the project: every family's scaffold is accepted, a slip told with file and line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from models.families import FAMILIES
+
 ROOT = Path(__file__).parents[2]
 DG = Path(sys.executable).parent / "dg"
 PACKAGES = ("orchestration", "models", "expectations", "pipelines")
-NEW = Path("orchestration") / "defs" / "my_stage" / "my_model"
+NEW = Path("orchestration") / "defs" / "my_stage"
+# Of each family: what its scaffold says, what somebody writes instead, and what he is told.
+SLIPS = {
+    "PredictiveModel": ("task: regression", "task: divination", "'regression', 'quantile', 'binary', 'multiclass'"),
+    "SurvivalModel": ("horizon: 24", "horizon: -3", "less than or equal to the minimum of 0"),
+    "Forecast": ("season: 24", "seson: 24", "'seson' was unexpected"),
+    "ProcessMonitor": ("persistence: 3", "persistence: stubborn", "'stubborn' is not of type 'integer'"),
+    "AnomalyDetector": ("per_week: 50", "per_week: often", "'often' is not of type 'number'"),
+    "Optimizer": ("dead_time_s: 2400", "dead_time_s: soon", "'soon' is not of type 'number'"),
+    "DecisionRule": ("column: name_the_column", "colum: name_the_column", "'colum' was unexpected"),
+    "Indicator": ("kind: oee", "kind: oe", "'oe' is not one of ['alarms', 'cost', 'oee', 'suppliers']"),
+    "Traceability": ("column: can_lot_id", "colum: can_lot_id", "'colum' was unexpected"),
+    "Assistant": ("rows: 20", "rows: many", "'many' is not of type 'integer'"),
+}
 
 pytestmark = pytest.mark.slow
 
@@ -41,26 +56,26 @@ def dg(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.mark.parametrize(
-    ("component", "right", "wrong"),
-    [
-        ("PredictiveModel", "task: regression", "task: divination"),
-        pytest.param("ProcessMonitor", "persistence: 3", "persistence: stubborn", marks=pytest.mark.soak),
-        pytest.param("AnomalyDetector", "per_week: 50", "per_week: often", marks=pytest.mark.soak),
-    ],
-)
-def test_a_scaffolded_solution_is_accepted_and_a_wrong_one_told_with_file_and_line(
-    dg: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, component: str, right: str, wrong: str
+def test_every_family_can_be_scaffolded_and_a_slip_in_each_is_told_with_file_line_and_reason(
+    dg: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    made = dg("scaffold", "defs", f"orchestration.components.{component}", "my_stage/my_model")
-    assert made.returncode == 0, made.stdout + made.stderr
-    file = tmp_path / "project" / NEW / "defs.yaml"
-    assert right in file.read_text()
+    files = {name: tmp_path / "project" / NEW / name.lower() / "defs.yaml" for name in SLIPS}
+    assert set(SLIPS) == {family.component for family in FAMILIES}
+    for name in SLIPS:
+        made = dg("scaffold", "defs", f"orchestration.components.{name}", f"my_stage/{name.lower()}")
+        assert made.returncode == 0, made.stdout + made.stderr
+    # Of several files of one type `dg check yaml` looks at one; these are of a type each.
     checked = dg("check", "yaml", str(NEW))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    file.write_text(file.read_text().replace(right, wrong))
-    line = next(number for number, text in enumerate(file.read_text().splitlines(), 1) if wrong in text)
+    lines = {}
+    for name, (right, wrong, _) in SLIPS.items():
+        text = files[name].read_text()
+        assert text.count(right) == 1
+        files[name].write_text(text.replace(right, wrong))
+        lines[name] = next(no for no, line in enumerate(files[name].read_text().splitlines(), 1) if wrong in line)
     refused = dg("check", "yaml", str(NEW))
     assert refused.returncode != 0
-    assert f"defs.yaml:{line}" in refused.stdout + refused.stderr
-    assert wrong.rsplit(maxsplit=1)[-1] in refused.stdout + refused.stderr
+    told = (refused.stdout + refused.stderr).splitlines()
+    for name, (_, _, reason) in SLIPS.items():
+        start = f"{files[name]}:{lines[name]} - orchestration.components.{name} "
+        assert any(line.startswith(start) and reason in line for line in told), (name, told)

@@ -182,3 +182,7 @@ def test_reasons_are_told_in_words_with_units() -> None:
         "motor current is missing (raises it, +0.1)"
     )
     assert in_words("120 more of this kind", units) == "120 more of this kind"
+    grouped = f"7 more beyond the limits of 12 an hour; first: S1 ({json.dumps(parts[:1])})"
+    assert in_words(grouped, units) == (
+        "7 more beyond the limits of 12 an hour; first: S1 (bearing temp 71.23 C (raises it, +0.42))"
+    )
