@@ -22,8 +22,9 @@ Done = tuple[str, float, float, float | None]
 """Gauge, day, days until it is due again, error as found; the tolerance is 1."""
 
 
-def judged(done: list[Done], now_d: float) -> Decisions:
-    done = sorted(done, key=lambda each: each[1])
+def judged(done: list[Done], now_d: float, *, in_order: bool = True) -> Decisions:
+    if in_order:
+        done = sorted(done, key=lambda each: each[1])
     table = pa.table(
         {
             "gauge": pa.array([gauge for gauge, *_ in done], pa.string()),
@@ -61,6 +62,11 @@ def test_what_was_done_again_is_kept_or_overdue_and_calls_for_nothing_more() -> 
     found = judged([("G", 0, 30, 0.1), ("G", 29, 30, 2.0), ("G", 60, 30, 0.1), ("H", 0, 10, 0.1)], 61)
     assert found.classes.to_pylist() == ["kept", "overdue", "off", None]
     assert found.is_flagged.tolist() == [False, True, False, False]
+
+
+def test_what_follows_what_is_told_by_its_moment_and_not_by_its_place() -> None:
+    done = [("G", 60, 30, 0.1), ("G", 0, 30, 0.1), ("G", 29, 30, 2.0)]
+    assert judged(done, 61, in_order=False).classes.to_pylist() == [None, "kept", "off"]
 
 
 done = st.tuples(st.sampled_from("GH"), st.integers(0, 60).map(float), st.integers(5, 40).map(float), st.floats(-2, 2))

@@ -76,3 +76,26 @@ def test_steps_that_miss_the_days_total_are_seen(site: Site, records: Records) -
     assert cost_ledger.missed_days(right, cost) < 1e-12
     less = {key: usd for key, usd in cost.items() if key != ("coating", DAY)}
     assert cost_ledger.missed_days(right, less) == pytest.approx(cost["coating", DAY] / whole)
+
+
+@pytest.mark.parametrize(("hours", "is_of_the_day"), [(-0.1, False), (0.1, True), (23.9, True), (24.1, False)])
+def test_an_order_is_of_the_production_day_in_which_it_was_opened(
+    site: Site, records: Records, hours: float, is_of_the_day: bool
+) -> None:
+    order = {"machine_id": "dry_room_1", "type_code": "breakdown", "opened_at": BEGINS + timedelta(hours=hours)}
+    cost = cost_ledger.spent(site, replace(records, orders=[order]))
+    none = cost_ledger.spent(site, replace(records, orders=[]))
+    own = site.cost_rates.maintenance_usd_per_work_order["breakdown"] if is_of_the_day else 0.0
+    assert sum(cost.values()) - sum(none.values()) == pytest.approx(own, abs=1e-6)
+
+
+def test_the_demand_charge_is_that_of_the_highest_hour_wherever_it_is_in_the_day(site: Site, records: Records) -> None:
+    more = {"production_day": DAY, "step_code": "coating", "event_at": BEGINS, "energy_kwh": 500.0}
+    cost = cost_ledger.spent(site, replace(records, meters=[*records.meters, more]))
+    added = sum(cost.values()) - sum(cost_ledger.spent(site, records).values())
+    assert added == pytest.approx(500 * (site.tariff.price_at(6) + site.tariff.demand_usd_per_kw_month * 12 / 365))
+
+
+def test_a_day_whose_total_is_not_known_yet_is_not_worked_out(site: Site, records: Records) -> None:
+    open_day = replace(records, days=[{**each, "total_cost_usd": None} for each in records.days])
+    assert cost_ledger.spent(site, open_day) == {}

@@ -11,11 +11,12 @@ import pytest
 
 from orchestration.environment import default_site
 from orchestration.evaluation.causes import channels, lots
-from orchestration.evaluation.faults import Plant, Stacked, WatchedRows
+from orchestration.evaluation.faults import Members, Plant, Stacked, WatchedRows
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
+from pipelines.twin.course import SPARE
 from pipelines.twin.world import World
 
 DAYS, A_DAY = 40, 1584
@@ -67,13 +68,27 @@ def test_a_fault_of_a_channel_moves_the_rows_of_its_cells_alone(plant: Plant, tm
     rows = WatchedRows(named, time, START + np.timedelta64(20, "D"), 3, home)
     found = list(channels.put_in(plant, rows))
     assert len(found) == len(channels.CAUSES) * 4 * 4
+    shown, spread = channels._Shown(rows), 0.5 + np.arange(len(time)) / len(time)
     for moved in found:
+        code, only = moved.fault.code, np.flatnonzero(named["channel_id"] == moved.fault.only)
+        assert moved.named_by == [f"{channels.FIGURES[code]}_deviation_sigma"]
         by = moved.columns[moved.named_by[0]]
         touched = np.flatnonzero(by)
         assert set(named["channel_id"][touched]) <= {moved.fault.only}
         assert time[touched].min() >= START + np.timedelta64(moved.fault.day, "D")
+        assert 20 <= moved.fault.day <= DAYS - channels.HORIZON_DAYS
+        # The figure moves by what the formula gives for means that move as the fault moves the channel's cells.
+        place = {day: row for row, day in enumerate(named["production_day"][only])}
+        mine = np.flatnonzero(np.array(channel) == moved.fault.only)
+        row = np.array([place[each] for each in np.array(formed.column("production_day").to_pylist())[mine]])
+        means = plant.moved(moved.fault, Members(cell[mine], row), [code], len(only), channels.HORIZON_DAYS)[code]
+        count = mart.column("cell_count").to_numpy()[only]
+        expected = from_past(means, count, np.zeros(len(only))) / spread[only]
+        assert by[only][1:] == pytest.approx(expected[1:], abs=1e-9)
+        assert means.any()
+    assert {np.sign(each.fault.shift + each.fault.ramp) for each in found} == {-1.0, 1.0}
     assert list(channels.put_in(plant, WatchedRows(named, time, START + np.timedelta64(35, "D"), 3, home))) == []
-    assert figures_are_linear(channels._Shown(rows), mart, named["channel_id"])
+    assert figures_are_linear(shown, mart, named["channel_id"])
 
 
 def channel_days(named: dict[str, np.ndarray], cells: list[tuple[str, object]]) -> pa.Table:
@@ -114,39 +129,51 @@ def figures_are_linear(shown: channels._Shown, mart: pa.Table, channel: np.ndarr
 
 
 def test_a_lot_that_differs_moves_the_figures_of_those_after_it_the_other_way(plant: Plant, tmp_path: Path) -> None:
-    code, lot = "can_flatness_mm", np.arange(30)
-    draw = np.random.default_rng(2)
-    value = draw.normal(0.1, 0.01, 30)
-    before = np.array([value[:each].mean() if each else np.nan for each in lot])
-    sigma = 0.02
+    codes, lot = ("can_flatness_mm", "can_wall_thickness_mm"), np.arange(30)
+    draw, sigma = np.random.default_rng(2), 0.02
+    value, own = draw.normal(0.1, 0.01, 30), np.arange(0, 30, 2)
+
+    def away(values: np.ndarray) -> np.ndarray:
+        """Distance of each lot from the mean of its supplier's before it, who take turns."""
+        out = np.full(30, np.nan)
+        for each in range(2, 30):
+            count = each // 2
+            out[each] = (values[each] - values[each % 2 : each : 2].mean()) / sigma * np.sqrt(count / (count + 1))
+        return out
+
+    # Two characteristics of each lot, and one that stands in for a lot that is held.
+    number = np.concatenate([lot, lot, [SPARE + 3]])
+    code = np.repeat([codes[0], codes[1], codes[0]], [30, 30, 1])
+    supplier = np.array([f"can_supplier_{each % 2 + 1}" for each in lot] * 2 + ["can_supplier_1"])
     table = pa.table(
         {
-            "material_lot_id": [f"can-{each:05d}" for each in lot],
-            "characteristic_code": [code] * 30,
-            "supplier_code": ["can_supplier_1"] * 30,
-            "material_code": ["can"] * 30,
-            "measured_value": value,
-            "deviation_sigma": (value - before) / sigma * np.sqrt(lot / (lot + 1)),
+            "material_lot_id": [f"can-{each:05d}" for each in number],
+            "characteristic_code": code,
+            "supplier_code": supplier,
+            "material_code": ["can"] * len(number),
+            "measured_value": np.concatenate([value, value, [0.1]]),
+            "deviation_sigma": np.concatenate([away(value), away(value), [0.0]]),
         }
     )
-    rows = WatchedRows(
-        {
-            "material_lot_id": np.array(table.column("material_lot_id").to_pylist(), dtype=object),
-            "characteristic_code": np.array([code] * 30, dtype=object),
-        },
-        START + lot * np.timedelta64(1, "D"), START + np.timedelta64(10, "D"), 3,
-        home_with(tmp_path, "marts.lot_characteristic", table),
-    )  # fmt: skip
+    named = {name: np.array(table.column(name).to_pylist(), dtype=object) for name in table.column_names[:2]}
+    time = START + np.concatenate([lot, lot, [3]]) * np.timedelta64(1, "D")
+    since = START + np.timedelta64(10, "D")
+    rows = WatchedRows(named, time, since, 3, home_with(tmp_path, "marts.lot_characteristic", table))
     series = lots._Lots(rows)
+    assert series.series(codes[0], "can_supplier_1").tolist() == own.tolist()
     jump = np.where(lot >= 20, 0.04, 0.0)
-    moved = value + jump
-    past = np.array([moved[:each].mean() if each else np.nan for each in lot])
-    expected = (moved - past) / sigma * np.sqrt(lot / (lot + 1)) - table.column("deviation_sigma").to_numpy()
-    assert series.figure_of(np.arange(30), jump)[1:] == pytest.approx(expected[1:], abs=1e-9)
+    expected = away(value + jump) - away(value)
+    assert series.figure_of(own, jump[own])[1:] == pytest.approx(expected[own][1:], abs=1e-9)
     found = list(lots.put_in(plant, rows))
     assert len(found) == 4 * 12
+    assert {np.sign(each.fault.shift + each.fault.ramp) for each in found} == {-1.0, 1.0}
     for each in found:
         by = each.columns["deviation_sigma"]
-        assert not by[: np.flatnonzero(rows.time > rows.since)[0]].any()
+        assert not by[: np.flatnonzero(time > since)[0]].any()
         assert each.own is not None
-        assert each.own.all()
+        assert set(code[each.own]) == {each.fault.code}
+        assert set(supplier[np.flatnonzero(by)]) == {each.fault.only}
+        first = np.flatnonzero(by * each.own)
+        assert since < time[first].min() <= time.max() - np.timedelta64(lots.HORIZON_DAYS, "D")
+        if each.fault.ramp == 0:  # the past follows a jump
+            assert abs(by[first[-1]]) < 0.8 * abs(by[first[0]])

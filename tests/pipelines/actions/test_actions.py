@@ -71,13 +71,16 @@ def test_a_target_may_be_acted_on_again_after_the_cool_down(lake: DuckDBPyConnec
     assert (early.proposed, late.proposed) == (0, 1)
 
 
-def test_a_storm_becomes_the_most_urgent_few_and_one_that_counts_the_rest(lake: DuckDBPyConnection) -> None:
-    report = propose(lake, _site(max_per_day=20, max_per_hour=20), Origin("watch", "alarm", NOW), _rows(300))
-    assert (report.proposed, report.grouped) == (4, 296)
+@pytest.mark.parametrize("count", [300, 1_000_000])
+def test_a_storm_becomes_the_most_urgent_few_and_one_that_counts_the_rest(lake: DuckDBPyConnection, count: int) -> None:
+    report = propose(lake, _site(max_per_day=20, max_per_hour=20), Origin("watch", "alarm", NOW), _rows(count))
+    assert (report.proposed, report.grouped) == (4, count - 4)
     actions = list_actions(lake)
     assert len(actions) == 5
-    assert {a["target_id"] for a in actions} == {"machine_299", "machine_298", "machine_297", "machine_296", "*"}
-    assert next(a for a in actions if a["target_id"] == "*")["grouped_count"] == 296
+    assert {a["target_id"] for a in actions} == {"*", *(f"machine_{count - no}" for no in range(1, 5))}
+    assert next(a for a in actions if a["target_id"] == "*")["grouped_count"] == count - 4
+    beside = propose(lake, _site(max_per_day=20, max_per_hour=20), Origin("other", "alarm", NOW), _rows(2))
+    assert beside.proposed == 2, "another solution still has its say"
 
 
 def test_values_that_are_no_numbers_are_refused(lake: DuckDBPyConnection) -> None:

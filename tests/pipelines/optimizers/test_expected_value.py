@@ -55,3 +55,38 @@ def test_nothing_is_moved_without_enough_units_reach_or_beyond_what_was_seen() -
 def test_what_was_moved_since_is_not_answered_twice() -> None:
     before, after = advice(0.5, 0.01), advice(0.5, 0.01, moved_h=4.0)
     assert after.cost - 36 * 0.01 < before.cost - 36 * 0.01
+
+
+def test_too_much_misses_as_too_little_does_and_the_middle_is_found() -> None:
+    lost = Outcome(np.array([9.0, 10.0, 11.0, 12.0]), 10.0, 11.0, 8.0).lost(np.array([0.0, 1.0, -2.0]))
+    assert lost.tolist() == [4.0, 4.0, 6.0]
+    soak, value = units(2.0, 40000)
+    # Two hours more bring the mean to the middle of the limits, four beyond it.
+    found = best_move([KNOB], soak, [Outcome(value, 1187.0, 1217.0, 51.0)], np.zeros(1), since=np.zeros((40000, 1)))
+    assert (found.reason, found.proposed) == ("move", pytest.approx(38.0))
+    less = best_move(
+        [KNOB], soak, [Outcome(value, 1187.0, 1217.0, 51.0)], np.zeros(1), since=np.zeros((40000, 1)),
+        min_saving=found.cost - found.cost_after + 0.01,
+    )  # fmt: skip
+    assert less.reason == "at_optimum", "a move that saves too little is none"
+
+
+def test_one_set_point_is_moved_and_the_other_stays() -> None:
+    soak, capacity = units(0.5, 40000)
+    dose = np.random.default_rng(9).normal(5.0, 0.5, (len(soak), 1))
+    moved, knobs = np.column_stack([dose, soak]), [Knob(5.0, 3.0, 7.0, 0.5, 0.01), KNOB]
+    found = best_move(
+        knobs, moved, [Outcome(capacity, 1175.0, np.inf, 51.0)], np.array([0.0, 0.01]), since=np.zeros(moved.shape)
+    )
+    # A step of both would cost the same where the other has no sure effect; the bill is of one.
+    assert (found.reason, found.knob, found.proposed) == ("move", 1, pytest.approx(40.0))
+    priced = best_move(
+        knobs, moved, [Outcome(capacity, 1175.0, np.inf, 51.0)], np.array([2.0, 0.01]), since=np.zeros(moved.shape)
+    )
+    assert (priced.knob, priced.proposed) == (0, pytest.approx(4.5)), "a dose that does nothing is saved"
+    assert priced.cost - priced.cost_after == pytest.approx(1.0)
+
+
+def test_set_points_that_always_moved_together_teach_nothing() -> None:
+    soak, capacity = units(0.5)
+    assert sure_effects(np.column_stack([soak, 2 * soak]), capacity).tolist() == [0.0, 0.0]
