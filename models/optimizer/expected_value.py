@@ -49,7 +49,7 @@ def answer(spec: OptimizerSpec, kind: ExpectedValue, ctx: ModelContext, now: dat
         outcomes = np.column_stack([floats(own, f"miss_{no}") for no in range(len(kind.miss))])
         advice = advise(kind, moved, values, outcomes, at_s, seconds(now))
         found.append(Answer(keys, name, float(at_s[-1]), moved, (), advice, advice.reason))
-    return told(spec, found, seconds(now)) if found else None
+    return told(spec, found, seconds(now), "US$ an item of set-points and misses") if found else None
 
 
 def advise(

@@ -196,8 +196,11 @@ def _learnt(rows: pa.Table, asked: Asked) -> Bools:
     return found
 
 
-def told(spec: OptimizerSpec, found: list[Answer], now_s: float) -> RuleAnswers:
-    """Answers and moves of the machines, and what is to be known of them before anybody follows."""
+def told(spec: OptimizerSpec, found: list[Answer], now_s: float, cost: str = "cost beside the recipe's") -> RuleAnswers:
+    """Answers and moves of the machines, and what is to be known of them before anybody follows.
+
+    `cost` says what the costs of the advice are.
+    """
     keys = {key: pa.chunked_array([pa.array([one.keys[key] for one in found])]) for key in spec.keys}
     at_s = np.array([one.at_s for one in found])
     return RuleAnswers(
@@ -209,18 +212,18 @@ def told(spec: OptimizerSpec, found: list[Answer], now_s: float) -> RuleAnswers:
             "high": [one.chosen.guards.high if one.chosen else None for one in found],
             "class": [one.reason for one in found],
             "is_flagged": [one.moves for one in found],
-            "reasons": [_reasons(one) for one in found],
+            "reasons": [_reasons(one, cost) for one in found],
         },
         checks=checks(found, now_s),
         further={"move": _moves(keys, found)},
     )
 
 
-def _reasons(one: Answer) -> str:
+def _reasons(one: Answer, cost: str) -> str:
     """What the advice rests on: what it saves, what each kept quantity would be, and where the set-points stand."""
     advice = one.advice
     after = advice.cost_after if one.moves else advice.cost
-    told = f"cost beside the recipe's; now {advice.cost:.4g}, cheapest safe {advice.cost_best:.4g}; {_SAID[one.reason]}"
+    told = f"{cost}; now {advice.cost:.4g}, cheapest safe {advice.cost_best:.4g}; {_SAID[one.reason]}"
     parts = [{"feature": "cost", "value": number(round(after, 6)), "limit": told}]
     for limit, bound in zip(one.limits, advice.expected, strict=False):
         side = "at most" if limit.is_upper else "at least"

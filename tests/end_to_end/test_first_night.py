@@ -7,11 +7,14 @@ from datetime import timedelta
 
 import pytest
 
+from models.families import FAMILIES
 from models.registry.client import open_home
 from models.registry.published import snapshots_of_versions
+from orchestration.catalogue import discover
 from pipelines.lake.connection import reader
 from pipelines.lake.hashing import table_hash
 from pipelines.lake.maintenance import maintain
+from pipelines.lake.sql import quote_identifier
 from tests.end_to_end.conftest import FirstNight
 
 pytestmark = pytest.mark.slow
@@ -27,6 +30,27 @@ def test_a_night_goes_through_and_opens_no_socket_but_loopback(first_night: Firs
     champions = {each["slug"]: each["champion_version"] for each in told["solutions"]}
     assert champions["weld_resistance"] == "1"
     assert not first_night.plant.refused_file.exists(), first_night.plant.refused_file.read_text()
+
+
+def test_every_folder_has_its_night_and_answers_or_says_what_it_waits_for(first_night: FirstNight) -> None:
+    told = {f"{each['stage']}/{each['slug']}": each for each in json.loads(first_night.night.out)["solutions"]}
+    assert set(told) == {spec.solution for spec in discover()} | {"line/weld_resistance"}
+    assert {name: each["reason"] for name, each in told.items() if each["state"] != "working"} == {}
+    answered = set()
+    with reader(first_night.plant.home) as con:
+        for name, each in told.items():
+            if each["champion_version"] is None:
+                assert each["reason"], f"{name} has no champion and does not say why"
+            if not each["rows_scored"]:
+                continue
+            answered.add(each["family"])
+            own = f"solutions.{quote_identifier(each['slug'])}"
+            rows = con.execute(f"SELECT count(*), count(model_version), count(event_at) FROM {own}").fetchone()
+            assert rows == (each["rows_scored"],) * 3, name
+            proposed = con.execute("SELECT count(*) FROM ops.action WHERE solution = ?", [each["slug"]]).fetchone()
+            assert proposed == (each["actions"],), name
+    # Nine days of a small line hold too little to promote a forecast or a detector by, and no container is finished.
+    assert answered >= {family.component for family in FAMILIES} - {"AnomalyDetector", "Forecast", "Traceability"}
 
 
 def test_the_formation_of_cells_is_learnt_and_judged_from_the_first_cells_on(first_night: FirstNight) -> None:
