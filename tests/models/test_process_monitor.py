@@ -84,6 +84,12 @@ def test_the_limits_of_t2_are_those_of_the_handbook(variables: int, rows: int, p
     assert t2_limit_phase_2(rows, variables, 0.0027) == pytest.approx(phase_2, abs=5e-4)
 
 
+@pytest.mark.parametrize(("variables", "limit"), [(2, 11.829), (3, 14.156), (5, 18.205)])
+def test_the_limits_of_t2_on_a_long_reference_are_that_of_chi_square(variables: int, limit: float) -> None:
+    for of_phase in (t2_limit_phase_1, t2_limit_phase_2):
+        assert of_phase(10_000_000, variables, 0.0027) == pytest.approx(limit, abs=5e-4)
+
+
 def test_the_limit_of_spe_is_a_quantile_of_what_normal_rows_have() -> None:
     variances = np.linspace(1.5, 0.2, 15)
     drawn = (np.random.default_rng(0).normal(size=(200_000, 15)) ** 2 * variances).sum(axis=1)

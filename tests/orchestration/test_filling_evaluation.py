@@ -1,4 +1,4 @@
-"""`cellworks evaluate` of dose and soak: the same cells in both arms, the bill as by hand, and what is crossed fails."""
+"""`cellworks evaluate` of dose and soak: the same cells in both arms, a bill as by hand, and what is crossed fails."""
 
 from __future__ import annotations
 

@@ -178,6 +178,16 @@ def test_the_verdict_is_that_of_the_worst_inspector():
     assert agreement(truth[None], truth).verdict == "good"
 
 
+@pytest.mark.parametrize(
+    ("unlike", "kappa", "verdict"), [(12, 0.76, "good"), (13, 0.74, "conditional"), (30, 0.4, "conditional")]
+)
+def test_three_quarters_of_what_chance_leaves_is_good_agreement(unlike, kappa, verdict):
+    one, other = pair(((50 - unlike // 2), unlike // 2, unlike - unlike // 2, 50 - (unlike - unlike // 2)))
+    found = agreement(np.stack([one, other]))
+    assert found.between == (pytest.approx(kappa, abs=1e-3),)
+    assert found.verdict == verdict
+
+
 def test_all_parts_in_one_class_agree():
     assert agreement(np.ones((2, 20))).between == (1.0,)
     with pytest.raises(ValueError, match="two inspectors"):
