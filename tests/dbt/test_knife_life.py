@@ -17,10 +17,13 @@ def test_a_life_ends_at_the_first_roll_whose_mean_burr_is_out_of_control(home: H
             "SELECT knife_id, daughter_roll_id, length_m, burr_um FROM marts.daughter_roll ORDER BY ended_at, 2"
         ).df()
         told = lake.sql("SELECT * FROM marts.knife_life").df().set_index("daughter_roll_id")
+        mean = lake.sql("SELECT * FROM marts.knife_roll").df().set_index("daughter_roll_id")["mean_burr_um"]
     seen = 0
     for knife, own in rolls.groupby("knife_id", sort=False):
         km = own["length_m"].cumsum().to_numpy() / 1000
-        beyond = np.flatnonzero(own["burr_um"].rolling(9).mean().to_numpy() > LIMIT_UM)
+        of_nine = own["burr_um"].rolling(9).mean().to_numpy()
+        assert mean[own["daughter_roll_id"]].to_numpy() == pytest.approx(of_nine, nan_ok=True)
+        beyond = np.flatnonzero(of_nine > LIMIT_UM)
         has_ended, end = bool(len(beyond)), int(beyond[0]) if len(beyond) else len(own) - 1
         left = km[end] - km[: end if has_ended else end + 1]
         found = told[told["knife_id"] == knife].sort_values("slit_km")

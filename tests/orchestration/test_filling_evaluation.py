@@ -45,6 +45,15 @@ def test_moves_stay_within_the_plan_and_the_verdict_is_that_of_its_interval(
     assert (found.verdict == "working") == (found.interval[0] > 0)
 
 
+def test_nothing_is_moved_on_grades_that_are_not_there_yet(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A cell is graded some nine days after it was filled.
+    monkeypatch.setattr(filling, "LEARN_DAYS", 5)
+    monkeypatch.setattr(filling, "CONTROL_DAYS", 2)
+    found = evaluate(find("assembly/filling_optimizer"), ground)
+    assert (found.figures["moves_a_day"], found.value) == (0, found.baseline)
+    assert found.verdict == "failing"
+
+
 def test_a_cell_costs_its_dose_its_soak_and_what_it_misses(ground: Ground) -> None:
     spec, kind = _spec()
     loop = filling._Loop(spec, kind, ground, 3001)
