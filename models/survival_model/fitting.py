@@ -23,6 +23,7 @@ from models.survival_model.lives import PreparedLives
 from models.survival_model.policy import best_threshold, histories
 from models.survival_model.spec import SurvivalSpec
 from models.tuning.search import Found, search, warm_starts
+from pipelines.control_plan.errors import CellworksError
 
 # Quick and the same for all feature sets; leaves of many rows and few rows in all, for the rows of one life are alike.
 _TRIED_WITH = {
@@ -175,6 +176,18 @@ def _life(spec: SurvivalSpec, prepared: PreparedLives, oof: Array, cap: float) -
     return life
 
 
+def _refuse_without_ends(spec: SurvivalSpec, prepared: PreparedLives) -> None:
+    known = prepared.learnt.take(prepared.split.development)
+    if not known.is_exact.any():
+        raise CellworksError(
+            "no life to learn from has an end that is known, so nothing tells how long lives are",
+            expected="lives that ended at a known moment, or lasted beyond target.at_most, before the hold-out",
+            found=f"{len(known.lower):,} rows whose lives went on then, or ended between bounds",
+            mend="wait until lives have ended, or set a smaller target.at_most or split.holdout_ratio",
+            where=spec.solution,
+        )
+
+
 def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history: History | None = None) -> Fitted:
     """Search, fit and finish a model on the development rows.
 
@@ -186,7 +199,11 @@ def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history:
 
     Returns:
         The bundle in memory.
+
+    Raises:
+        CellworksError: of no life that began before the hold-out the end was known then.
     """
+    _refuse_without_ends(spec, prepared)
     ground, notes = _ground(spec, prepared)
     plain, dropped = learn_contract(prepared.frame.take(ground.rows))
     problem = problem_of(spec, ctx, prepared, (len(ground.rows), len(plain)))

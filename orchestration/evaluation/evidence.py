@@ -16,6 +16,8 @@ from models.scoring.table import has_table, relation
 from models.solution import SolutionSpec
 from orchestration.evaluation.lines import Line
 from orchestration.night_store import nights
+from pipelines.actions.limits import full_targets
+from pipelines.control_plan.site import Site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
@@ -31,13 +33,20 @@ class Answers:
         rows: of the version.
         later: of moments after the training window.
         flagged: whom an action is for and whose newest answer, young enough at the last night, calls for one.
+        served: of those, how many the site's limit per target and day leaves no action for: others proposed theirs.
         actions: proposed by the solution.
     """
 
     rows: int = 0
     later: int = 0
     flagged: int = 0
+    served: int = 0
     actions: int = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Targets that call for an action which nobody proposed."""
+        return self.flagged - self.served
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,11 @@ class Evidence:
         return found["figures"] if found else {}
 
 
-def read(spec: SolutionSpec, home: Home) -> Evidence:
+def read(spec: SolutionSpec, home: Home, site: Site) -> Evidence:
     """Gather what the nights left.
 
     Raises:
-        CellworksError: MLflow's store can't be read.
+        CellworksError: MLflow's store can't be read, or the site has no policy for the solution's action.
     """
     night = nights(home).get(spec.solution)
     if night is None:
@@ -88,7 +97,7 @@ def read(spec: SolutionSpec, home: Home) -> Evidence:
     if not family_of(spec).learns:
         return Evidence(
             night,
-            answers=_answers(spec, home, night, night["champion_version"], None),
+            answers=answers(spec, home, site, night, night["champion_version"]),
             failed_checks=failed_checks(spec, home, family_of(spec).parts),
         )
     client = open_home(home)
@@ -109,7 +118,7 @@ def read(spec: SolutionSpec, home: Home) -> Evidence:
         verdict=judged,
         metrics=client.get_run(version.run_id).data.metrics,
         trained_until=until,
-        answers=_answers(spec, home, night, number, until),
+        answers=answers(spec, home, site, night, number, until),
         failed_checks=failed_checks(spec, home, parts),
     )
 
@@ -121,33 +130,58 @@ def _trained_until(cut: Mapping[str, Any]) -> datetime | None:
     return datetime.fromisoformat(cut["after"]) if cut.get("kind") == "time" and cut.get("after") else None
 
 
-def _answers(
-    spec: SolutionSpec, home: Home, night: Mapping[str, Any], version: str | None, until: datetime | None
+def answers(
+    spec: SolutionSpec,
+    home: Home,
+    site: Site,
+    night: Mapping[str, Any],
+    version: str | None,
+    until: datetime | None = None,
 ) -> Answers:
+    """Count a version's answers, whom they call for an action at the last night, and what came of it.
+
+    A call is served where the site lets nobody act upon its target any more on the night's production day: solutions
+    share that limit, and whoever comes first proposes the action that all of them ask for.
+
+    Args:
+        spec: the solution.
+        home: of the lake.
+        site: gives the limit of actions per target and day.
+        night: the solution's newest row of `ops.solution_night`.
+        version: whose answers count; None: nobody answered.
+        until: end of the version's training window; None: every row is later.
+
+    Raises:
+        CellworksError: the site has no policy for the solution's action.
+    """
     since = None if spec.acts_within_h is None else night["at"] - timedelta(hours=spec.acts_within_h)
     with reader(home) as con:
         target = quote_identifier(spec.keys[0])
         if version is None or not has_table(con, "solutions", spec.slug):
             return Answers()
+        acted, full = 0, []
+        if spec.action.kind != "report" and has_table(con, "ops", "action"):
+            found = con.execute("SELECT count(*) FROM lake.ops.action WHERE solution = ?", [spec.slug]).fetchone()
+            acted = int(found[0]) if found else 0
+            full = full_targets(con, site, spec.action.kind, night["at"])
         row = con.execute(
             f"""
             WITH own AS (
-                SELECT {target} AS target, is_flagged, event_at, scored_at,
+                SELECT {target}::VARCHAR AS target, is_flagged, event_at, scored_at,
                     $until IS NULL OR event_at IS NULL OR event_at > $until AS is_later
                 FROM {relation(spec.slug)} WHERE model_version::VARCHAR = $version),
             newest AS (
                 SELECT * FROM own WHERE $since IS NULL OR event_at > $since
                 QUALIFY row_number() OVER (PARTITION BY target ORDER BY event_at DESC, scored_at DESC) = 1)
-            SELECT count(*), count(*) FILTER (is_later), (SELECT count(*) FROM newest WHERE is_flagged) FROM own
+            SELECT count(*), count(*) FILTER (is_later),
+                (SELECT count(*) FROM newest WHERE is_flagged),
+                (SELECT count(*) FROM newest WHERE is_flagged AND list_contains($full::VARCHAR[], target))
+            FROM own
             """,
-            {"until": until, "since": since, "version": version},
+            {"until": until, "since": since, "version": version, "full": full},
         ).fetchone()
-        acted = 0
-        if has_table(con, "ops", "action"):
-            found = con.execute("SELECT count(*) FROM lake.ops.action WHERE solution = ?", [spec.slug]).fetchone()
-            acted = int(found[0]) if found else 0
-    rows, later, flagged = row or (0, 0, 0)
-    return Answers(int(rows), int(later), int(flagged), acted)
+    rows, later, flagged, served = row or (0, 0, 0, 0)
+    return Answers(int(rows), int(later), int(flagged), int(served), acted)
 
 
 def checked_parts(family: Family, judged: str, newest: str | None) -> tuple[Part, ...]:
@@ -188,9 +222,15 @@ def ran(spec: SolutionSpec, found: Evidence) -> list[Line]:
         champion = f"{told} is champion" if found.is_champion else f"{told} was not promoted"
         lines.insert(0, Line("a version that passed its gates", champion, found.is_champion))
     if spec.action.kind != "report":
-        acted = answers.actions > 0 or not answers.flagged
-        open_flags = (
-            f", {answers.flagged:,} open answers call for one" if answers.flagged or not answers.actions else ""
-        )
-        lines.append(Line(f"its actions ({spec.action.kind})", f"{answers.actions:,} actions{open_flags}", acted))
+        acted = answers.actions > 0 or not answers.unanswered
+        lines.append(Line(f"its actions ({spec.action.kind})", _told(answers), acted))
     return lines
+
+
+def _told(answers: Answers) -> str:
+    told = f"{answers.actions:,} actions"
+    if answers.flagged or not answers.actions:
+        told += f", {answers.flagged:,} open answers call for one"
+    if answers.served:
+        told += f", {answers.served:,} of them about targets that got the day's from others"
+    return told

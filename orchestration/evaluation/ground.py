@@ -44,6 +44,6 @@ class Ground:
     def evidence(self, spec: SolutionSpec) -> Evidence:
         """What the home's nights left of a solution, read once."""
         if spec.solution not in self._evidence:
-            found = Evidence(None) if self.home is None else evidence.read(spec, self.home)
+            found = Evidence(None) if self.home is None else evidence.read(spec, self.home, self.site)
             self._evidence[spec.solution] = found
         return self._evidence[spec.solution]

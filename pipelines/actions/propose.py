@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from pipelines.actions.limits import USED_TODAY_SQL, policy_of, production_day
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.derive import setpoint_moves
 from pipelines.control_plan.errors import CellworksError
@@ -92,7 +93,7 @@ def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table)
     Raises:
         CellworksError: the site has no policy for the kind, or a column is missing.
     """
-    policy = _policy(site, origin.kind)
+    policy = policy_of(site, origin.kind)
     candidates = _columns(rows)
     ensure_tables(con)
     con.register("cw_candidate", candidates)
@@ -101,19 +102,6 @@ def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table)
             return _append(con, site, origin, policy, candidates.num_rows)
     finally:
         con.unregister("cw_candidate")
-
-
-def _policy(site: Site, kind: str) -> ActionPolicy:
-    for known, policy in site.actions.items():
-        if known == kind:
-            return policy
-    raise CellworksError(
-        f"the site has no policy for actions of kind '{kind}'",
-        expected=f"one of {sorted(site.actions)}",
-        found=kind,
-        mend=f"add `{kind}:` with mode and limits under `actions:` in site.yaml",
-        where=str(site.folder / "site.yaml"),
-    )
 
 
 def _columns(rows: pa.Table) -> pa.Table:
@@ -236,10 +224,8 @@ def _mark_repeats(con: DuckDBPyConnection, site: Site, origin: Origin, policy: A
         [origin.solution, origin.kind, origin.at - timedelta(seconds=policy.cooldown_s), origin.at],
     )
     con.execute(
-        """
-        WITH today AS (
-            SELECT target_id, count(*) AS used FROM lake.ops.action
-            WHERE kind = ? AND production_day = ? GROUP BY target_id),
+        f"""
+        WITH today AS ({USED_TODAY_SQL}),
         placed AS (
             SELECT j.rowid AS row_no, coalesce(used, 0)
                 + row_number() OVER (PARTITION BY j.target_id ORDER BY j.priority DESC, j.characteristic_code) AS place
@@ -264,13 +250,6 @@ def _room(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPol
     ).fetchone() or (0, 0)
     left = min(policy.max_per_hour - int(used[0]), policy.max_per_day - int(used[1]))
     return -(-left // 4)
-
-
-def production_day(site: Site, at: datetime) -> date:
-    """The local date of (`at` in UTC - start of the production day)."""
-    local = at.replace(tzinfo=UTC).astimezone(site.zone)
-    start = timedelta(hours=site.day_starts_at.hour, minutes=site.day_starts_at.minute)
-    return (local.replace(tzinfo=None) - start).date()
 
 
 def _write(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPolicy, count: int) -> None:

@@ -322,6 +322,17 @@ def test_the_index_follows_what_the_numbers_have_in_common(tools, tmp_path) -> N
     assert np.isfinite(matrix(hole, entries)[:, -1]).all(), "one that is missing counts as its mean"
 
 
+@pytest.mark.parametrize("bounds", ["go on", "lie between bounds"])
+def test_lives_of_which_no_end_is_known_are_refused_before_anything_is_fitted(tools, tmp_path, bounds) -> None:
+    spec, ctx = _spec(tools), ModelContext(Home(tmp_path), n_threads=1)
+    prepared = prepare_lives(spec, ctx)
+    ages = prepared.learnt.age
+    upper = np.full(len(ages), np.inf if bounds == "go on" else 50.0)
+    with pytest.raises(CellworksError, match="no life to learn from has an end that is known") as refused:
+        fit(spec, ctx, replace(prepared, learnt=Lives(np.zeros(len(ages)), upper, ages)))
+    assert "target.at_most" in str(refused.value)
+
+
 def test_answers_of_the_later_lives_do_not_reach_the_model(tmp_path) -> None:
     """A canary that holds the hold-out's lives, and noise elsewhere, must not help."""
     columns = _tools(60)

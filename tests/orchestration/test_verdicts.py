@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from models.families import FAMILIES, family_of
+from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from orchestration.catalogue import discover, find, solution_files
 from orchestration.environment import default_site, project_root
@@ -21,15 +23,18 @@ from orchestration.evaluation import (
     traceability,
 )
 from orchestration.evaluation.ceilings import noise_sd
-from orchestration.evaluation.evidence import Answers, Evidence, checked_parts, ran
+from orchestration.evaluation.evidence import Answers, Evidence, answers, checked_parts, ran
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.predictive_model import judged as predictive
 from orchestration.evaluation.registry import evaluate, of_row
 from orchestration.night_store import store_night
 from orchestration.solving import CheckOutcome, Outcome
+from pipelines.actions.propose import ActionReport, Origin, propose
+from pipelines.actions.tables import ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
+from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
 
@@ -256,6 +261,55 @@ def test_a_night_leaves_rows_actions_and_checks(changes: dict[str, Any], said: s
     spec = find("finishing/self_discharge_screen")
     assert all(line.is_met for line in ran(spec, night()))
     assert [line.asks for line in ran(spec, night(**changes)) if not line.is_met] == [said]
+
+
+@pytest.fixture
+def home_of_calls(tmp_path: Path) -> tuple[Home, SolutionSpec]:
+    """A lake in which machine_life calls for a work order for two machines; nothing was proposed yet."""
+    spec = find("equipment/machine_life")
+    home = Home(tmp_path / "home").ensure()
+    bootstrap(home, load_site(default_site()))
+    with writer(home, why="test") as con:
+        ensure_tables(con)
+        con.execute("CREATE SCHEMA IF NOT EXISTS lake.solutions")
+        con.execute(
+            "CREATE TABLE lake.solutions.machine_life AS SELECT * FROM (VALUES ('mixer_a1', true), ('coater_1', true), "
+            "('oven_2', false)) AS t (machine_id, is_flagged), (SELECT ?::TIMESTAMP AS event_at, "
+            "?::TIMESTAMP AS scored_at, 1 AS model_version)",
+            [AT - timedelta(hours=1), AT],
+        )
+    return home, spec
+
+
+def asked(home: Home, spec: SolutionSpec) -> tuple[Answers, bool]:
+    """What is counted of version 1 at the night, and whether its line on actions is met."""
+    found = answers(spec, home, load_site(default_site()), {"at": AT}, "1")
+    line = next(each for each in ran(spec, night(answers=found)) if each.asks.startswith("its actions"))
+    return found, line.is_met
+
+
+def order(home: Home, solution: str, at: datetime, *targets: str, kind: str = "work_order") -> ActionReport:
+    rows = pa.table({"target_id": targets, "priority": [1.0] * len(targets), "reason": ["worn"] * len(targets)})
+    with writer(home, why="test") as con:
+        return propose(con, load_site(default_site()), Origin(solution, kind, at), rows)
+
+
+def test_a_call_is_served_by_the_action_that_another_solution_proposed_that_day(
+    home_of_calls: tuple[Home, SolutionSpec],
+) -> None:
+    home, spec = home_of_calls
+    # Neither another kind of action for the target, nor an earlier day's, nor another target's serves a call.
+    order(home, "watch", AT, "mixer_a1", "coater_1", kind="alarm")
+    order(home, "watch", AT - timedelta(days=2), "mixer_a1", "coater_1")
+    order(home, "watch", AT, "oven_2")
+    assert asked(home, spec) == (Answers(rows=3, later=3, flagged=2), False)
+    order(home, "watch", AT + timedelta(seconds=1), "mixer_a1")
+    assert asked(home, spec) == (Answers(rows=3, later=3, flagged=2, served=1), False), "one call is open still"
+    order(home, "watch", AT + timedelta(seconds=2), "coater_1")
+    assert asked(home, spec) == (Answers(rows=3, later=3, flagged=2, served=2), True)
+    # The proof: the gateway leaves the solution no action for them.
+    refused = order(home, spec.slug, AT + timedelta(seconds=3), "mixer_a1", "coater_1")
+    assert (refused.proposed, refused.repeated) == (0, 2)
 
 
 def test_what_a_newer_challenger_was_turned_away_for_is_not_held_against_the_champion() -> None:
