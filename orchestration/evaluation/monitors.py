@@ -71,7 +71,9 @@ def limit_for(most: int, values: Any, count: Callable[[Any], int]) -> float:
     return found
 
 
-def judged(told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: float = HORIZON_H) -> Evaluation:
+def judged(
+    told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: float = HORIZON_H, best: float | None = None
+) -> Evaluation:
     """Hold delays and reasons against the lines.
 
     Args:
@@ -79,6 +81,7 @@ def judged(told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: fl
         alarms_a_day: alarms that the monitor raises where nothing was put in; the chart's limit lets it raise as many.
         days: later days without a fault over which they were counted.
         horizon_h: see `delay_h`.
+        best: share of the faults that the best chart finds, where that is known; it is told and eases no line.
     """
     if len(told) < LEAST_FAULTS:
         return Evaluation("not_run", f"{len(told)} faults could be put in, {LEAST_FAULTS} are needed")
@@ -90,6 +93,8 @@ def judged(told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: fl
     both = f"{found['own']} at all, {found['chart']} by the chart"
     quiet = f"{alarms_a_day:.2f} alarms a day without a fault"
     reasons = f"{named:.1%} of the faults named among the first {TOP} reasons"
+    if best is not None:
+        reasons += f", where a chart that knew what was put in would find {best:.1%}"
     lines = [
         Line(f"sooner than the Shewhart chart's {other:.1f} h", f"{half} ({both})", median < other),
         Line(f"at least {NAMED_SHARE:.0%}", reasons, named >= NAMED_SHARE),
@@ -110,6 +115,7 @@ def judged(told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: fl
             "found": found["own"],
             "found_by_chart": found["chart"],
             "named": named,
+            "found_at_best": best,
             "named_of_found": named * len(told) / found["own"] if found["own"] else None,
             "alarms_a_day": alarms_a_day,
             "days_without_fault": days,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,14 +11,15 @@ import pyarrow as pa
 from models.context import ModelContext
 from models.process_monitor.family import scorer_of
 from models.process_monitor.observations import Observations, observe
-from models.process_monitor.runtime import Scorer, follow, groups_of, lowest_of_run
+from models.process_monitor.runtime import Scorer, column_numbers, follow, groups_of, lowest_of_run
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from orchestration.evaluation import waste
 from orchestration.evaluation.causes import channels, lots
+from orchestration.evaluation.causes.best_chart import kind_of, share_found
 from orchestration.evaluation.faults import HORIZON_DAYS, Cause, Moved, Plant, WatchedRows
 from orchestration.evaluation.ground import Ground
-from orchestration.evaluation.monitors import HORIZON_H, TOP, Told, delay_h, judged, limit_for
+from orchestration.evaluation.monitors import ALARMS_A_DAY, HORIZON_H, TOP, Told, delay_h, judged, limit_for
 from orchestration.evaluation.outcome import Evaluation
 from pipelines.lake.home import Home
 
@@ -79,11 +81,30 @@ def _of_causes(watched: _Watched, plant: Plant, home: Home) -> Evaluation:
     cause = _CAUSES[watched.spec.table]
     rows = WatchedRows(watched.keys, watched.seen.time, watched.learnt_until, watched.spec.seed, home)
     horizon_h = 24.0 * cause.HORIZON_DAYS
-    told = [_told(watched, moved, horizon_h) for moved in cause.put_in(plant, rows) if moved.is_felt]
+    put_in = [moved for moved in cause.put_in(plant, rows) if moved.is_felt]
+    told = [_told(watched, moved, horizon_h) for moved in put_in]
     if not told:
         days = f"{cause.HORIZON_DAYS} days after its reference"
         return Evaluation("not_run", f"faults need {days}: simulate more and run a night")
-    return judged(told, watched.alarms_a_day, watched.days, horizon_h)
+    # Rows of many characteristics in one column have no course in common that a chart could know.
+    best = _best_share(watched, put_in, horizon_h) if all(each.own is None for each in put_in) else None
+    return judged(told, watched.alarms_a_day, watched.days, horizon_h, best)
+
+
+def _best_share(watched: _Watched, put_in: Sequence[Moved], horizon_h: float) -> float:
+    """Share of the faults that the best chart of these rows finds, at as many alarms as are allowed."""
+    seen, features = watched.seen, watched.scorer.bundle["features"]
+    order, before = follow(groups_of(seen.table, watched.spec.group)[0], seen.time, watched.spec.max_gap_s)
+    still = np.zeros(seen.table.num_rows)
+    moved = [np.column_stack([each.columns.get(name, still) for name in features])[order] for each in put_in]
+    time = seen.time[order]
+    since_h = [
+        np.where(by.any(axis=1), (time - time[by.any(axis=1)].min()) / np.timedelta64(1, "h"), np.nan) for by in moved
+    ]
+    return share_found(
+        column_numbers(seen.table, features)[order], before, since_h, moved, [kind_of(each) for each in put_in],
+        most=int(ALARMS_A_DAY * watched.days), counted=time > watched.learnt_until, horizon_h=horizon_h,
+    )  # fmt: skip
 
 
 def _plain(column: pa.ChunkedArray) -> Any:
