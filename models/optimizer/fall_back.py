@@ -34,9 +34,7 @@ def towards_recipe(advice: Advice, knobs: Sequence[Knob], nominal: Floats, cost:
     chosen = int(np.argmax(np.where(after == now, -1.0, np.abs(nominal - now) / wide)))
     point = np.where(np.arange(len(now)) == chosen, after, now)
     before_after = [float(value) for value in cost(np.array([now, point]))]
-    return replace(
-        advice, knob=chosen, proposed=float(after[chosen]), cost=before_after[0], cost_after=before_after[1]
-    )
+    return replace(advice, knob=chosen, proposed=float(after[chosen]), cost=before_after[0], cost_after=before_after[1])
 
 
 def _step(knob: Knob, nominal: float) -> float:

@@ -168,7 +168,7 @@ def test_own_chance_of_a_number_is_known_where_something_measured_by_then_follow
 
 
 def test_of_a_model_that_a_search_asks_set_points_alone_can_tell() -> None:
-    """How fast a cathode dries follows from temperature, air and speed; its rolls differ most by chance of their own."""
+    """How fast a cathode dries follows from temperature, air and speed; its rolls differ by chance of their own."""
     site, rate = load_site(default_site()), spec_of("electrode/dryer_rate")
     assert {"electrode/dryer_rate", "electrode/dryer_solvent"} <= asked_by_searches()
     shown, asked = noise_sd(rate, site), noise_sd(rate, site, is_asked=True)
