@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from models.scoring.runtime import Array
 from models.spec import Task
+
+TAIL_RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""Shares of rows beyond one end, for which widths are kept: a limit may ask for less risk than the interval runs."""
 
 
 def effective_rows(score: Array, codes: Array, sizes: Array) -> float:
@@ -50,22 +54,49 @@ def fit_interval(task: Task, predicted: Array, y: Array, groups: Array, coverage
         coverage: wanted share of rows inside, in (0, 1).
 
     Returns:
-        `below` and `above` in the target's unit; the `coverage` promised, the `groups` seen, and the `design_effect`:
-        how many rows are worth one independent row, at least 1.
+        `below` and `above` in the target's unit; the `coverage` promised, the `groups` seen, the `design_effect`: how
+        many rows are worth one independent row, at least 1; and `tails`, see `tail_width`.
     """
     is_quantile = task == "quantile"
-    score = np.maximum(predicted[:, 0] - y, y - predicted[:, 2]) if is_quantile else np.abs(y - predicted)
+    low, high = (predicted[:, 0] - y, y - predicted[:, 2]) if is_quantile else (predicted - y, y - predicted)
+    score = np.maximum(low, high)
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     worth = effective_rows(score, codes, sizes)
-    order = np.argsort(score, kind="stable")
-    reached = np.cumsum(1.0 / sizes[codes][order]) / len(sizes) * worth / (worth + 1)
-    place = int(np.searchsorted(reached, coverage))
-    # Too few rows to promise the level: the largest residual is all there is.
-    width = float(score[order][min(place, len(score) - 1)])
+    width = _widths(score, codes, sizes, worth, [coverage])[0]
+    levels = [1 - rate for rate in TAIL_RATES]
     return {
         "below": width,
         "above": width,
         "coverage": coverage,
         "groups": len(sizes),
         "design_effect": len(score) / worth,
+        "tails": {
+            "rate": list(TAIL_RATES),
+            "below": _widths(low, codes, sizes, worth, levels),
+            "above": _widths(high, codes, sizes, worth, levels),
+        },
     }
+
+
+def _widths(score: Array, codes: Array, sizes: Array, worth: float, levels: Sequence[float]) -> list[float]:
+    """Conformal quantiles of scores; with too few rows to promise a level, the largest score is all there is."""
+    order = np.argsort(score, kind="stable")
+    reached = np.cumsum(1.0 / sizes[codes][order]) / len(sizes) * worth / (worth + 1)
+    places = np.minimum(np.searchsorted(reached, levels), len(score) - 1)
+    return [float(width) for width in score[order][places]]
+
+
+def tail_width(interval: Mapping[str, Any], rate: float, end: str) -> float | None:
+    """What is added to one end of a prediction so that no more than a share of rows lies beyond it.
+
+    Args:
+        interval: of the bundle.
+        rate: that share; of the kept ones the next smaller is taken.
+        end: `above` or `below`.
+
+    Returns:
+        In the target's unit; None where the version keeps no width for so small a share.
+    """
+    tails = interval.get("tails")
+    kept = [] if tails is None else [width for own, width in zip(tails["rate"], tails[end], strict=True) if own <= rate]
+    return float(kept[0]) if kept else None

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from models.context import ModelContext
+from models.evaluation.conformal import tail_width
 from models.optimizer.aim import row_of
-from models.optimizer.setpoint_spec import SetpointSearch, Term
+from models.optimizer.setpoint_spec import Kept, SetpointSearch, Term
 from models.registry.client import open_client
 from models.registry.versions import champion
 from models.scoring.runtime import Scorer, raw_columns
@@ -60,7 +61,9 @@ def champions(kind: SetpointSearch, ctx: ModelContext) -> Asked:
                 found=scorer.task,
                 mend="correct `optimizer.keep`",
             )
-        found[kept.solution] = scorer
+        # A version that was learnt before bounds of so small a rate were kept can promise nothing: it is not asked.
+        if kept.rate is None or tail_width(scorer.bundle["interval"], kept.rate, "above") is not None:
+            found[kept.solution] = scorer
     return Asked(found)
 
 
@@ -88,32 +91,52 @@ def limits_of(
             raise CellworksError(
                 f"'{row.code}' has no limits to keep", expected="lsl or usl in the plan", found="neither", where=where
             )
-        found += _both_sides(row, kept.margin, moved, kind.move, asked.scorers[kept.solution], runs)
+        found += _both_sides(row, kept, moved, kind.move, asked.scorers[kept.solution], runs)
     return found
 
 
 def _both_sides(
     row: Characteristic,
-    margin: float,
+    kept: Kept,
     moved: Sequence[Characteristic],
     names: Sequence[str],
     scorer: Scorer,
     runs: pa.Table,
 ) -> list[Limit]:
-    now = scorer.predict(runs)
+    now = _ends(scorer, kept.rate)(runs)
     signs = tuple(monotone_sign(one, row.code) for one in moved)
     found = []
     for limit, end, side in ((row.usl, "high", 1), (row.lsl, "low", -1)):
         if limit is not None:
             half = float(np.mean(np.abs(now[end] - now["value"])))
-            bound = _bound(scorer, runs, names, end)
-            found.append(Limit(row.code, limit - side * margin, end == "high", bound, half, signs))
+            bound = _bound(scorer, kept.rate, runs, names, end)
+            found.append(Limit(row.code, limit - side * kept.margin, end == "high", bound, half, signs))
     return found
 
 
-def _bound(scorer: Scorer, runs: pa.Table, names: Sequence[str], end: str) -> Callable[[Floats], Floats]:
+def _ends(scorer: Scorer, rate: float | None) -> Callable[[pa.Table], dict[str, Floats]]:
+    """Predictions with the ends of the model's interval, or with those beyond which no more than `rate` lies."""
+    interval = scorer.bundle["interval"]
+    further = {"low": 0.0, "high": 0.0}
+    if rate is not None:
+        for end, side, sign in (("low", "below", -1), ("high", "above", 1)):
+            width = tail_width(interval, rate, side)
+            if width is None:
+                raise ValueError(f"the model keeps no bound of rate {rate}")
+            further[end] = sign * (width - interval[side])
+
+    def ends(table: pa.Table) -> dict[str, Floats]:
+        found = scorer.predict(table)
+        return {**found, **{end: found[end] + further[end] for end in further}}
+
+    return ends
+
+
+def _bound(
+    scorer: Scorer, rate: float | None, runs: pa.Table, names: Sequence[str], end: str
+) -> Callable[[Floats], Floats]:
     """The end of the model's interval for each run at other set-points, (m, n, k) to (m, n)."""
-    read = set(runs.column_names)
+    read, ends = set(runs.column_names), _ends(scorer, rate)
 
     def bound(points: Floats) -> Floats:
         count, rows, _ = points.shape
@@ -122,7 +145,7 @@ def _bound(scorer: Scorer, runs: pa.Table, names: Sequence[str], end: str) -> Ca
             if name in read:
                 column = pa.chunked_array([pa.array(points[:, :, place].ravel())])
                 table = table.set_column(table.schema.get_field_index(name), name, column)
-        found: Floats = np.asarray(scorer.predict(table)[end], dtype=np.float64).reshape(count, rows)
+        found: Floats = np.asarray(ends(table)[end], dtype=np.float64).reshape(count, rows)
         return found
 
     return bound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from models.context import ModelContext
 from models.features.source import Tables, open_tables
 from models.optimizer.aim import moved_by
+from models.optimizer.fall_back import UNSHOWN, towards_recipe
 from models.optimizer.reading import Course, course_of, each, floats, past_moves, physical, variant_sql
 from models.optimizer.run_to_run import number, seconds
 from models.optimizer.setpoint_models import Asked, champions, cost_of, limits_of
@@ -31,6 +32,7 @@ from pipelines.optimizers.setpoint_search import Advice, Knob, Limit, search
 _SAID = {
     "move": "move it",
     "restore": "move it: a limit is not kept safely now",
+    "fall_back": "move it towards the recipe: nothing shows that the limits are kept",
     "at_optimum": "no allowed move that is safe saves enough",
     "unsafe": "a limit is not kept safely now, and no allowed move mends it",
     "wait": "it was moved as often as is allowed",
@@ -39,7 +41,7 @@ _SAID = {
     "stale": "nothing measured lately",
     "no_model": "a model that it asks has no champion",
 }
-MOVES = ("move", "restore")
+MOVES = ("move", "restore", "fall_back")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def searched(
     moved: Sequence[Moved],
     now_s: float,
 ) -> tuple[Sequence[Limit], Advice, str]:
-    """What must be kept by a machine, what the search says, and the reason that is told.
+    """What must be kept by a machine, what is to be done, and the reason that is told: by the models, or else back.
 
     Args:
         spec: for messages.
@@ -152,6 +154,27 @@ def searched(
         moved: the set-points as they stand.
         now_s: the plant's now, on the clock of `at_s`.
     """
+    limits, advice, reason = _asked(spec, kind, site, asked, rows, moved, now_s)
+    if kind.otherwise == "recipe" and reason in (*UNSHOWN, "restore"):
+        nominal = np.array([one.nominal for one in moved])
+        knobs = [one.knob(now_s) for one in moved]
+        if (back := towards_recipe(advice, knobs, nominal, cost_of(kind.cost, kind.move, nominal))) is not None:
+            return limits, back, "fall_back"
+        if reason == "restore":
+            return limits, replace(advice, reason="unsafe", knob=-1, proposed=np.nan), "unsafe"
+    return limits, advice, reason
+
+
+def _asked(
+    spec: OptimizerSpec,
+    kind: SetpointSearch,
+    site: Site,
+    asked: Asked,
+    rows: pa.Table,
+    moved: Sequence[Moved],
+    now_s: float,
+) -> tuple[Sequence[Limit], Advice, str]:
+    """The same by the models alone."""
     nothing = Advice("too_few")
     if len(asked.scorers) < len({kept.solution for kept in kind.keep}):
         return (), nothing, "no_model"
@@ -254,7 +277,7 @@ def _moves(keys: dict[str, pa.ChunkedArray], found: list[Answer]) -> pa.Table:
 
 def _priority(one: Answer) -> float:
     """A limit comes first; else the share of the cost that is saved."""
-    if one.reason == "restore":
+    if one.reason in ("restore", "fall_back"):
         return 1.0
     return 1 - one.advice.cost_after / one.advice.cost if one.moves else 0.0
 
@@ -267,7 +290,7 @@ def checks(found: list[Answer], now_s: float) -> dict[str, tuple[bool, str]]:
         "within_limits": (not outside, _named("proposed outside the limits: ", outside)),
         "within_rate": (not fast, _named("moved further than is allowed: ", fast)),
         "fresh": _no_reason(found, "nothing measured lately: ", "stale", "too_few"),
-        "steady": _no_reason(found, "a limit is not kept safely: ", "restore", "unsafe"),
+        "steady": _no_reason(found, "a limit is not kept safely: ", "restore", "unsafe", "fall_back"),
         "gain_known": _no_reason(
             found, "no champion, or it does not show known effects: ", "no_model", "effect_unknown"
         ),

@@ -17,6 +17,15 @@ class Kept(Part):
     )
     of: str = Field(description="characteristic that it predicts; usl and lsl of the plan are the limits")
     margin: float = Field(default=0.0, ge=0.0, description="in its unit; the limits are kept with so much to spare")
+    rate: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=0.05,
+        description=(
+            "share of runs that may lie beyond the model's conformal bound: a chance constraint; "
+            "none: the end of the model's own interval"
+        ),
+    )
 
 
 class Factor(Part):
@@ -54,6 +63,13 @@ class SetpointSearch(LonePart):
         default=0.9, gt=0.5, le=1.0, description="of these, whose prediction intervals must keep the limits"
     )
     min_saving: float = Field(default=0.002, ge=0.0, lt=0.5, description="share of the cost that a move must save")
+    otherwise: Literal["hold", "recipe"] = Field(
+        default="hold",
+        description=(
+            "where nothing shows that the limits are kept and no safe move mends it: leave the set-points, "
+            "or take them back to the recipe's, as fast as the plan allows"
+        ),
+    )
     max_age_h: float = Field(default=6.0, gt=0.0, description="age of the newest run from which on nothing is moved")
     learn_days: float = Field(default=60.0, ge=1.0, le=365.0, description="days whose runs span what was seen")
 

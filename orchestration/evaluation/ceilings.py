@@ -35,8 +35,14 @@ class _Redrawn(World):
         return salt(self.fresh if is_unknown else self.seed, name)
 
 
-def noise_sd(spec: PredictiveSpec, site: Site) -> float | None:
+def noise_sd(spec: PredictiveSpec, site: Site, *, is_asked: bool = False) -> float | None:
     """Standard deviation of the target that nobody can know at the solution's step, in the target's unit.
+
+    Args:
+        spec: the solution.
+        site: its plan and twin.
+        is_asked: whether a search asks it what would be at other set-points. It may then read nothing that follows
+            from them, and with it nothing that shows the target's own chance.
 
     Returns:
         None where the target is no characteristic of the control plan, or the solution acts at no step of it.
@@ -50,7 +56,7 @@ def noise_sd(spec: PredictiveSpec, site: Site) -> float | None:
         return None
     known = order[spec.acts_at]
     late = frozenset(row.code for row in site.plan.rows if order.get(row.step, 0) > known)
-    return float(np.sqrt(np.mean([_unknown_variance(site, row, late) for row in rows])))
+    return float(np.sqrt(np.mean([_unknown_variance(site, row, late, is_asked=is_asked) for row in rows])))
 
 
 def _is_shown(plant: World, row: Characteristic, late: frozenset[str]) -> bool:
@@ -66,11 +72,11 @@ def _is_variant(row: Characteristic, column: str) -> bool:
     return bool(row.variant) and row.code == f"{row.variant}_{column}"
 
 
-def _unknown_variance(site: Site, row: Characteristic, late: frozenset[str]) -> float:
+def _unknown_variance(site: Site, row: Characteristic, late: frozenset[str], *, is_asked: bool) -> float:
     cells = np.arange(_CELLS) * _APART
     plant = _Redrawn(site, _SEED, "baseline", 1.0)
     plant.late, plant.target = late, row.code
-    plant.is_shown = _is_shown(plant, row, late)
+    plant.is_shown = not is_asked and _is_shown(plant, row, late)
     keys = plant.numbers(plant.level(row), cells)
     shown = []
     for fresh in range(1, _DRAWS + 1):

@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
+from models.optimizer.setpoint_spec import SetpointSearch
+from models.optimizer.spec import OptimizerSpec
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
+from orchestration.catalogue import discover
 from orchestration.evaluation.ceilings import noise_sd
 from orchestration.evaluation.evidence import Evidence
 from orchestration.evaluation.ground import Ground
@@ -25,7 +28,15 @@ _NAIVE = (("lot_mean", "running_mean", "prior"), ("last_value",))
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
     """Hold the figures of the solution's version against the lines of predictive models."""
     own = cast("PredictiveSpec", spec)
-    return judged(own, ground.evidence(spec), noise_sd(own, ground.site) if own.task == "regression" else None)
+    is_asked = own.solution in asked_by_searches()
+    noise = noise_sd(own, ground.site, is_asked=is_asked) if own.task == "regression" else None
+    return judged(own, ground.evidence(spec), noise)
+
+
+def asked_by_searches() -> set[str]:
+    """Solutions that a search of set-points asks what would be at other ones."""
+    kinds = [spec.optimizer for spec in discover() if isinstance(spec, OptimizerSpec)]
+    return {kept.solution for kind in kinds if isinstance(kind, SetpointSearch) for kept in kind.keep}
 
 
 def judged(own: PredictiveSpec, found: Evidence, noise: float | None) -> Evaluation:

@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 from models.evaluation.baselines import naive_predictions
 from models.evaluation.bootstrap import metric_interval, paired_mean
 from models.evaluation.calibration import calibration_error, calibration_noise, fit_calibration
-from models.evaluation.conformal import fit_interval
+from models.evaluation.conformal import TAIL_RATES, fit_interval, tail_width
 from models.evaluation.costs import choose_threshold
 from models.evaluation.metrics import average_precision, decision_cost, roc_auc, task_metrics
 from models.scoring.runtime import calibrate
@@ -147,6 +147,27 @@ def test_conformal_intervals_hold_on_new_lots(between):
         fresh = rng.normal(0, 1, 4000) + rng.normal(0, between, 400)[np.repeat(np.arange(400), 10)]
         covered.append(np.mean(np.abs(fresh) <= found["above"]))
     assert np.mean(covered) == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_bound_is_left_by_no_more_than_its_rate_on_its_own_side():
+    """Labels lie skewed about their prediction: what holds above says nothing of below."""
+    rng = np.random.default_rng(11)
+    error, fresh = rng.exponential(1, 8000), rng.exponential(1, 40_000)
+    interval = fit_interval("regression", np.zeros(8000), error, np.arange(8000), 0.9)
+    widths = [tail_width(interval, rate, "above") for rate in TAIL_RATES]
+    assert widths == sorted(widths)
+    for rate, width in zip(TAIL_RATES[:4], widths[:4], strict=True):
+        assert np.mean(fresh > width) == pytest.approx(rate, rel=0.25)
+    assert tail_width(interval, 0.01, "below") < 0 < tail_width(interval, 0.01, "above")
+    assert tail_width(interval, 0.03, "above") == widths[1], "of the rates that are kept, the next smaller one"
+    assert tail_width(interval, TAIL_RATES[-1] / 2, "above") is None
+    assert tail_width({"below": 1.0, "above": 1.0}, 0.01, "above") is None
+
+
+def test_too_few_rows_for_a_rate_give_the_largest_error():
+    error = np.random.default_rng(3).normal(0, 1, 60)
+    interval = fit_interval("regression", np.zeros(60), error, np.arange(60), 0.9)
+    assert tail_width(interval, 0.001, "above") == error.max()
 
 
 def test_conformal_quantiles_are_widened_or_narrowed():

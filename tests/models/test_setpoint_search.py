@@ -10,9 +10,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from models.optimizer.fall_back import towards_recipe
 from models.optimizer.reading import course_of, no_moves
 from models.optimizer.setpoint_models import Asked, cost_of, limits_of
-from models.optimizer.setpoint_search import as_of_now, moved_of
+from models.optimizer.setpoint_search import as_of_now, moved_of, searched
 from models.optimizer.setpoint_spec import SetpointSearch
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.boosters import LinearBooster
@@ -21,6 +22,8 @@ from orchestration.catalogue import find
 from orchestration.environment import default_site, project_root
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
+from pipelines.optimizers.run_to_run import HOUR_S
+from pipelines.optimizers.setpoint_search import Advice, Knob
 
 MOVED = ("oven_mid_temp_c", "air_velocity_m_s")
 
@@ -111,6 +114,71 @@ def test_past_runs_are_shifted_to_the_set_points_in_force_now(site: Site) -> Non
 def test_only_what_all_models_had_learnt_counts_as_seen(asked: Asked) -> None:
     assert asked.trained_until == np.datetime64("2026-03-01T00:00:00")
     assert sorted(asked.columns) == ["air_velocity_m_s", "oven_mid_temp_c", "web_speed_m_min"]
+
+
+def test_a_bound_of_a_rate_of_its_own_stands_further_out(kind: SetpointSearch, site: Site) -> None:
+    solvent = linear({"oven_mid_temp_c": -8.0}, 1114.0, 50.0)
+    solvent.bundle["interval"]["tails"] = {"rate": [0.05, 0.01], "below": [50.0, 90.0], "above": [60.0, 120.0]}
+    runs = pa.table({"oven_mid_temp_c": [118.0], MOVED[1]: [12.0]})
+    kept = kind.keep[0].model_copy(update={"rate": 0.01})
+    (own,) = limits_of(
+        kind.model_copy(update={"keep": [kept]}), site, "cathode", Asked({kept.solution: solvent}), runs, "test"
+    )
+    assert own.bound(np.array([[[118.0, 12.0]]]))[0, 0] == pytest.approx(1114 - 8 * 118 + 120, rel=1e-5)
+    assert own.half_width == pytest.approx(120)
+
+
+def test_the_way_back_to_the_recipe_is_one_allowed_step_and_ends_there() -> None:
+    def step(setpoint: float, reach: float = 0.5) -> Advice | None:
+        knob = Knob(setpoint, -60.0, -45.0, reach, 0.1)
+        return towards_recipe(Advice("unsafe"), [knob], np.array([-52.0]), lambda points: 1 + (points[:, 0] + 52) / 100)
+
+    far, near = step(-50.0), step(-51.8)
+    assert far is not None
+    assert near is not None
+    assert (far.knob, far.proposed) == (0, -50.5)
+    assert far.cost == pytest.approx(1.02)
+    assert far.cost_after == pytest.approx(1.015)
+    assert near.proposed == -52
+    assert step(-52.0) is None
+    assert step(-50.0, reach=0.0) is None
+
+
+def dry_room(site: Site, champion: Scorer | None, setpoint: float, **changed: Any) -> tuple[str, float]:
+    """What is told of a room whose supply stood at a set-point for a fortnight, and the value that is proposed."""
+    spec = find("energy/dry_room_optimizer")
+    assert isinstance(spec, OptimizerSpec)
+    assert isinstance(spec.optimizer, SetpointSearch)
+    hours = np.arange(24 * 14) * HOUR_S
+    past = pa.table({"target_id": ["dry_room_1"], "code": ["supply_air_dew_point_c"], "at_s": [-1e6],
+                     "size": [setpoint + 52], "proposed_value": [setpoint], "state": ["released"]})  # fmt: skip
+    moved = [moved_of(site, "supply_air_dew_point_c", None, "dry_room_1", past, "test")]
+    supply = setpoint + np.random.default_rng(2).normal(0, 1, len(hours))
+    rows = pa.table({"variant": pa.array([None] * len(hours), pa.string()), "at_s": hours, "moved_0": supply,
+                     "read_supply_air_dew_point_c": supply})  # fmt: skip
+    asked = Asked({} if champion is None else {"energy/dry_room_dew_point": champion})
+    kind = spec.optimizer.model_copy(update=changed)
+    _, advice, reason = searched(spec, kind, site, asked, rows, moved, float(hours[-1]))
+    return reason, advice.proposed
+
+
+def moist(level: float) -> Scorer:
+    """Half of the supply's dew point goes into the room's, which stands at a level with the recipe's -52 C."""
+    scorer = linear({"supply_air_dew_point_c": 0.5}, level + 26, 1.0)
+    scorer.bundle["interval"]["tails"] = {"rate": [0.001], "below": [1.0], "above": [1.0]}
+    scorer.bundle["record"]["trained_until"] = None
+    return scorer
+
+
+def test_what_cannot_be_shown_to_be_safe_goes_back_to_the_recipe_and_not_beyond(site: Site) -> None:
+    # 1 C of the bound and about 1.5 C of the wettest hour: a room at -44 C keeps -40 C, one at -41 C does not.
+    assert dry_room(site, moist(-44), -52.0) == ("move", -51.5)
+    assert dry_room(site, moist(-41), -50.0) == ("fall_back", -50.5)
+    assert dry_room(site, None, -50.0) == ("fall_back", -50.5)
+    assert dry_room(site, moist(-41), -52.0)[0] == "unsafe", "the recipe is as far as it goes"
+    assert dry_room(site, None, -52.0)[0] == "no_model"
+    assert dry_room(site, None, -50.0, otherwise="hold")[0] == "no_model"
+    assert dry_room(site, moist(-41), -52.0, otherwise="hold") == ("restore", -52.5)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from orchestration.evaluation.ceilings import noise_sd
 from orchestration.evaluation.evidence import Answers, Evidence, answers, checked_parts, ran
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.outcome import Evaluation
+from orchestration.evaluation.predictive_model import asked_by_searches
 from orchestration.evaluation.predictive_model import judged as predictive
 from orchestration.evaluation.registry import evaluate, of_row
 from orchestration.night_store import store_night
@@ -169,6 +170,16 @@ def test_own_chance_of_a_number_is_known_where_something_measured_by_then_follow
     assert viscosity == pytest.approx(site.plan.by_code["cathode_viscosity_mpa_s"].gauge_sd, rel=0.1)
     assert peel is not None
     assert peel > 1.4 * site.plan.by_code["cathode_peel_strength_n_m"].gauge_sd
+
+
+def test_of_a_model_that_a_search_asks_set_points_alone_can_tell() -> None:
+    """How fast a cathode dries follows from temperature, air and speed; its rolls differ by chance of their own."""
+    site, rate = load_site(default_site()), spec_of("electrode/dryer_rate")
+    assert {"electrode/dryer_rate", "electrode/dryer_solvent"} <= asked_by_searches()
+    shown, asked = noise_sd(rate, site), noise_sd(rate, site, is_asked=True)
+    assert shown is not None
+    assert asked is not None
+    assert asked > 3 * shown, "the peel that follows from it would tell nearly all of it, and may not be read"
 
 
 @pytest.mark.parametrize(
