@@ -1,8 +1,9 @@
 """What could be known of a batch or a roll when a step was done with it, before the laboratory told how it came out.
 
 A view `marts.<record>_in_<step>` has a row for each record. It shows what the step was told in line, what earlier steps
-and laboratories had told by then, and the laboratory results of the lots that went in. What the step made of it is
-what one wants to know, and in none of them.
+and laboratories had told by then, and the laboratory results of the lots that went in; where the step is followed while
+it goes on, also what its machine showed at the last moment known by its end, as `last_<name>`. What the step made of it
+is what one wants to know, and in none of them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class RecordView:
         earlier: feeds of what it was made from, and the relation of the view's SQL that holds each.
         takes_in: kinds of material that went in: `slurry`, `foil`.
         head: columns beside the characteristics.
+        followed: mart of the step's moments while it goes on, in `plan_data` under the same name; empty for none.
     """
 
     record: str
@@ -40,6 +42,7 @@ class RecordView:
     earlier: Mapping[str, str]
     takes_in: tuple[str, ...]
     head: tuple[str, ...]
+    followed: str = ""
 
     @property
     def name(self) -> str:
@@ -57,6 +60,7 @@ RECORD_VIEWS = (
         takes_in=("slurry",),
         head=("slurry_batch_id", "production_day", "electrode_code", "mixer_id", "shift_code", "active_material_lot_id",
               "started_at", "ended_at"),
+        followed="mixing_moment",
     ),
     RecordView(
         record="mother_roll",
@@ -98,6 +102,8 @@ def record_columns(site: Site, data: Mapping[str, Any]) -> dict[str, list[dict[s
 def _entries(site: Site, data: Mapping[str, Any], view: RecordView) -> Iterator[dict[str, str]]:
     for name in in_line(site, view):
         yield _entry(name, view.record, name, "")
+    for name in data[view.followed] if view.followed else ():
+        yield _entry(f"last_{name}", "last_moment", name, "known_at")
     for feed, alias in view.earlier.items():
         for name in data["electrode"][feed]:
             yield _entry(name, alias, name, f"{name if feed == _ROLL_RESULT else feed}_known_at")
@@ -146,9 +152,18 @@ def record_models(data: Mapping[str, Any], models: Mapping[str, Model], titles: 
     found = {}
     for view in RECORD_VIEWS:
         own = described | {column["name"]: column for column in models[view.record]["columns"]}
+        if view.followed:
+            own |= {column["name"]: column for column in _last(models[view.followed]["columns"])}
         names = [*view.head, *(entry["code"] for entry in data["record_in"][view.name])]
         found[view.name] = _model([own[name] for name in names], view, titles[view.step])
     return found
+
+
+def _last(columns: list[Column]) -> Iterator[Column]:
+    """A moment's columns as the view has them of the last one."""
+    for column in columns:
+        text = f"{column['description'].rstrip('.')}, at the last moment known by the end."
+        yield column | {"name": f"last_{column['name']}", "description": text}
 
 
 def _model(columns: list[Column], view: RecordView, title: str) -> Model:

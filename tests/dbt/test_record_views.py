@@ -17,11 +17,17 @@ RECORDS = {
     "daughter_roll_in_slitting": "daughter_roll",
 }
 _ROLLS = "marts.daughter_roll AS record LEFT JOIN marts.mother_roll AS mother USING (mother_roll_id)"
+# The moment at the very end, 240 minutes, is told a minute later.
+_LAST_MOMENT = "(SELECT slurry_batch_id, mixing_power_kw, known_at FROM marts.mixing_moment WHERE minute_no = 220)"
 # By view and column: its value, when it was known, and how it hangs together with the record, asked of other tables.
 SEEN = {
     ("slurry_batch_in_mixing", "lfp_bet_m2_g"): (
         "lot.lfp_bet_m2_g, lot.lims__material_result_known_at",
         "marts.slurry_batch AS record LEFT JOIN marts.material_lot AS lot ON record.lfp_lot_id = lot.material_lot_id",
+    ),
+    ("slurry_batch_in_mixing", "last_mixing_power_kw"): (
+        "moment.mixing_power_kw, moment.known_at",
+        f"marts.slurry_batch AS record LEFT JOIN {_LAST_MOMENT} AS moment USING (slurry_batch_id)",
     ),
     ("mother_roll_in_drying", "viscosity_mpa_s"): (
         "batch.viscosity_mpa_s, batch.mes__slurry_batch_known_at",

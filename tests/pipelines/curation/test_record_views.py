@@ -17,7 +17,7 @@ MEASURED_LATER = {
     "daughter_roll_in_slitting": {"burr_um", "edge_crack_count", "dross_um", "laser_power_w"},
 }
 GONE_BY = {
-    "slurry_batch_in_mixing": {"mixer_torque_n_m", "solvent_dose_kg", "lfp_bet_m2_g", "cmc_viscosity_mpa_s"},
+    "slurry_batch_in_mixing": {"mixer_torque_n_m", "solvent_dose_kg", "lfp_bet_m2_g", "last_mixing_power_kw"},
     "mother_roll_in_drying": {"oven_mid_temp_c", "areal_weight_g_m2", "viscosity_mpa_s", "copper_foil_elongation_pct"},
     "daughter_roll_in_slitting": {
         "knife_km",
