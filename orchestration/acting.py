@@ -49,9 +49,9 @@ def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> 
     (the cool-down alone would route a cell anew every day until it is graded), or when the one action for all
     beyond the limit spoke of it.
     """
-    from models.scoring.table import has_table
     from pipelines.actions.propose import PROPOSAL, REST_TARGET
     from pipelines.lake.sql import quote_identifier
+    from pipelines.lake.tables import has_table
 
     if not has_table(con, "solutions", spec.slug):
         return PROPOSAL.empty_table()
@@ -96,8 +96,9 @@ def _with_moves(con: DuckDBPyConnection, spec: SolutionSpec) -> tuple[str, Calla
 
     Only a family that moves set-points writes `solutions.<slug>_move`; for any other these columns are null.
     """
-    from models.scoring.table import has_table, relation
+    from models.scoring.table import relation
     from pipelines.lake.sql import quote_identifier
+    from pipelines.lake.tables import has_table
 
     if not has_table(con, "solutions", f"{spec.slug}_move"):
         return relation(spec.slug), lambda _: "NULL"

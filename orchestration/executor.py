@@ -42,6 +42,9 @@ PRELOAD: Final = (
     "xgboost",
     "optuna",
     "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "matplotlib.figure",
+    "models.train",
 )
 CONCURRENT_STEPS: Final = 2
 """Steps of one run at a time: checks read while another domain's step writes; writers wait for the lake's lock."""

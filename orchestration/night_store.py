@@ -10,6 +10,7 @@ from orchestration.solving import Outcome
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 NIGHT_COLUMNS = {
     "solution": "VARCHAR NOT NULL",
@@ -49,11 +50,7 @@ def nights(home: Home) -> dict[str, dict[str, Any]]:
     if not home.catalogue.is_file():
         return {}
     with reader(home) as con:
-        known = con.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' "
-            "AND table_name = 'solution_night'"
-        ).fetchone()
-        if known is None:
+        if not has_table(con, "ops", "solution_night"):
             return {}
         result = con.execute(
             "SELECT * FROM lake.ops.solution_night "

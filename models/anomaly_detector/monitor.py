@@ -19,9 +19,10 @@ from models.drift.live import LiveDay
 from models.drift.monitor import Drift, MonitorReport, Seen, measured, newest_scores, watch_by
 from models.drift.reference import MIN_ROWS
 from models.registry.versions import Version
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 _METRIC = "alarms_per_week"
 

@@ -15,11 +15,12 @@ from models.evaluation.metrics import HIGHER_IS_BETTER, Metric, roc_auc
 from models.features.frame import EmptyTableError, Frame, load_frame
 from models.labels.labels import labels_like
 from models.scoring.runtime import Array
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, Order, make_order
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 if TYPE_CHECKING:
     from pipelines.control_plan.site import Site

@@ -19,11 +19,12 @@ from models.features.frame import load_frame
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer, raw_columns
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 PSI_LIMIT = 0.25
 KS_LIMIT = 0.15

@@ -19,9 +19,10 @@ from models.forecast.runtime import Array
 from models.forecast.spec import ForecastSpec
 from models.registry.client import open_client
 from models.registry.versions import Version
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 _SHOWN = ("wql", "coverage")
 _LEAST_ROWS = 20

@@ -28,10 +28,11 @@ from models.optimizer.reading import floats
 from models.optimizer.run_to_run import number
 from models.optimizer.spec import OptimizerSpec
 from models.scoring.rule import RuleAnswers
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 from pipelines.optimizers.bayesian import Able, Kept, Setting, best_so_far, least_trials, next_trials, spread_out
 from pipelines.optimizers.runs import Bools, Floats
 

@@ -15,10 +15,10 @@ from models.context import ModelContext
 from models.features.source import Tables, open_tables
 from models.optimizer.aim import Aim, aim_of
 from models.optimizer.spec import Fed, OptimizerSpec, RunToRun
-from models.scoring.table import has_table
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 from pipelines.optimizers.runs import Feed, Floats, Moves, Runs
 
 IN_FORCE = ("approved", "released")

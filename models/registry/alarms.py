@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.home import Home
+from pipelines.lake.tables import has_table
 
 _DDL = """CREATE TABLE IF NOT EXISTS lake.ops.model_alarm (
     solution VARCHAR NOT NULL, alarm VARCHAR NOT NULL, raised_at TIMESTAMP NOT NULL)"""
@@ -34,11 +35,7 @@ def newest_alarms(home: Home, limit: int = 30) -> list[dict[str, Any]]:
     if not home.catalogue.is_file():
         return []
     with reader(home) as con:
-        known = con.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' "
-            "AND table_name = 'model_alarm'"
-        ).fetchone()
-        if known is None:
+        if not has_table(con, "ops", "model_alarm"):
             return []
         rows = con.execute(
             "SELECT solution, alarm, raised_at FROM lake.ops.model_alarm ORDER BY raised_at DESC LIMIT ?", [limit]

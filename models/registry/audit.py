@@ -10,6 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.home import Home
+from pipelines.lake.tables import has_table
 
 _TABLE = "lake.ops.alias_audit"
 _DDL = f"""CREATE TABLE IF NOT EXISTS {_TABLE} (
@@ -72,11 +73,7 @@ def open_moves(home: Home) -> list[Move]:
     if not home.catalogue.is_file():
         return []
     with reader(home) as con:
-        known = con.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops' "
-            "AND table_name = 'alias_audit'"
-        ).fetchone()
-        if known is None:
+        if not has_table(con, "ops", "alias_audit"):
             return []
         rows = con.execute(
             f"SELECT move_id, kind, model, before, after, who, why FROM {_TABLE} WHERE phase = 'intent' "

@@ -12,6 +12,7 @@ from models.solution import SolutionSpec
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.files import file_suffix
 from pipelines.lake.home import Home
+from pipelines.lake.tables import has_table
 
 
 def is_published(ctx: ModelContext, domain: str | None) -> bool:
@@ -19,11 +20,7 @@ def is_published(ctx: ModelContext, domain: str | None) -> bool:
     if ctx.snapshot is None or not ctx.home.catalogue.is_file():
         return False
     with reader(ctx.home) as con:
-        known = con.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' "
-            "AND schema_name = 'ops' AND table_name = 'published'"
-        ).fetchone()
-        if known is None:
+        if not has_table(con, "ops", "published"):
             return False
         row = con.execute(
             "SELECT count(*) FROM lake.ops.published WHERE snapshot_id = ? "

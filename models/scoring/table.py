@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from duckdb import DuckDBPyConnection
 
 from models.solution import SolutionSpec
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 COLUMNS = {
     "event_at": "TIMESTAMP",
@@ -144,15 +144,6 @@ def not_current(home: Home, spec: SolutionSpec, tables: Mapping[str, pa.Table]) 
             if not has_table(con, "solutions", f"{spec.slug}_{end}")
             or not con.execute(f"FROM {relation(f'{spec.slug}_{end}')}").to_arrow_table().equals(table)
         }
-
-
-def has_table(con: DuckDBPyConnection, schema: str, table: str) -> bool:
-    """Whether the lake holds a table."""
-    found = con.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = ? AND table_name = ?",
-        [schema, table],
-    ).fetchone()
-    return found is not None
 
 
 def scored_keys(home: Home, spec: SolutionSpec, version: int) -> pa.Table | None:

@@ -11,12 +11,13 @@ from models.context import ModelContext
 from models.features.source import Tables, open_tables
 from models.scoring.rule import RuleAnswers, rule_version, score_by_rule
 from models.scoring.score import ScoreReport
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from models.traceability.passport import Issued, issue
 from models.traceability.spec import TraceSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 FORMAT = 1
 """Of what the engine makes of a YAML; part of the rule's name."""

@@ -11,7 +11,7 @@ from models.assistant.asking import NotUnderstood, reply, understand
 from models.assistant.family import SENTENCES, source_of
 from models.assistant.source import Source, open_source
 from models.assistant.spec import SLOT, AssistantSpec, Topic
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from models.solution import SolutionSpec
 from orchestration.evaluation import documents
 from orchestration.evaluation.citations import Found, Reread, held
@@ -22,6 +22,7 @@ from pipelines.lake.connection import reader, threads
 from pipelines.lake.home import Home
 from pipelines.lake.publish import published_snapshot
 from pipelines.lake.sql import quote_identifier, quote_relation
+from pipelines.lake.tables import has_table
 
 ASKED = 5
 """Things of each kind that a topic is asked of, spread evenly over their names."""

@@ -12,7 +12,7 @@ from typing import Any
 from models.families import Family, Part, family_of
 from models.registry.client import open_home
 from models.registry.versions import Version, aliases, all_versions, get_version, verdict_files
-from models.scoring.table import has_table, relation
+from models.scoring.table import relation
 from models.solution import SolutionSpec
 from orchestration.evaluation.lines import Line
 from orchestration.night_store import nights
@@ -21,6 +21,7 @@ from pipelines.control_plan.site import Site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 MEND = "run `cellworks nightly`"
 

@@ -12,6 +12,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site
 from pipelines.lake.connection import transaction
+from pipelines.lake.tables import has_table
 
 Decision = Literal["approved", "rejected"]
 _ENDORSED = "endorsed"
@@ -121,11 +122,7 @@ def _endorsed_by(con: DuckDBPyConnection, action_id: str) -> set[str]:
 
 
 def _has_tables(con: DuckDBPyConnection) -> bool:
-    found = con.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'ops'"
-        " AND table_name IN ('action', 'action_audit')"
-    ).fetchone()
-    return found is not None and int(found[0]) == 2
+    return all(has_table(con, "ops", name) for name in ("action", "action_audit"))
 
 
 def _one(con: DuckDBPyConnection, action_id: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.lake.connection import current_snapshot, reader
 from pipelines.lake.home import Home
+from pipelines.lake.tables import has_table
 
 
 def publish(con: DuckDBPyConnection, domain: str, run_id: str) -> int:
@@ -36,11 +37,7 @@ def published_snapshot(source: DuckDBPyConnection | Home, domain: str) -> int | 
             return None
         with reader(source) as con:
             return published_snapshot(con, domain)
-    known = source.execute(
-        "SELECT 1 FROM duckdb_tables() "
-        "WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'published'"
-    ).fetchone()
-    if known is None:
+    if not has_table(source, "ops", "published"):
         return None
     row = source.execute(
         "SELECT snapshot_id FROM lake.ops.published WHERE domain = ? "

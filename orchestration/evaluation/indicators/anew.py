@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from models.indicator.spec import IndicatorSpec
-from models.scoring.table import has_table
 from pipelines.control_plan.site import Site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier, quote_literal
+from pipelines.lake.tables import has_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,6 +23,7 @@ from pipelines.lake.maintenance import expire, maintain, named_snapshots, pin, s
 from pipelines.lake.publish import publish, published_snapshot
 from pipelines.lake.schemas import BOOKKEEPING, bootstrap
 from pipelines.lake.sql import quote_identifier, quote_literal, quote_relation
+from pipelines.lake.tables import has_table
 
 DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
 NOW = timedelta(0)
@@ -258,3 +259,14 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(home: Home, con: 
     assert not orphan.parent.exists()
     with reader(home) as now:
         assert table_hash(now, "marts.t") == before
+
+
+def test_a_table_is_there_as_the_connection_sees_it_in_its_own_transaction_too(con: DuckDBPyConnection) -> None:
+    assert has_table(con, "ops", "published")
+    assert not has_table(con, "nowhere", "published")
+    con.execute("BEGIN TRANSACTION")
+    assert not has_table(con, "marts", "new")
+    con.execute("CREATE TABLE lake.marts.new (i INTEGER)")
+    assert has_table(con, "marts", "new")
+    con.execute("ROLLBACK")
+    assert not has_table(con, "marts", "new")

@@ -1,0 +1,26 @@
+"""Whether the lake holds a table, asked so that it costs the same in a lake of any size."""
+
+from __future__ import annotations
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from pipelines.lake.sql import quote_relation
+
+
+def has_table(con: DuckDBPyConnection, schema: str, table: str) -> bool:
+    """Whether the lake, as the connection sees it, holds a table.
+
+    A statement that names the table is bound and reads nothing. `duckdb_tables()` would read the statistics of every
+    table first: 0.5 s where binding takes 3 ms, and more with each night.
+
+    Args:
+        con: a connection with the lake attached; its snapshot and its own open transaction count.
+        schema: such as `ops`.
+        table: name within the schema.
+    """
+    try:
+        con.execute(f"SELECT 1 FROM {quote_relation(f'lake.{schema}.{table}')} LIMIT 0")
+    except duckdb.CatalogException:
+        return False
+    return True
