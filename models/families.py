@@ -309,7 +309,7 @@ ASSISTANT = Family(
         "predictions": {
             "stands": "No answer told before has become another one.",
             "cited": "No sentence was withheld because the rows that it cites say something else.",
-            "spoken": "Some row speaks of every period that is reported, some line of every document.",
+            "spoken": "Some row speaks of every period; no more of documents is unread than misprints explain.",
             "understood": "Every line that looks like a value names what a document is to say.",
         }
     },

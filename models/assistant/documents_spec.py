@@ -65,4 +65,10 @@ class Documents(Part):
     supplier: str = Field(description="column of the table: whose layout it has")
     time: str = Field(description="column of the table: when it came")
     planned: Planned = Field(description="what is to be read from it")
+    unread_ratio: float = Field(
+        default=0.01,
+        gt=0.0,
+        lt=0.5,
+        description="share of values that suppliers misprint or leave out; `spoken` fails beyond what it explains",
+    )
     layouts: list[Layout] = Field(min_length=1, description="how documents are laid out; the first that fits is taken")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.assistant.documents import values
+from models.assistant.documents import unexplained, values
 from models.assistant.documents_spec import Documents
 from models.assistant.spec import AssistantSpec
 from models.families import ASSISTANT
@@ -132,6 +134,56 @@ def test_whatever_is_printed_so_is_read_back_with_its_line(supplier: int, number
     found = read(supplier, *lines)
     for place, ((code, unit), number) in enumerate(zip(PLANNED, numbers, strict=True)):
         assert found[code] == ("read", float(number), place + 3), unit
+
+
+def told_of(unread: list[int], of: int, supplier: str = "lfp_supplier_1") -> list[dict[str, Any]]:
+    """Values of documents, one a day, the first so many of each unread."""
+    return [
+        {"material_lot_id": f"lfp-{day:03d}", "supplier": supplier, "event_at": AT + timedelta(days=day),
+         "class": "not_a_number" if place < bad else "read"}
+        for day, bad in enumerate(unread) for place in range(of)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unread", "of", "stopped"),
+    [
+        ([0] * 30 + [1], 1, False),  # one certificate of one number, misprinted: for a person
+        ([0] * 30 + [1, 0, 0, 1, 0, 0], 5, False),
+        ([0] * 30 + [5], 5, True),  # a whole certificate in another layout
+        ([0] * 30 + [1, 1, 1], 1, True),  # the same where a certificate has one number
+        ([0] * 30 + [0, 2, 1, 1, 2, 1, 1], 5, True),  # some lines are no longer read
+        ([5, 5, 5] + [0] * 300, 5, False),  # read again since long
+        ([], 5, False),
+    ],
+)
+def test_a_reader_that_stops_is_told_from_a_misprint(unread: list[int], of: int, stopped: bool) -> None:
+    other = told_of([0] * 40, 5, "lfp_supplier_2")
+    told = unexplained(pa.Table.from_pylist(told_of(unread, of) + other), "material_lot_id", DOCUMENTS.unread_ratio)
+    assert [each.split(":")[0] for each in told] == (["lfp_supplier_1"] if stopped else [])
+
+
+def test_documents_in_another_layout_stop_the_reader() -> None:
+    assert SPEC.documents is not None
+    names = ("d50", "moisture", "carbon pct", "flatness", "bet")
+    right = "\n".join(PRINT[1](name, "1.25", unit) for name, (_, unit) in zip(names, PLANNED, strict=True))
+    wrong = right.replace(": ", " = ")
+    for newest, stopped in ((right, False), (wrong, True)):
+        texts = {f"lfp-{number:02d}": (1, right) for number in range(20)} | {"lfp-20": (1, newest)}
+        with printed(texts) as tables:
+            found = values(tables, SPEC, SPEC.documents)
+        # The last in name comes last: all of them arrive at one moment.
+        assert bool(unexplained(found, "material_lot_id", SPEC.documents.unread_ratio)) is stopped
+
+
+def test_misprints_at_the_wonted_rate_seldom_stop_the_reader() -> None:
+    draw = np.random.default_rng(5)
+    failed = 0
+    for _ in range(200):
+        unread = draw.binomial(5, DOCUMENTS.unread_ratio, 60).tolist()
+        found = pa.Table.from_pylist(told_of(unread, 5))
+        failed += bool(unexplained(found, "material_lot_id", DOCUMENTS.unread_ratio))
+    assert failed <= 4
 
 
 def changed(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
