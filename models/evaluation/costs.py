@@ -1,4 +1,4 @@
-"""The threshold at which acting is cheapest, or F1 the highest."""
+"""The threshold from which acting is cheaper, or F1 the highest."""
 
 from __future__ import annotations
 
@@ -11,39 +11,26 @@ _STEP, _REACH = 0.05, 10  # log-odds between two thresholds looked at, and how m
 
 
 def choose_threshold(p: Array, y: Array, costs: Costs | None) -> float:
-    """Threshold of least expected cost on out-of-fold rows; of the best F1 when nothing is priced.
+    """Threshold of least expected cost of calibrated probabilities; of the best F1 when nothing is priced.
+
+    Where outcomes are priced, the border follows from the prices alone (Elkan, The foundations of cost-sensitive
+    learning, IJCAI 2001, eq. 2). The cheapest border among the rows would follow the luck of their few events.
 
     Args:
         p: calibrated probability of the event.
         y: 1 where the event happened.
-        costs: cost per outcome.
+        costs: cost per outcome; without them `p` and `y` tell the border.
 
     Returns:
-        The threshold in (0, 1]; rows with `p >= threshold` are flagged.
+        The threshold in (0, 1]; rows with `p >= threshold` are flagged. 1 where flagging never pays.
     """
     if costs is None:
         return _best_f1(p, y)
-    order = np.argsort(-p, kind="stable")
-    ranked, event = p[order], y[order]
-    hits = np.concatenate([[0.0], np.cumsum(event)])
-    flagged = np.arange(len(p) + 1, dtype=np.float64)
-    false = flagged - hits
-    missed = event.sum() - hits
-    right = (len(p) - event.sum()) - false
-    value = (
-        costs.true_positive * hits
-        + costs.false_positive * false
-        + costs.false_negative * missed
-        + costs.true_negative * right
-    )
-    # Only between different probabilities can a threshold stand.
-    edge = np.concatenate([[True], ranked[1:] != ranked[:-1], [True]])
-    value = np.where(edge, value, np.inf)
-    count = int(np.argmin(value))
-    if count == 0:
+    wasted = costs.false_positive - costs.true_negative
+    saved = costs.false_negative - costs.true_positive
+    if saved <= 0:
         return 1.0
-    following = ranked[count] if count < len(p) else 0.0
-    return float(max((ranked[count - 1] + following) / 2, 1e-9))
+    return float(np.clip(wasted / (wasted + saved), 1e-9, 1.0)) if wasted > 0 else 1e-9
 
 
 def _best_f1(p: Array, y: Array) -> float:
