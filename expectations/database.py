@@ -58,12 +58,11 @@ class Database:
         Raises:
             CellworksError: there is no lake.
         """
-        if not home.catalogue.is_file():
+        if not home.has_lake:
             with reader(home):  # says what is missing
                 pass
         with self._lock:
-            status = home.catalogue.stat()
-            lake = (home.root, status.st_dev, status.st_ino)
+            lake = (home.root, home.lake_identity)
             if self._lake != lake or self._is_full():
                 self._lake = None
                 self._begin(home)

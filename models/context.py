@@ -58,7 +58,7 @@ class ModelContext:
     @property
     def tracking_uri(self) -> str:
         """The MLflow address in use."""
-        return self.mlflow_uri or str(self.home.mlflow_uri)
+        return self.mlflow_uri or self.home.stores.mlflow_uri
 
     @property
     def plan_hash(self) -> str:

@@ -47,7 +47,7 @@ _CARRIED = (*CHAMPION_COLUMNS, "last_trained", "last_scored", "rows_scored", "ac
 
 def nights(home: Home) -> dict[str, dict[str, Any]]:
     """Newest row of each solution, by `<stage>/<slug>`."""
-    if not home.catalogue.is_file():
+    if not home.has_lake:
         return {}
     with reader(home) as con:
         if not has_table(con, "ops", "solution_night"):

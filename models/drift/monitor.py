@@ -229,7 +229,7 @@ def watch_by(spec: SolutionSpec, ctx: ModelContext, watch: Callable[[Version], S
     version = reigning.version
     if version is None:
         return MonitorReport(spec.name, None, skipped="there is no champion that may act")
-    if not ctx.home.catalogue.is_file():
+    if not ctx.home.has_lake:
         return MonitorReport(spec.name, version.number, skipped="nothing was scored yet")
     seen = watch(version)
     _write(ctx, spec, int(version.number), seen.drift, seen.days)

@@ -184,7 +184,7 @@ class _Cache:
         self.fresh: dict[bytes, tuple[Floats, Floats]] = {}
 
     def _read(self, spec: OptimizerSpec, ctx: ModelContext) -> dict[bytes, Floats]:
-        if not ctx.home.catalogue.is_file():
+        if not ctx.home.has_lake:
             return {}
         with reader(ctx.home) as con:
             if not has_table(con, "solutions", f"{spec.slug}_run"):

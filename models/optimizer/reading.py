@@ -188,7 +188,7 @@ def past_moves(ctx: ModelContext, now: datetime) -> pa.Table:
 
     Those of this very moment are left out: asked again, a machine gets the same answer.
     """
-    if not ctx.home.catalogue.is_file():
+    if not ctx.home.has_lake:
         return no_moves()
     with reader(ctx.home) as con:
         if not has_table(con, "ops", "action"):

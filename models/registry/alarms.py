@@ -32,7 +32,7 @@ def raise_alarm(home: Home, solution: str, alarm: str) -> None:
 
 def newest_alarms(home: Home, limit: int = 30) -> list[dict[str, Any]]:
     """Alarms, newest first, as `solution`, `alarm` and `raised_at` (UTC)."""
-    if not home.catalogue.is_file():
+    if not home.has_lake:
         return []
     with reader(home) as con:
         if not has_table(con, "ops", "model_alarm"):

@@ -83,7 +83,7 @@ def recover(home: Home, *, uri: str | None = None) -> list[str]:
     """
     if not open_moves(home):
         return []
-    client = open_at(uri or str(home.mlflow_uri))
+    client = open_at(uri or home.stores.mlflow_uri)
     # Under the lock it is asked again: an intent whose process lives ends by itself, and is not carried out twice.
     with writer_lock(home, "recovery of moves of aliases"):
         return [_recover_one(client, home, move) for move in open_moves(home)]
@@ -259,7 +259,7 @@ def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = Non
         CellworksError: no such model, no previous version, or the previous one is not cleared.
     """
     recover(home, uri=uri)
-    client = open_at(uri or str(home.mlflow_uri))
+    client = open_at(uri or home.stores.mlflow_uri)
     wanted = slug.replace("/", ".")
     name = wanted if "." in wanted else registered_name(client, wanted)
     with writer_lock(home, f"rollback of {slug}"):

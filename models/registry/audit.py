@@ -70,7 +70,7 @@ def write_phase(home: Home, move: Move, phase: str) -> None:
 
 def open_moves(home: Home) -> list[Move]:
     """Moves with an intent and no end, oldest first."""
-    if not home.catalogue.is_file():
+    if not home.has_lake:
         return []
     with reader(home) as con:
         if not has_table(con, "ops", "alias_audit"):

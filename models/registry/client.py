@@ -42,7 +42,7 @@ def open_client(ctx: ModelContext) -> Any:
 
 def open_home(home: Home) -> Any:
     """A client of a home's own MLflow."""
-    return open_at(str(home.mlflow_uri))
+    return open_at(home.stores.mlflow_uri)
 
 
 def open_at(uri: str) -> Any:
@@ -93,6 +93,10 @@ def experiment_id(client: Any, ctx: ModelContext, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    own = ctx.tracking_uri == str(ctx.home.mlflow_uri)
-    location = (ctx.home.mlflow_artifacts / name.replace("/", ".")).as_uri() if own else None
+    stores = ctx.home.stores
+    location = _artifacts(stores.mlflow_artifacts, name.replace("/", ".")) if ctx.tracking_uri == stores.mlflow_uri else None
     return str(client.create_experiment(name, artifact_location=location))
+
+
+def _artifacts(root: str, name: str) -> str:
+    return f"{root}/{name}" if root.startswith("s3://") else (Path(root) / name).as_uri()

@@ -17,7 +17,7 @@ from pipelines.lake.tables import has_table
 
 def is_published(ctx: ModelContext, domain: str | None) -> bool:
     """Whether the context's snapshot was published (for the domain, if one is named)."""
-    if ctx.snapshot is None or not ctx.home.catalogue.is_file():
+    if ctx.snapshot is None or not ctx.home.has_lake:
         return False
     with reader(ctx.home) as con:
         if not has_table(con, "ops", "published"):
@@ -70,7 +70,7 @@ def let_go(ctx: ModelContext, holder: str) -> None:
     """Take a holder's pins away, if the lake has any."""
     from pipelines.lake.maintenance import unpin
 
-    if not ctx.home.catalogue.is_file():
+    if not ctx.home.has_lake:
         return
     with writer(ctx.home, why=f"let go of what {holder} held") as con:
         unpin(con, holder)

@@ -160,7 +160,7 @@ def sign_override(home: Home, name: str, number: str, who: str, why: str, *, uri
     """
     if not who.strip() or not why.strip():
         raise CellworksError("an override needs a name and a reason", expected="--who and --why", found="one is empty")
-    client = open_at(uri or str(home.mlflow_uri))
+    client = open_at(uri or home.stores.mlflow_uri)
     version = get_version(client, name, number)
     sealed = seal(home, version.name, version.number, "override", who, why, bundle_digest(version.bundle))
     for key, value in (("override_by", who), ("override_why", why), ("override_seal", sealed)):
@@ -180,7 +180,7 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
         The champion; when the alias names a version that is not cleared, the last champion that is (or no version),
         with an alarm. None when there is no alias.
     """
-    client = client or open_at(uri or str(home.mlflow_uri))
+    client = client or open_at(uri or home.stores.mlflow_uri)
     name = slug if "." in slug else registered_name(client, slug)
     if name is None:
         return None

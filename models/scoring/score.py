@@ -95,7 +95,7 @@ def scoring_moment(ctx: ModelContext) -> datetime:
     """The plant's now; the wall clock where no plant has delivered anything (a table of the user's own)."""
     if ctx.as_of is not None:
         return ctx.as_of
-    if ctx.home.catalogue.is_file():
+    if ctx.home.has_lake:
         with reader(ctx.home) as con:
             try:
                 return plant_now(con)

@@ -135,7 +135,7 @@ def append_answers(
 
 def not_current(home: Home, spec: SolutionSpec, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     """Those of the tables `solutions.<slug>_<end>` that say something else than they say now, or are not there yet."""
-    if not tables or not home.catalogue.is_file():
+    if not tables or not home.has_lake:
         return dict(tables)
     with reader(home) as con:
         return {
@@ -151,7 +151,7 @@ def scored_keys(home: Home, spec: SolutionSpec, version: int) -> pa.Table | None
 
     After a rollback the former champion scores anew, so that the newest row of an entity is always the champion's.
     """
-    if not home.catalogue.is_file():
+    if not home.has_lake:
         return None
     with reader(home) as con:
         if not has_table(con, "solutions", spec.slug):
@@ -175,7 +175,7 @@ def news(home: Home, spec: SolutionSpec, rows: pa.Table) -> tuple[pa.Table, int]
         The rows of entities whose newest stored answer is another rule's, or differs in class, flag or value; and the
         number of them that take back a class which the same rule had given.
     """
-    if not home.catalogue.is_file():
+    if not home.has_lake:
         return rows, 0
     names = [quote_identifier(key) for key in spec.keys]
     told = ("class", "is_flagged", "value")

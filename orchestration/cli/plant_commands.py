@@ -47,7 +47,14 @@ def init(*, as_json: bool) -> None:
 def prepare_instance(here: Plant) -> None:
     """Make the home's folders, Dagster's instance file, and name it to this process."""
     claim(here)
-    shutil.copyfile(project_root() / "infra" / "dagster" / "dagster.yaml", here.home.dagster_dir / "dagster.yaml")
+    stores = here.home.stores
+    instance = project_root() / "infra" / "dagster" / f"{stores.name}.yaml"
+    shutil.copyfile(instance, here.home.dagster_dir / "dagster.yaml")
+    if stores.dagster_url is not None:
+        from pipelines.lake.servers import ensure_stores
+
+        ensure_stores(stores)
+        os.environ["CELLWORKS_DAGSTER_URL"] = stores.dagster_url
     os.environ["DAGSTER_HOME"] = str(here.home.dagster_dir)
     os.environ["CELLWORKS_HOME"] = str(here.home.root)
 

@@ -44,8 +44,8 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
         commands.append(
             [
                 str(bin_dir / "mlflow"), "server", "--host", HOST, "--port", str(mlflow_port),
-                "--backend-store-uri", here.home.mlflow_uri,
-                "--artifacts-destination", str(here.home.mlflow_artifacts), "--workers", "1",
+                "--backend-store-uri", here.home.stores.mlflow_uri,
+                "--artifacts-destination", here.home.stores.mlflow_artifacts, "--workers", "1",
             ]
         )  # fmt: skip
         addresses.append(f"MLflow http://{HOST}:{mlflow_port}")

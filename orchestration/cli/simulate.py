@@ -33,7 +33,7 @@ def next_days(first_days: int, scale: float) -> dict[str, Any]:
     known = state.peek(home)
     if known is None:
         return simulated(first_days, None, None, 7, scale)
-    if known.next_day < first_days and not home.catalogue.is_file():  # no night has begun on what there is
+    if known.next_day < first_days and not home.has_lake:  # no night has begun on what there is
         return simulated(first_days - known.next_day, None, None, 7, None)
     return simulated(1, None, None, 1, None)
 

@@ -18,20 +18,39 @@ from orchestration.sensors.marks import busy, read_cursor, write_cursor
 from orchestration.solving import PREDICTIONS, REFUSED
 from pipelines.lake.home import Home
 
+_SQLITE = "sqlite:///"
+_TABLE = "registered_model_aliases"
+_CHAMPIONS = f"SELECT name, version FROM {_TABLE} WHERE alias = 'champion'"
+
 
 def champions(home: Home) -> dict[str, str]:
     """Version that the alias names, by registered model; empty before there is a registry.
 
-    Read from MLflow's own file: importing MLflow would cost a tick more than the tick may take.
+    Read from MLflow's own tables: importing MLflow would cost a tick more than the tick may take.
     """
-    file = Path(home.mlflow_uri.removeprefix("sqlite:///"))
-    if not file.is_file():
-        return {}
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as con:
-        if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'registered_model_aliases'").fetchone() is None:
-            return {}
-        rows = con.execute("SELECT name, version FROM registered_model_aliases WHERE alias = 'champion'").fetchall()
+    url = home.stores.mlflow_uri
+    rows = _of_file(Path(url.removeprefix(_SQLITE))) if url.startswith(_SQLITE) else _of_server(url)
     return {str(name): str(version) for name, version in rows}
+
+
+def _of_file(file: Path) -> list[tuple[str, str]]:
+    if not file.is_file():
+        return []
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as con:
+        if con.execute(f"SELECT 1 FROM sqlite_master WHERE name = '{_TABLE}'").fetchone() is None:
+            return []
+        return con.execute(_CHAMPIONS).fetchall()
+
+
+def _of_server(url: str) -> list[tuple[str, str]]:
+    from pipelines.lake.servers import connect
+
+    with closing(connect(url)) as con, con.cursor() as cursor:
+        cursor.execute(f"SELECT to_regclass('{_TABLE}') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return []
+        cursor.execute(_CHAMPIONS)
+        return list(cursor.fetchall())
 
 
 def champion_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDefinition:

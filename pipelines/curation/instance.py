@@ -37,14 +37,14 @@ def config(home: Home) -> dict[str, Any]:
 
 def connection(home: Home) -> DuckDBPyConnection:
     """The shared connection of an instance, with the lake attached; the caller holds the writer lock."""
-    key, catalogue = (os.getpid(), home.root), _identity(home.catalogue)
+    key, catalogue = (os.getpid(), home.root), home.lake_identity
     held = _open.get(key)
     if held is not None and held[0] == catalogue:
         return held[1]
     close(home)
     home.ensure()
     con = retrying(lambda: _attach(home))
-    _open[key] = (_identity(home.catalogue), con)
+    _open[key] = (home.lake_identity, con)
     return con
 
 
@@ -53,11 +53,6 @@ def close(home: Home) -> None:
     held = _open.pop((os.getpid(), home.root), None)
     if held is not None:
         held[1].close()
-
-
-def _identity(catalogue: Path) -> object:
-    """Changes when the catalogue's file is another one, as after a restore."""
-    return (catalogue.stat().st_dev, catalogue.stat().st_ino) if catalogue.exists() else None
 
 
 def _attach(home: Home) -> DuckDBPyConnection:

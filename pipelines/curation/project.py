@@ -18,7 +18,7 @@ import yaml
 from pipelines.control_plan.site import Site
 from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT, plan_data_of, schema_files, write
-from pipelines.lake.connection import ALIAS, EXTENSIONS, extension_file
+from pipelines.lake.connection import ALIAS, catalogue_options, extension_file
 from pipelines.lake.home import Home
 
 DATABASE_VARIABLE = "CELLWORKS_DBT_DATABASE"
@@ -117,20 +117,21 @@ def _fingerprints(plan: dict[str, Any], files: dict[Path, str]) -> dict[str, str
 
 
 def _profile(home: Home) -> str:
-    """Profile of dbt-duckdb: the process's shared DuckDB, one thread (a SQLite catalogue's limit).
+    """Profile of dbt-duckdb: the process's shared DuckDB, one thread (a SQLite catalogue's limit; the
+    statements are long, and DuckDB spreads each over the cores).
 
     The path is a variable of the environment, since the shared DuckDB's name holds the process; without it, as by
     hand, dbt gets a DuckDB of its own.
     """
+    stores = home.stores
     lake = {
-        "path": f"ducklake:sqlite:{home.catalogue}",
+        "path": stores.catalogue,
         "alias": ALIAS,
         "is_ducklake": True,
         "options": {
-            "data_path": f"{home.data_dir}{os.sep}",
+            "data_path": stores.data_path,
             "override_data_path": True,
-            "meta_journal_mode": "WAL",
-            "meta_busy_timeout": 30_000,
+            **{name.lower(): yaml.safe_load(value) for name, value in catalogue_options(stores).items()},
         },
     }
     output = {
@@ -140,7 +141,7 @@ def _profile(home: Home) -> str:
         "database": ALIAS,
         "schema": "staging",
         "threads": 1,
-        "extensions": [str(extension_file(name)) for name in EXTENSIONS],
+        "extensions": [str(extension_file(name)) for name in stores.extensions],
         "config_options": instance.config(home),
         "settings": {"TimeZone": "UTC"},
         "attach": [lake],

@@ -6,8 +6,6 @@ folder it lies in: exact, in the same transaction, and several times faster than
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -20,6 +18,7 @@ from pipelines.ingest.connector import Delivery
 from pipelines.ingest.part import Adoption, Part
 from pipelines.ingest.rules import Rules
 from pipelines.lake.home import Home
+from pipelines.lake.objects import put
 from pipelines.lake.sql import columns_sql, quote_identifier, quote_literal
 
 _ADOPT_ROWS = 200_000
@@ -145,21 +144,12 @@ def adopt(con: DuckDBPyConnection, home: Home, feed: str, adoption: Adoption, ba
         OSError: the file can't be written.
     """
     # The names and their order are those of the table's partition keys.
-    folder = (
-        home.data_dir
-        / "raw"
-        / feed
-        / f"production_day={adoption.production_day}"
-        / f"_batch_id={batch_id}"
-        / f"_source={quote(adoption.delivery.source, safe='')}"
+    partition = (
+        f"raw/{feed}/production_day={adoption.production_day}/_batch_id={batch_id}"
+        f"/_source={quote(adoption.delivery.source, safe='')}"
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"adopted-{adoption.delivery.fingerprint[:32]}.parquet"
-    if adoption.is_ours:
-        adoption.file.replace(target)
-    else:
-        shutil.copyfile(adoption.file, target)
-    _to_disk(target)
+    name = f"adopted-{adoption.delivery.fingerprint[:32]}.parquet"
+    target = put(home.stores, adoption.file, f"{partition}/{name}", is_ours=adoption.is_ours)
     con.execute(
         f"CALL ducklake_add_data_files('lake', {quote_literal(feed)}, {quote_literal(target)}, "
         "schema => 'raw', hive_partitioning => true, ignore_extra_columns => true)"
@@ -172,17 +162,8 @@ def adopt_whole(con: DuckDBPyConnection, home: Home, feed: str, file: Path, batc
     Raises:
         OSError: the file can't be moved.
     """
-    folder = home.data_dir / "raw" / feed
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"batch-{batch_id}-{file.name}"
-    file.replace(target)
-    _to_disk(target)
+    target = put(home.stores, file, f"raw/{feed}/batch-{batch_id}-{file.name}", is_ours=True)
     con.execute(
         f"CALL ducklake_add_data_files('lake', {quote_literal(feed)}, {quote_literal(target)}, "
         "schema => 'raw', ignore_extra_columns => true)"
     )
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -23,11 +24,13 @@ from pipelines.lake import warm
 from pipelines.lake.home import Home
 from pipelines.lake.lock import DEFAULT_TIMEOUT_S, writer_lock
 from pipelines.lake.sql import quote_literal
+from pipelines.lake.stores import Stores
 
 ALIAS = "lake"
-EXTENSIONS = ("ducklake", "sqlite_scanner")
 _BUSY_TIMEOUT_MS = 30_000
+_HTTP_RETRIES, _COMMIT_RETRIES = 6, 100
 _ATTEMPTS = 6
+_LONGEST_WAIT_S = 2.0
 _Result = TypeVar("_Result")
 
 # What a busy or momentarily inconsistent catalogue says; anything else is not worth a second try.
@@ -37,7 +40,27 @@ _TRANSIENT = (
     "busy",
     "failed to commit ducklake",
     "transaction conflict",
+    "could not serialize access",
 )
+# What a server says, or does not say any more, while it restarts.
+_AWAY = (
+    "unable to connect to postgres",
+    "connection refused",
+    "server closed the connection",
+    "terminating connection",
+    "the database system is",  # starting up, shutting down, in recovery mode
+    "no connection to the server",
+    "connection to server",
+    "could not connect",
+    "http code 500",
+    "http code 502",
+    "http code 503",
+    "http code 504",
+    "could not establish connection",
+    "timeout was reached",
+)
+AWAY_S = 90.0
+"""How long a batch is tried again while a server is away."""
 
 
 @cache
@@ -89,18 +112,18 @@ def attach_statements(
     Returns:
         SQL statements to be run in order (also by the dbt profile and the Great Expectations engine).
     """
+    stores = home.stores
     statements = [
         f"SET extension_directory = {quote_literal(home.extension_dir)}",
         "SET autoinstall_known_extensions = false",
         "SET TimeZone = 'UTC'",
     ]
-    statements += [f"LOAD {quote_literal(extension_file(name))}" for name in EXTENSIONS]
-    # Write-ahead journal: readers go on while a writer commits.
+    statements += [f"LOAD {quote_literal(extension_file(name))}" for name in stores.extensions]
+    statements += _server_statements(stores)
     options = [
-        f"DATA_PATH {quote_literal(str(home.data_dir) + os.sep)}",
+        f"DATA_PATH {quote_literal(stores.data_path)}",
         "OVERRIDE_DATA_PATH true",
-        "META_JOURNAL_MODE 'WAL'",
-        f"META_BUSY_TIMEOUT {_BUSY_TIMEOUT_MS}",
+        *(f"{name} {value}" for name, value in catalogue_options(stores).items()),
         # Rows kept in the catalogue would need a table of it for every table of the lake; each scan of the catalogue
         # parses the definitions of all its tables first, which is most of the time of a short statement.
         "DATA_INLINING_ROW_LIMIT 0",
@@ -109,10 +132,40 @@ def attach_statements(
         options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
     if read_only or snapshot is not None:
         options.append("READ_ONLY")
-    source = quote_literal(f"ducklake:sqlite:{home.catalogue}")
-    statements.append(f"ATTACH {source} AS {alias} ({', '.join(options)})")
+    statements.append(f"ATTACH {quote_literal(stores.catalogue)} AS {alias} ({', '.join(options)})")
     statements.append(f"USE {alias}")
     return statements
+
+
+def catalogue_options(stores: Stores) -> dict[str, str]:
+    """Options of the attachment that belong to the kind of catalogue, as SQL literals."""
+    if stores.lake_url is not None:
+        return {}
+    # Write-ahead journal: readers go on while a writer commits.
+    return {"META_JOURNAL_MODE": "'WAL'", "META_BUSY_TIMEOUT": str(_BUSY_TIMEOUT_MS)}
+
+
+def _server_statements(stores: Stores) -> list[str]:
+    """Where the objects are and how to try again; the secret lives in the memory of the connection alone."""
+    objects = stores.objects
+    if objects is None:
+        return []
+    endpoint = urlsplit(objects.endpoint)
+    secret = {
+        "TYPE": "s3",
+        "KEY_ID": quote_literal(objects.key),
+        "SECRET": quote_literal(objects.secret),
+        "REGION": quote_literal(objects.region),
+        "ENDPOINT": quote_literal(endpoint.netloc),
+        "URL_STYLE": "'path'",
+        "USE_SSL": "true" if endpoint.scheme == "https" else "false",
+        "SCOPE": quote_literal(objects.url),
+    }
+    return [
+        f"CREATE OR REPLACE SECRET cellworks ({', '.join(f'{name} {value}' for name, value in secret.items())})",
+        f"SET http_retries = {_HTTP_RETRIES}",
+        f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}",
+    ]
 
 
 def is_transient(error: BaseException) -> bool:
@@ -120,20 +173,28 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in _TRANSIENT)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that a server is not there for the moment."""
+    return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in _AWAY)
+
+
 def retrying(work: Callable[[], _Result], attempts: int = _ATTEMPTS) -> _Result:
-    """Run `work` again while the catalogue is busy; `work` is a whole batch, so no half of it is kept.
+    """Run `work` again while the catalogue is busy or a server away; `work` is a whole batch, so no half is kept.
 
     Raises:
         duckdb.Error: the last error, when no attempt got through or it was no transient one.
     """
-    for attempt in range(attempts):
+    until, attempt = time.monotonic() + AWAY_S, 0
+    while True:
+        attempt += 1
         try:
             return work()
         except duckdb.Error as error:
-            if attempt + 1 == attempts or not is_transient(error):
+            is_worth = time.monotonic() < until if is_away(error) else attempt < attempts and is_transient(error)
+            if not is_worth:
                 raise
-        time.sleep(0.05 * 2**attempt * (0.5 + random.random()))  # noqa: S311 - spreads retries, no secret
-    raise AssertionError("unreachable")
+        wait_s = min(0.05 * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+        time.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, no secret
 
 
 @contextlib.contextmanager
@@ -154,7 +215,7 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
         try:
             retrying(attach)
         except duckdb.Error as error:
-            if is_transient(error):  # the caller may try its whole batch again
+            if is_transient(error) or is_away(error):  # the caller may try its whole batch again
                 raise
             raise _unopened(home, snapshot, error) from error
         yield con
@@ -175,7 +236,7 @@ def _unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> Cellwork
         expected="an undamaged DuckLake catalogue",
         found=found,
         mend="put the catalogue back from a copy, or begin anew with another CELLWORKS_HOME; nothing was changed",
-        where=str(home.catalogue),
+        where=home.stores.catalogue,
     )
 
 
@@ -185,11 +246,11 @@ def require_lake(home: Home) -> None:
     Raises:
         CellworksError: there is no lake yet.
     """
-    if not home.catalogue.is_file():
+    if not home.has_lake:
         raise CellworksError(
             "there is no lake yet",
-            expected=f"a catalogue at {home.catalogue}",
-            found="no file",
+            expected=f"a catalogue at {home.stores.catalogue}",
+            found="none",
             mend="run `cellworks init` and `cellworks nightly`, or point CELLWORKS_HOME at the right folder",
         )
 

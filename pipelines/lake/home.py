@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.lake.stores import Stores, stores_of
+
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -78,14 +80,35 @@ class Home:
         return self.root / "twin"
 
     @property
-    def mlflow_uri(self) -> str:
-        """Tracking and registry address of MLflow."""
-        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.sqlite'}"
+    def stores(self) -> Stores:
+        """Where catalogue, data, registry and runs are kept; `CELLWORKS_ENV` chooses.
+
+        Raises:
+            CellworksError: the environment is named wrongly or incompletely.
+        """
+        return stores_of(self)
 
     @property
-    def mlflow_artifacts(self) -> Path:
-        """Artifacts of MLflow."""
-        return self.root / "mlflow" / "artifacts"
+    def has_lake(self) -> bool:
+        """Whether there is a catalogue yet.
+
+        Raises:
+            CellworksError: it is on a server that does not answer.
+        """
+        stores = self.stores
+        if stores.lake_url is None:
+            return self.catalogue.is_file()
+        from pipelines.lake.servers import has_catalogue
+
+        return has_catalogue(stores)
+
+    @property
+    def lake_identity(self) -> object:
+        """Another value when the catalogue is another one, as after a restore; None before there is one."""
+        stores = self.stores
+        if stores.lake_url is not None:
+            return stores.lake_url
+        return (self.catalogue.stat().st_dev, self.catalogue.stat().st_ino) if self.catalogue.exists() else None
 
     def report_dir(self, slug: str) -> Path:
         """Pictures of a solution that learns nothing and so has no run in MLflow."""
@@ -115,7 +138,7 @@ class Home:
             self.drop_dir,
             self.erp_file.parent,
             self.twin_dir,
-            self.mlflow_artifacts,
+            self.root / "mlflow" / "artifacts",
             self.dagster_dir,
             self.dbt_dir,
             self.gx_dir,

@@ -1,4 +1,4 @@
-"""One writer at a time: a file lock beside the catalogue that says who holds it.
+"""One writer at a time: a lock that says who holds it, a file beside a SQLite catalogue or PostgreSQL's own.
 
 The operating system drops the lock of a process that died, so nothing stale ever blocks; the note
 beside it (pid, why, since) is for people and is only believed while the lock is really held.
@@ -14,37 +14,51 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
+from pipelines.lake.stores import Stores
+
+if TYPE_CHECKING:
+    from pipelines.lake.servers import ServerLock
 
 DEFAULT_TIMEOUT_S = 120.0
 
 
 @dataclass
 class _Held:
-    """Lock of this process on one lake: the file lock, its owner thread and how deep it is nested."""
+    """Lock of this process on one lake: the lock itself, its owner thread and how deep it is nested."""
 
-    lock: FileLock
+    lock: FileLock | ServerLock
     gate: threading.RLock
     depth: int = 0
     pid: int = 0
 
 
-_held: dict[Path, _Held] = {}
+_held: dict[object, _Held] = {}
 _registry = threading.Lock()
 
 
-def _entry(path: Path) -> _Held:
+def _entry(home: Home) -> _Held:
+    stores = home.stores
+    key = stores.lake_url or home.lock_file
     with _registry:
-        held = _held.get(path)
+        held = _held.get(key)
         # A forked child inherits the dictionary but must not believe that it holds its parent's lock.
         if held is None or held.pid != os.getpid():
-            lock = FileLock(path, thread_local=False, preserve_lock_file=True, fallback_to_soft=False)
-            held = _held[path] = _Held(lock, threading.RLock(), pid=os.getpid())
+            held = _held[key] = _Held(_lock(home, stores), threading.RLock(), pid=os.getpid())
         return held
+
+
+def _lock(home: Home, stores: Stores) -> FileLock | ServerLock:
+    if stores.lake_url is None:
+        return FileLock(home.lock_file, thread_local=False, preserve_lock_file=True, fallback_to_soft=False)
+    from pipelines.lake.servers import ServerLock
+
+    return ServerLock(stores.lake_url)
 
 
 def _note(path: Path) -> Path:
@@ -53,6 +67,9 @@ def _note(path: Path) -> Path:
 
 def holder(home: Home) -> dict[str, str]:
     """Who wrote the last note beside the lock: `pid`, `why`, `since` (UTC); empty when nobody did."""
+    lock = _entry(home).lock
+    if not isinstance(lock, FileLock):
+        return lock.holder()
     try:
         read = json.loads(_note(home.lock_file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -72,7 +89,7 @@ def _busy(home: Home, why: str, timeout_s: float) -> CellworksError:
         expected=f"the writer lock within {timeout_s:g} s",
         found=found,
         mend="wait until that run ends (or stop it) and start again; nothing was changed",
-        where=str(home.lock_file),
+        where=home.stores.lake_url or str(home.lock_file),
     )
 
 
@@ -81,17 +98,25 @@ def _acquire(held: _Held, home: Home, why: str, timeout_s: float) -> None:
         raise _busy(home, why, timeout_s)
     if held.depth == 0:
         try:
-            held.lock.acquire(timeout=max(timeout_s, 0.0))
+            _take(held.lock, home, why, max(timeout_s, 0.0))
         except Timeout:
             held.gate.release()
             raise _busy(home, why, timeout_s) from None
         except BaseException:
             held.gate.release()
             raise
-        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        note = json.dumps({"pid": os.getpid(), "why": why, "since": since})
-        _note(home.lock_file).write_text(note, encoding="utf-8")
     held.depth += 1
+
+
+def _take(lock: FileLock | ServerLock, home: Home, why: str, timeout_s: float) -> None:
+    if not isinstance(lock, FileLock):
+        if not lock.acquire(timeout_s, why):
+            raise Timeout(home.stores.name)
+        return
+    lock.acquire(timeout=timeout_s)
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    note = json.dumps({"pid": os.getpid(), "why": why, "since": since})
+    _note(home.lock_file).write_text(note, encoding="utf-8")
 
 
 def _release(held: _Held, home: Home) -> None:
@@ -117,7 +142,7 @@ def writer_lock(home: Home, why: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> I
         CellworksError: somebody else still holds it; says who, why and since when.
     """
     home.lake_dir.mkdir(parents=True, exist_ok=True)
-    held = _entry(home.lock_file)
+    held = _entry(home)
     _acquire(held, home, why, timeout_s)
     try:
         yield

@@ -147,7 +147,8 @@ def maintain(
             orphans = con.execute(f"CALL ducklake_delete_orphaned_files('{ALIAS}', cleanup_all => true)").fetchall()
             kept = tuple(snapshots(con))
             after = _file_count(con)
-        _remove_empty_folders(home.data_dir)
+        if home.stores.objects is None:
+            _remove_empty_folders(home.data_dir)
         return MaintenanceReport(before, after, expired, kept, len(removed), len(orphans))
 
     return retrying(work)

@@ -33,7 +33,7 @@ def publish(con: DuckDBPyConnection, domain: str, run_id: str) -> int:
 def published_snapshot(source: DuckDBPyConnection | Home, domain: str) -> int | None:
     """The domain's published snapshot, None before the first one (or before there is a lake)."""
     if isinstance(source, Home):
-        if not source.catalogue.is_file():
+        if not source.has_lake:
             return None
         with reader(source) as con:
             return published_snapshot(con, domain)

@@ -162,6 +162,12 @@ def bootstrap(home: Home, site: Site) -> None:
         CellworksError: another writer holds the lake.
     """
 
+    stores = home.stores
+    if stores.lake_url is not None:
+        from pipelines.lake.servers import ensure_stores
+
+        ensure_stores(stores)
+
     def work() -> None:
         with writer(home, why="bootstrap") as con:
             ensure_schemas(con, site)

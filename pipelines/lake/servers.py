@@ -1,0 +1,189 @@
+"""What an instance on servers asks PostgreSQL itself: databases, whether there is a catalogue, and the writer lock.
+
+The lake's own traffic goes through DuckDB; this is the little beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import sql
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.objects import ensure_bucket
+from pipelines.lake.stores import Stores
+
+_CONNECT_S = 10
+_GLANCE_S = 0.1
+_with_catalogue: set[str] = set()
+
+
+def connect(url: str, application: str = "cellworks") -> Any:
+    """A connection that commits each statement.
+
+    Args:
+        url: address of a database, without a password.
+        application: what the server's list of connections calls it; 63 characters are kept.
+
+    Raises:
+        CellworksError: the server does not answer or refuses.
+    """
+    try:
+        con = psycopg2.connect(url, connect_timeout=_CONNECT_S, application_name=application[:63])
+    except psycopg2.OperationalError as error:
+        raise CellworksError(
+            "PostgreSQL does not answer",
+            expected=f"a server at {_place(url)}",
+            found=str(error).strip().splitlines()[-1],
+            mend="start it, or correct CELLWORKS_POSTGRES_URL; nothing was changed",
+        ) from error
+    con.autocommit = True
+    return con
+
+
+def ensure_stores(stores: Stores) -> None:
+    """Create the databases and the bucket of an instance that are not there; nothing for embedded stores.
+
+    Raises:
+        CellworksError: a server does not answer, or the role may not create them.
+        OSError: the object store does not answer, or refuses.
+    """
+    if stores.objects is not None:
+        ensure_bucket(stores.objects)
+    for url in (stores.lake_url, stores.dagster_url, stores.mlflow_uri if stores.lake_url else None):
+        if url is not None and not _exists(url):
+            _create(url)
+
+
+def has_catalogue(stores: Stores) -> bool:
+    """Whether the catalogue's database holds a DuckLake; asked until it does, as a lake does not go away.
+
+    Raises:
+        CellworksError: the server does not answer.
+    """
+    url = stores.lake_url
+    if url is None:
+        raise ValueError("embedded stores have no server")
+    if url not in _with_catalogue:
+        if not _exists(url):
+            return False
+        con = connect(url)
+        try:
+            with con.cursor() as cursor:
+                cursor.execute("SELECT to_regclass('ducklake_snapshot') IS NOT NULL")
+                if not cursor.fetchone()[0]:
+                    return False
+        finally:
+            con.close()
+        _with_catalogue.add(url)
+    return True
+
+
+def _exists(url: str) -> bool:
+    con = connect(_at_postgres(url))
+    try:
+        with con.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_database(url)])
+            return cursor.fetchone() is not None
+    finally:
+        con.close()
+
+
+def _create(url: str) -> None:
+    con = connect(_at_postgres(url))
+    try:
+        with con.cursor() as cursor:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_database(url))))
+    except psycopg2.errors.DuplicateDatabase:
+        pass  # another process of ours was first
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise CellworksError(
+            f"database {_database(url)} is not there, and this role may not create it",
+            expected="the databases of an instance, or a role with CREATEDB",
+            found=str(error).strip(),
+            mend=f'ask for CREATE DATABASE "{_database(url)}" OWNER of this role, for each of lake, dagster and mlflow',
+            where=_place(url),
+        ) from error
+    finally:
+        con.close()
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+def _at_postgres(url: str) -> str:
+    """The server's own database, from which others are seen and created."""
+    return urlunsplit(urlsplit(url)._replace(path="/postgres"))
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'its socket'}:{parts.port or 5432}"
+
+
+class ServerLock:
+    """The writer lock of a lake on PostgreSQL: an advisory lock, which ends with the connection that holds it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._con: Any = None
+
+    def acquire(self, timeout: float, why: str) -> bool:
+        """Whether the lock was taken within `timeout` seconds.
+
+        Raises:
+            CellworksError: the server does not answer.
+        """
+        con = connect(self._url, f"cellworks {why}")
+        until = time.monotonic() + timeout
+        try:
+            while not self._try(con):
+                if time.monotonic() >= until:
+                    con.close()
+                    return False
+                time.sleep(_GLANCE_S)
+        except BaseException:
+            con.close()
+            raise
+        self._con = con
+        return True
+
+    def release(self) -> None:
+        """Let go; harmless when the server has ended the connection and with it the lock."""
+        con, self._con = self._con, None
+        if con is not None:
+            con.close()
+
+    def _try(self, con: Any) -> bool:
+        with con.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_KEY])
+            return bool(cursor.fetchone()[0])
+
+    def holder(self) -> dict[str, str]:
+        """Who holds it: `pid` (of the server's process), `why`, `since` (UTC); empty when nobody does."""
+        con = connect(self._url)
+        try:
+            with con.cursor() as cursor:
+                cursor.execute(
+                    "SELECT a.pid::text, a.application_name, "
+                    "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') "
+                    "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
+                    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+                    "AND (l.classid::bigint << 32) | l.objid::bigint = %s",
+                    [_KEY],
+                )
+                row = cursor.fetchone()
+        finally:
+            con.close()
+        if row is None:
+            return {}
+        return {"pid": row[0], "why": row[1].removeprefix("cellworks "), "since": row[2]}
+
+
+# Below 2^62, so that the two halves that pg_locks shows make it up again.
+_KEY = int.from_bytes(hashlib.sha256(b"cellworks writer").digest()[:8], "big") >> 2
