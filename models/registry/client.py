@@ -94,7 +94,8 @@ def experiment_id(client: Any, ctx: ModelContext, name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     stores = ctx.home.stores
-    location = _artifacts(stores.mlflow_artifacts, name.replace("/", ".")) if ctx.tracking_uri == stores.mlflow_uri else None
+    own = ctx.tracking_uri == stores.mlflow_uri
+    location = _artifacts(stores.mlflow_artifacts, name.replace("/", ".")) if own else None
     return str(client.create_experiment(name, artifact_location=location))
 
 

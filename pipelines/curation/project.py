@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,8 +116,9 @@ def _fingerprints(plan: dict[str, Any], files: dict[Path, str]) -> dict[str, str
 
 
 def _profile(home: Home) -> str:
-    """Profile of dbt-duckdb: the process's shared DuckDB, one thread (a SQLite catalogue's limit; the
-    statements are long, and DuckDB spreads each over the cores).
+    """Profile of dbt-duckdb: the process's shared DuckDB, one thread.
+
+    More are beyond a SQLite catalogue, and the statements are long: DuckDB spreads each over the cores.
 
     The path is a variable of the environment, since the shared DuckDB's name holds the process; without it, as by
     hand, dbt gets a DuckDB of its own.

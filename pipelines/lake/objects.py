@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.lake.stores import ObjectStore, Stores
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def put(stores: Stores, file: Path, key: str, *, is_ours: bool) -> str:
@@ -60,7 +57,7 @@ def _upload(objects: ObjectStore, file: Path, target: str) -> None:
         raise OSError(f"{target} can't be written: {error}") from error
 
 
-def client(objects: ObjectStore) -> S3Client:
+def client(objects: ObjectStore) -> Any:
     """A client of the store; it tries again for about half a minute where the service fails."""
     import boto3
     from botocore.config import Config

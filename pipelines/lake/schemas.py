@@ -161,7 +161,6 @@ def bootstrap(home: Home, site: Site) -> None:
     Raises:
         CellworksError: another writer holds the lake.
     """
-
     stores = home.stores
     if stores.lake_url is not None:
         from pipelines.lake.servers import ensure_stores

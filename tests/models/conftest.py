@@ -35,7 +35,7 @@ def make_home(mlflow_template: Path) -> Callable[[Path], Home]:
 
     def make(folder: Path) -> Home:
         made = Home(folder / "home").ensure()
-        target = Path(made.mlflow_uri.removeprefix("sqlite:///"))
+        target = Path(made.stores.mlflow_uri.removeprefix("sqlite:///"))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(mlflow_template, target)
         return made

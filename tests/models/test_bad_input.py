@@ -167,7 +167,7 @@ def _serve(ctx, folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = ["--backend-store-uri", ctx.home.mlflow_uri, "--artifacts-destination", str(folder / "artifacts")]
+    store = ["--backend-store-uri", ctx.home.stores.mlflow_uri, "--artifacts-destination", str(folder / "artifacts")]
     store += ["--default-artifact-root", "mlflow-artifacts:/"]  # else the folder it is started from
     log = (folder / "server.log").open("ab")
     command = [sys.executable, "-m", "mlflow", *arguments, *store]

@@ -307,7 +307,7 @@ def test_another_rule_answers_for_every_row_and_its_texts_are_no_rule(ctx: Model
 
 def test_a_rule_needs_no_registry(ctx: ModelContext, tmp_path: Path) -> None:
     score(spec_of(write(tmp_path, trays(1)), SCREEN), ctx)
-    assert not Path(ctx.home.mlflow_uri.removeprefix("sqlite:///")).exists()
+    assert not Path(ctx.home.stores.mlflow_uri.removeprefix("sqlite:///")).exists()
 
 
 def test_a_table_without_rows_waits(ctx: ModelContext, tmp_path: Path) -> None:

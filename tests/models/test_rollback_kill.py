@@ -36,7 +36,7 @@ def fatal(write):
         return write(*arguments, **named)
     return wrapped
 
-client = type(open_at(str(home.mlflow_uri)))
+client = type(open_at(home.stores.mlflow_uri))
 moving.write_phase = fatal(moving.write_phase)
 for name in ("set_registered_model_alias", "delete_registered_model_alias", "set_model_version_tag"):
     setattr(client, name, fatal(getattr(client, name)))

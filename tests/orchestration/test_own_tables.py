@@ -76,7 +76,7 @@ def test_the_training_set_of_a_version_outlives_its_file(here: Plant, tmp_path: 
     pacsv.write_csv(_table(1200), file)
     first = _night(spec, here)
     assert (first.failure, first.results["model"]["alias"]) == ("", "champion")
-    version = open_at(here.home.mlflow_uri).get_model_version("mine.model", "1")
+    version = open_at(here.home.stores.mlflow_uri).get_model_version("mine.model", "1")
     learnt = int(version.tags["lake_snapshot"])
     with reader(here.home, snapshot=learnt) as con:
         before = table_hash(con, COPY)

@@ -134,7 +134,7 @@ def test_a_night_without_mlflow_fails_saying_so_and_the_next_run_recovers(traine
     assert trained.run("score", asset_selection=score).success
     before = _kept(trained)
     assert before[:2] != [[], []]
-    file = Path(trained.here.home.mlflow_uri.removeprefix("sqlite:///"))
+    file = Path(trained.here.home.stores.mlflow_uri.removeprefix("sqlite:///"))
     content = file.read_bytes()
     # Written over and not moved away: a process that has the file open must not find it either.
     file.write_bytes(b"no database, as a server that does not answer")
@@ -305,7 +305,7 @@ def test_a_tick_is_short_on_ninety_days(workshop: Workshop) -> None:
     client = open_home(here.home)
     for slug in ("one", "two"):
         client.create_registered_model(f"mine.{slug}")
-        client.create_model_version(f"mine.{slug}", str(here.home.mlflow_artifacts))
+        client.create_model_version(f"mine.{slug}", str(here.home.stores.mlflow_artifacts))
         client.set_registered_model_alias(f"mine.{slug}", "champion", "1")
     key = dg.AssetCheckKey(dg.AssetKey(["mine", "one", "monitoring"]), "input_drift")
     score = instance.create_run_for_job(workshop.definitions.resolve_job_def("score"))
