@@ -213,9 +213,7 @@ def fit(
 
 def replay(runs: Runs, feed: Feed, controller: tuple[Law, Tuning, Guards], dead_time_s: float) -> Course:
     """Past runs as they would have been by the model, had the controller set each but the first."""
-    return close_loop(
-        runs, feed, Deliveries.one_each(runs), 1, controller, dead_time_s, replayed(runs, controller[0])
-    )
+    return close_loop(runs, feed, Deliveries.one_each(runs), 1, controller, dead_time_s, replayed(runs, controller[0]))
 
 
 def _squares(runs: Runs, feed: Feed, controller: tuple[Law, Tuning, Guards], dead_time_s: float) -> Floats:

@@ -51,7 +51,7 @@ def _curves(axis: Any, rule: Sampling, units: int) -> None:
     for (name, aql), colour in zip(limits.items(), (BLUE, RED, SAND, GREY), strict=False):
         for severity, style in _SEVERITIES:
             try:
-                plan = plan_for(units, aql, rule.level, severity)  # type: ignore[arg-type]
+                plan = plan_for(units, aql, rule.level, severity)
             except UnknownPlanError:
                 continue
             told = f"{words(name)} {severity}: {plan.size}, Ac {plan.accept}".strip()

@@ -12,7 +12,7 @@ from orchestration.evaluation.pictures.canvas import BLUE, sheet, words
 from orchestration.evaluation.pictures.tables import further
 from pipelines.lake.sql import quote_identifier
 
-_SENTENCES, _WIDE, _ROWS_WIDE = 9, 62, 46
+_SENTENCES, _WIDE, _ROWS_WIDE = 9, 72, 62
 
 
 def draw(spec: AssistantSpec, ctx: ModelContext) -> Any | None:
@@ -37,12 +37,12 @@ def draw(spec: AssistantSpec, ctx: ModelContext) -> Any | None:
     axis.set_axis_off()
     axis.set_xlim(0, 1)
     axis.set_ylim(total + 1, -1)
-    for across, head in ((0.0, "said"), (0.57, "rows cited")):
+    for across, head in ((0.0, "said"), (0.55, "rows cited")):
         axis.text(across, -0.4, head, fontsize=8, weight="bold", color=BLUE)
     down = 1
     for said, cited in lines:
         axis.axhline(down - 0.9, color="0.85", linewidth=0.8)
-        for across, text, colour in ((0.0, said, "0.1"), (0.57, cited, "0.4")):
+        for across, text, colour in ((0.0, said, "0.1"), (0.55, cited, "0.4")):
             axis.text(across, down, "\n".join(text), fontsize=7.5, va="top", color=colour, linespacing=1.35)
         down += max(len(said), len(cited)) + 1
     return figure

@@ -44,7 +44,13 @@ def _machine(axes: Any, kind: RunToRun, each: Answer) -> None:
     if controller is not None:
         law = (controller.law, controller.tuning, machine.aim.guards)
         again = replay(runs, machine.feed, law, kind.dead_time_s).runs
-        above.plot(moments[_SMOOTHED - 1 :], _smooth(again.measured), color=BLUE, linewidth=1.2, label="as replayed with the moves")
+        above.plot(
+            moments[_SMOOTHED - 1 :],
+            _smooth(again.measured),
+            color=BLUE,
+            linewidth=1.2,
+            label="as replayed with the moves",
+        )
         below.step(moments, again.setpoint, where="post", color=BLUE, linewidth=1.0)
         title += f": root mean square {controller.still:.3g}, replayed {controller.deviation:.3g}"
     above.axhline(machine.aim.target, color="0.3", linewidth=0.9, linestyle="--", label="target")

@@ -18,6 +18,7 @@ from pipelines.lake.sql import quote_identifier
 
 _MOST = 4000
 """Rows of a class that are drawn; of more a part is taken by their keys, so that it is always the same one."""
+_MANY = 500
 
 
 def draw(spec: DecisionSpec, ctx: ModelContext) -> Any | None:
@@ -78,7 +79,7 @@ def _numbers(axis: Any, spec: DecisionSpec, ctx: ModelContext) -> None:
     flagged = rows["is_flagged"].to_numpy(zero_copy_only=False)
     at, value = (rows[column].to_numpy(zero_copy_only=False) for column in ("at", "number"))
     axis.scatter(at[~flagged], value[~flagged], s=3, alpha=0.35, color=BLUE, linewidths=0, label="others")
-    axis.scatter(at[flagged], value[flagged], s=14, color=RED, linewidths=0, label="flagged")
+    axis.scatter(at[flagged], value[flagged], s=_dot(flagged.sum()), color=RED, linewidths=0, label="flagged")
     for line in lines:
         axis.axhline(line, color="0.3", linewidth=0.9, linestyle="--")
     if _is_ratio(spec):
@@ -94,6 +95,11 @@ _LABELS = {
     "Conformance": "difference, in deviations of the gauge",
     "Due": "error found, over tolerance",
 }
+
+
+def _dot(count: int) -> float:
+    """Size of the dots of so many rows: few are to be seen, many not to hide the others."""
+    return 14.0 if count < _MANY else 3.0
 
 
 def _is_ratio(spec: DecisionSpec) -> bool:
@@ -120,8 +126,8 @@ def _drawn(spec: DecisionSpec, ctx: ModelContext, name: str) -> pa.Table:
     with open_tables(ctx, relation(spec.slug)) as tables:
         table = joined.replace("{table}", tables.relation(spec.table)) if joined else ""
         return tables.arrow(
-            f"SELECT a.event_at AS at, {number}::DOUBLE AS number, a.is_flagged FROM {relation(spec.slug)} AS a {table} "
-            f"WHERE {number} IS NOT NULL AND a.event_at IS NOT NULL "
+            f"SELECT a.event_at AS at, {number}::DOUBLE AS number, a.is_flagged "
+            f"FROM {relation(spec.slug)} AS a {table} WHERE {number} IS NOT NULL AND a.event_at IS NOT NULL "
             f"QUALIFY row_number() OVER (PARTITION BY a.is_flagged ORDER BY hash({keys})) <= {_MOST}"
         )
 

@@ -50,11 +50,15 @@ def draw_trials(spec: OptimizerSpec, kind: Bayesian, ctx: ModelContext) -> Any |
 
 def _trials(spec: OptimizerSpec, kind: Bayesian, ctx: ModelContext) -> pa.Table:
     """Trials that were measured in full, in their order."""
-    read = ", ".join(f"TRY_CAST({quote_identifier(name)} AS DOUBLE) AS {quote_identifier(name)}" for name in kind.columns)
+    read = ", ".join(
+        f"TRY_CAST({quote_identifier(name)} AS DOUBLE) AS {quote_identifier(name)}" for name in kind.columns
+    )
     whole = " AND ".join(f"{quote_identifier(name)} IS NOT NULL" for name in kind.columns)
     key = quote_identifier(spec.keys[0])
     with open_tables(ctx, spec.table) as tables:
-        return tables.arrow(f"FROM (SELECT {key}, {read} FROM {tables.relation(spec.table)}) WHERE {whole} ORDER BY {key}")
+        return tables.arrow(
+            f"FROM (SELECT {key}, {read} FROM {tables.relation(spec.table)}) WHERE {whole} ORDER BY {key}"
+        )
 
 
 def _history(axis: Any, kind: Bayesian, done: pa.Table, proposed: pa.Table) -> None:
@@ -144,7 +148,9 @@ def draw_recipes(spec: OptimizerSpec, ctx: ModelContext) -> Any | None:
     low, high, chosen = (floats(rows, name) for name in ("slowest_m_min", "fastest_m_min", "web_speed_m_min"))
     figure, (axes,) = sheet(spec.solution, 1, 2)
     left, right = axes
-    left.vlines(at[~held], low[~held], high[~held], color=BLUE, linewidth=2.2, alpha=0.45, label="speeds that keep the limits")
+    left.vlines(
+        at[~held], low[~held], high[~held], color=BLUE, linewidth=2.2, alpha=0.45, label="speeds that keep the limits"
+    )
     left.plot(at[~held], chosen[~held], "o", color=BLUE, markersize=3, label="released at")
     left.plot(at[held], np.full(held.sum(), np.nanmin(low) - 2), "x", color=RED, markersize=5, label="held")
     left.set_ylabel("web speed, m/min")
@@ -154,8 +160,14 @@ def draw_recipes(spec: OptimizerSpec, ctx: ModelContext) -> Any | None:
     ends = rows["limited_by"].to_pylist()
     names = sorted(set(ends), key=lambda name: (ends.count(name), str(name)))
     for kind_held, colour, told in ((False, BLUE, "ends the window"), (True, SEVERAL[0], "holds the recipe")):
-        counts = [sum(end == name and bool(is_held) == kind_held for end, is_held in zip(ends, held, strict=True)) for name in names]
-        begin = [sum(end == name and not is_held for end, is_held in zip(ends, held, strict=True)) * kind_held for name in names]
+        counts = [
+            sum(end == name and bool(is_held) == kind_held for end, is_held in zip(ends, held, strict=True))
+            for name in names
+        ]
+        begin = [
+            sum(end == name and not is_held for end, is_held in zip(ends, held, strict=True)) * kind_held
+            for name in names
+        ]
         right.barh([words(str(name)) for name in names], counts, left=begin, color=colour, label=told)
     right.set_xlabel("recipes")
     legend(right, loc="lower right")

@@ -75,7 +75,9 @@ def draw_moves(spec: OptimizerSpec, kind: SetpointSearch | ExpectedValue, ctx: M
         right.barh(place + (step - 1) * width, floats(rows, column), width, color=colour, label=told)
     lowest = min(float(np.nanmin(floats(rows, column))) for column, _, _ in costs)
     highest = float(np.nanmax(floats(rows, "cost")))
-    right.set_xlim(lowest - max(highest - lowest, 0.01 * highest), highest + 0.2 * max(highest - lowest, 0.01 * highest))
+    right.set_xlim(
+        lowest - max(highest - lowest, 0.01 * highest), highest + 0.2 * max(highest - lowest, 0.01 * highest)
+    )
     right.set_yticks([])
     is_money = isinstance(kind, ExpectedValue)
     right.set_xlabel("US$ an item, of set-points and misses" if is_money else "cost beside the recipe's")
