@@ -1,4 +1,4 @@
-"""What the documentation shows of all solutions: `solutions.json`, and a picture of each that its night or this drew."""
+"""What the documentation shows of all solutions: `solutions.json` and a picture of each, of its night or drawn here."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from models.features.source import open_tables
 from models.scoring.table import relation
 from orchestration.evaluation.pictures.acceptance import draw_sampling
 from orchestration.evaluation.pictures.canvas import BLUE, RED, SEVERAL, by_date, legend, room_above, sheet, words
-from pipelines.lake.connection import reader
+from orchestration.evaluation.pictures.tables import further
 from pipelines.lake.sql import quote_identifier
 
 _MOST = 4000
@@ -24,7 +24,7 @@ _MANY = 500
 def draw(spec: DecisionSpec, ctx: ModelContext) -> Any | None:
     """The figure of a rule; None where it has decided nothing."""
     answers = _answers(spec, ctx)
-    if not answers.num_rows:
+    if answers is None:
         return None
     if isinstance(spec.rule, Sampling):
         return draw_sampling(spec, spec.rule, ctx, answers)
@@ -39,13 +39,14 @@ def draw(spec: DecisionSpec, ctx: ModelContext) -> Any | None:
     return figure
 
 
-def _answers(spec: DecisionSpec, ctx: ModelContext) -> pa.Table:
-    """Rows by day and class, with how many they are."""
-    with reader(ctx.home) as con:
-        return con.execute(
-            f"SELECT CAST(event_at AS DATE) AS day, class, bool_or(is_flagged) AS is_flagged, count(*) AS rows "
-            f"FROM {relation(spec.slug)} WHERE class IS NOT NULL AND event_at IS NOT NULL GROUP BY ALL ORDER BY ALL"
-        ).to_arrow_table()
+def _answers(spec: DecisionSpec, ctx: ModelContext) -> pa.Table | None:
+    """Rows by day and class, with how many they are; None where nothing was decided."""
+    return further(
+        spec,
+        ctx,
+        then="SELECT CAST(event_at AS DATE) AS day, class, count(*) AS rows "
+        "WHERE class IS NOT NULL AND event_at IS NOT NULL GROUP BY ALL ORDER BY ALL",
+    )
 
 
 def _counts(answers: pa.Table) -> dict[str, dict[Any, int]]:

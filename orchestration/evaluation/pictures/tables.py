@@ -18,7 +18,7 @@ def further(spec: SolutionSpec, ctx: ModelContext, name: str = "", then: str = "
         spec: the solution.
         ctx: its home.
         name: of the further table; empty: the answers.
-        then: SQL after FROM, such as an order.
+        then: SQL after FROM and the table, such as what is selected, or an order.
     """
     slug = f"{spec.slug}_{name}" if name else spec.slug
     with reader(ctx.home) as con:

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from models.context import ModelContext
 from models.features.source import Tables, open_tables
-from models.scoring.table import relation
 from models.traceability.spec import TraceSpec
 from models.traceability.walk import START, told, walk
 from orchestration.evaluation.pictures.canvas import BLUE, GREY, RED, sheet, words
+from orchestration.evaluation.pictures.tables import further
 from pipelines.lake.sql import quote_identifier
 
 Node = tuple[str, str]
@@ -20,10 +20,12 @@ Node = tuple[str, str]
 
 def draw(spec: TraceSpec, ctx: ModelContext) -> Any | None:
     """The graph of the part; None before a passport was made."""
+    key = quote_identifier(spec.keys[0])
+    newest = further(spec, ctx, then=f"SELECT CAST({key} AS VARCHAR) AS id ORDER BY event_at DESC, {key} LIMIT 1")
+    if newest is None:
+        return None
+    whole = newest["id"][0].as_py()
     with open_tables(ctx, spec.table) as tables:
-        whole = _newest(spec, tables)
-        if whole is None:
-            return None
         part = spec.passport.complete_for
         parts = {end for link in _links(tables, spec, (spec.passport.of, whole), "made_of") for end in link}
         start = min(node for node in parts if node[0] == part)
@@ -38,15 +40,6 @@ def draw(spec: TraceSpec, ctx: ModelContext) -> Any | None:
     there = {end[0] for link in links for end in link}
     _graph(axes[0, 0], [kind for kind in spec.kinds if kind in there], links, material)
     return figure
-
-
-def _newest(spec: TraceSpec, tables: Tables) -> str | None:
-    """The entity whose passport was made last."""
-    key = quote_identifier(spec.keys[0])
-    row = tables.con.execute(
-        f"SELECT {key} FROM {relation(spec.slug)} ORDER BY event_at DESC, {key} LIMIT 1"
-    ).fetchone()
-    return str(row[0]) if row else None
 
 
 def _links(
