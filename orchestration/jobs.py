@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
+
+from models.solution import SolutionSpec
 
 SEARCH_TAG: Final = "cellworks/search"
 """Run tag: `full` spends the whole search budget instead of the nightly refit."""
@@ -79,3 +82,24 @@ def platform_jobs() -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
             description="Spend the whole search budget of every solution.",
         ),
     ]
+
+
+def night_of(definitions: dg.Definitions, solutions: Sequence[SolutionSpec], *, take_in: bool) -> dg.JobDefinition:
+    """The night of all solutions or of some.
+
+    Args:
+        definitions: Everything that Dagster serves.
+        solutions: None for all of them.
+        take_in: Before some, take in, curate and check.
+    """
+    match solutions:
+        case []:
+            return definitions.resolve_job_def(NIGHTLY)
+        case [one] if not take_in:
+            return definitions.resolve_job_def(f"{one.stage}__{one.slug}")
+    chosen = dg.AssetSelection.tag("solution", solutions[0].slug)
+    for spec in solutions[1:]:
+        chosen |= dg.AssetSelection.tag("solution", spec.slug)
+    # Not the nightly job's own: what arrived is not yet known to every solution, so the sensor of new data still asks.
+    keys = (_INFLOW | chosen if take_in else chosen).resolve(definitions.resolve_asset_graph())
+    return definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)

@@ -92,6 +92,20 @@
     select distinct production_day from model_day where model in ({{ literals(config.get('days_of')) }})
 {%- endmacro %}
 
+{#- For models that set a day beside all earlier ones: the days of the models they read, and every later one. -#}
+{% macro same_and_later_days() -%}
+    select distinct production_day from (
+        {%- for name in config.get('days_of') %}
+        select production_day from {{ ref(name) }}
+        {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    )
+    where production_day >= (
+        select min(production_day) from model_day where model in ({{ literals(config.get('days_of')) }})
+    )
+    union {{ same_days() }}
+{%- endmacro %}
+
 {#- For models that also look at the neighbours of a row, which may be of the day before or after. -#}
 {% macro days_and_next() -%}
     select distinct production_day + shift as production_day

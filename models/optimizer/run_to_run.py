@@ -42,11 +42,12 @@ class Answer:
 
 def answer(spec: OptimizerSpec, kind: RunToRun, ctx: ModelContext, now: datetime) -> RuleAnswers | None:
     """The advice for each machine at the plant's now; None before any has run."""
-    found = [_advise(kind, machine, seconds(now)) for machine in machines(spec, kind, ctx, now)]
+    found = [advise(kind, machine, seconds(now)) for machine in machines(spec, kind, ctx, now)]
     return _told(spec, found, now) if found else None
 
 
-def _advise(kind: RunToRun, machine: Machine, now_s: float) -> Answer:
+def advise(kind: RunToRun, machine: Machine, now_s: float) -> Answer:
+    """The advice for one machine, by a controller that is fitted to its past."""
     aim = machine.aim
     controller = fit(
         machine.runs,

@@ -93,17 +93,14 @@ def bare_ingestion(ground: Ground) -> Ran:
 
 def curation(ground: Ground) -> list[Row]:
     """A first night's curation beside one call of dbt on the same project, and beside the compiled SQL alone."""
-    ours, with_dbt, sql_alone = [], [], []
-    for number in range(max(1, ground.size.repeats - 1)):
-        home = _ready_to_curate(ground, "curating")
-        ground.tell("curation: ours")
-        ours.append(work("curate", ground.logs, home).told["seconds"])
-        with_dbt.append(bare_curation(ground).told["seconds"] if number == 0 else _dbt(ground).told["seconds"])
-        home = _ready_to_curate(ground, "selecting")
-        ground.tell("curation: the compiled SQL alone")
-        manifest = _target(ground) / "manifest.json"
-        ran = bare("bare_curation.py", ground.logs, manifest, home.lake_dir, *limits())
-        sql_alone.append(ran.told["seconds"])
+    home = _ready_to_curate(ground, "curating")
+    ground.tell("curation: ours")
+    ours = work("curate", ground.logs, home).told["seconds"]
+    with_dbt = bare_curation(ground).told["seconds"]
+    home = _ready_to_curate(ground, "selecting")
+    ground.tell("curation: the compiled SQL alone")
+    manifest = _target(ground) / "manifest.json"
+    sql_alone = bare("bare_curation.py", ground.logs, manifest, home.lake_dir, *limits()).told["seconds"]
     return [
         Row("curation", samples(ours), "s", samples(with_dbt), None, "bare: one `dbt build` of the same project"),
         Row(
@@ -127,17 +124,12 @@ def _target(ground: Ground) -> Path:
     return ground.folder / "dbt_target"
 
 
-def _dbt(ground: Ground) -> Ran:
-    home = _ready_to_curate(ground, "building")
-    ground.tell("curation: dbt alone")
-    shutil.rmtree(_target(ground), ignore_errors=True)
-    return bare("bare_dbt.py", ground.logs, home.dbt_dir / "project", home.dbt_dir, _target(ground))
-
-
 @cache
 def bare_curation(ground: Ground) -> Ran:
     """One `dbt build` of everything on the first night's raw feeds."""
-    return _dbt(ground)
+    home = _ready_to_curate(ground, "building")
+    ground.tell("curation: dbt alone")
+    return bare("bare_dbt.py", ground.logs, home.dbt_dir / "project", home.dbt_dir, _target(ground))
 
 
 def expectations(ground: Ground) -> list[Row]:

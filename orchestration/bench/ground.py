@@ -46,7 +46,7 @@ class Size:
     explained_rows: int
 
 
-FULL = Size(days=30, scale=1.0, telemetry_days=30, repeats=3, scored_rows=500_000, explained_rows=50_000)
+FULL = Size(days=30, scale=1.0, telemetry_days=30, repeats=3, scored_rows=500_000, explained_rows=20_000)
 SMALL = Size(days=14, scale=0.05, telemetry_days=1, repeats=1, scored_rows=20_000, explained_rows=2_000)
 
 
@@ -122,7 +122,17 @@ class Ground:
         """The night after the first days."""
         _ = self.simulated
         self.tell("the first night")
-        return self._night()
+        return self._night(self.plant)
+
+    @cached_property
+    def comparable_night(self) -> Night:
+        """A first night of the solutions that the bare loops fit as well, on an instance of its own."""
+        chosen = [each for told in self.training.told.values() for each in ("--only", told["solution"])]
+        home = homes.fresh(self.folder / "comparable")
+        homes.deliver(home, self.delivered.drop_dir)
+        homes.take_database(home, self.delivered.erp_file)
+        self.tell(f"a first night of {len(self.training.told)} solutions")
+        return self._night(home, "--take-in", *chosen)
 
     @cached_property
     def second_night(self) -> Night:
@@ -131,18 +141,18 @@ class Ground:
         self.tell("simulating one more day")
         cellworks(self.logs, self.plant, "simulate", "--days", "1", "--telemetry-days", "1", *self._scale)
         self.tell("the second night")
-        return self._night()
+        return self._night(self.plant)
 
     @property
     def _scale(self) -> tuple[str, str]:
         return "--scale", str(self.size.scale)
 
-    def _night(self) -> Night:
-        ran = cellworks(self.logs, self.plant, "nightly", "--json")
+    def _night(self, home: Home, *options: str) -> Night:
+        ran = cellworks(self.logs, home, "nightly", *options, "--json")
         stages = dict.fromkeys((*STAGES, OTHER), 0.0)
-        for step, seconds in work("steps", self.logs, self.plant).told.items():
+        for step, seconds in work("steps", self.logs, home).told.items():
             stages[_STAGE_OF.get(step.split("_", 1)[0], OTHER)] += seconds
-        return Night(ran, stages, work("trial_tables", self.logs, self.plant).told)
+        return Night(ran, stages, work("trial_tables", self.logs, home).told)
 
     @cached_property
     def curated(self) -> Home:
@@ -152,13 +162,9 @@ class Ground:
 
     @cached_property
     def training(self) -> Ran:
-        """A full search of every solution on the first night's tables, its inputs written to `training_folder`."""
-        return self.train()
-
-    def train(self) -> Ran:
-        """The same once more, with an MLflow of its own."""
+        """A full search of every predictive solution on the first night's tables; inputs go to `training_folder`."""
         home = homes.with_lake(self.trained.root, self.curated)
-        self.tell("training every solution")
+        self.tell("training every predictive solution")
         return work("train", self.logs, home, out=str(self.training_folder))
 
     @property
@@ -168,5 +174,5 @@ class Ground:
 
     @property
     def trained(self) -> Home:
-        """The instance that the last training left."""
+        """The instance that the training left."""
         return Home(self.folder / "trained")

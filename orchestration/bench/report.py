@@ -15,6 +15,10 @@ _HEAD = """# Benchmark
 Every figure of ours stands beside the bare one on the same work, measured in one run with the same threads, memory
 limit, compression and trials. The bare scripts are in `tests/bench/bare/`. Figures are medians; where a row was
 repeated, the smallest and largest stand in brackets.
+
+`night` is of the part of a night that both sides do: taking in, curating, checking, and the learning of the predictive
+solutions that its note names. Nights of the whole plant, with every family's solutions, are told in minutes, without a
+bare figure: `night_of_all` and `second_night_of_all`.
 """
 
 

@@ -37,7 +37,7 @@ def solutions(here: Plant) -> Iterator[tuple[PredictiveSpec, ModelContext]]:
     with reader(here.home) as con:
         now = plant_now(con)
     for spec in discover():
-        if not isinstance(spec, PredictiveSpec):
+        if type(spec) is not PredictiveSpec:  # a survival solution's spec is one too, but its fits are others
             continue
         domain = spec.domain or domains.get(spec.table)
         snapshot = published_snapshot(here.home, domain) if domain else None
@@ -68,6 +68,7 @@ def train(out: str) -> dict[str, Any]:
         seconds = time.perf_counter() - begun
         write_work(Path(out) / spec.slug, spec, ctx, result)
         told[spec.slug] = {
+            "solution": spec.solution,
             "seconds": seconds,
             "phases": result.seconds,
             "trials": result.trials,
@@ -104,6 +105,7 @@ def write_work(folder: Path, spec: PredictiveSpec, ctx: ModelContext, result: Tr
     pq.write_table(pa.table(columns), folder / "table.parquet")
     work = {
         "task": spec.task,
+        "classes": {"num_class": fitted.problem.n_classes} if spec.task == "multiclass" else {},
         "target": "__target",
         "features": names,
         "categories": list(fitted.problem.categories),

@@ -86,14 +86,15 @@ def simulate(
 
 @app.command()
 def nightly(
-    only: Annotated[str | None, typer.Option(help="Just this solution, as stage/slug.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Just this solution, as stage/slug; may be repeated.")] = None,
+    take_in: Annotated[bool, typer.Option("--take-in", help="With --only: take in, curate and check before.")] = False,
     search: Annotated[bool, typer.Option("--search", help="Spend the whole search budget.")] = False,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
     """Ingest, curate, check, learn, act. Example: cellworks nightly --only finishing/yield_root_cause."""
     _at(site)
-    plant_commands.nightly(only, full_search=search, as_json=as_json)
+    plant_commands.nightly(only or [], take_in=take_in, full_search=search, as_json=as_json)
 
 
 @app.command()
@@ -110,7 +111,7 @@ def demo(
     simulated = next_days(days, scale)
     if not as_json:
         print(in_words(simulated), flush=True)
-    plant_commands.nightly(None, full_search=False, as_json=as_json)
+    plant_commands.nightly([], take_in=False, full_search=False, as_json=as_json)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.families import family_of
@@ -20,6 +20,8 @@ from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 
 if TYPE_CHECKING:
     from dagster import AssetKey, ExecuteInProcessResult
+
+    from models.solution import SolutionSpec
 
 
 def init(*, as_json: bool) -> None:
@@ -59,10 +61,10 @@ def prepare_instance(here: Plant) -> None:
     os.environ["CELLWORKS_HOME"] = str(here.home.root)
 
 
-def nightly(only: str | None, *, full_search: bool, as_json: bool) -> None:
+def nightly(only: Sequence[str], *, take_in: bool, full_search: bool, as_json: bool) -> None:
     """One night; exit code 1 when a step of it failed."""
     here = plant()
-    summary = run_night(here, only, full_search=full_search)
+    summary = run_night(here, only, take_in=take_in, full_search=full_search)
     if as_json:
         console.tell(summary, "", as_json=True)
     else:
@@ -71,12 +73,13 @@ def nightly(only: str | None, *, full_search: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, Any]:
+def run_night(here: Plant, only: Sequence[str], *, take_in: bool, full_search: bool) -> dict[str, Any]:
     """One night as a Dagster run of this process.
 
     Args:
         here: The plant.
-        only: A solution, to run just it; None for everything.
+        only: Solutions, to run just these; none for everything.
+        take_in: Before these solutions, take in, curate and check, as the whole night does.
         full_search: Spend the whole search budget.
 
     Returns:
@@ -90,27 +93,30 @@ def run_night(here: Plant, only: str | None, *, full_search: bool) -> dict[str, 
         KeyboardInterrupt: Ctrl-C ended a step.
     """
     from orchestration import progress
-    from orchestration.catalogue import find
+    from orchestration.catalogue import discover, find
     from orchestration.run_lock import night_lock
     from pipelines.lake.schemas import bootstrap
 
-    chosen = None if only is None else find(only).solution
+    known = discover()
+    chosen = [find(name, known) for name in only]
     began = time.monotonic()
     with console.only_ours():
         prepare_instance(here)
         with remembered(), night_lock(here.home), console.bars() as shown, progress.listening(shown):
             bootstrap(here.home, here.site)
             shown.begin("loading definitions")
-            result = _execute(here, chosen, shown, full_search=full_search)
+            result = _execute(here, chosen, shown, take_in=take_in, full_search=full_search)
         return night_summary(here, {**result, "seconds": round(time.monotonic() - began, 1)})
 
 
-def _execute(here: Plant, only: str | None, shown: console.Bars, *, full_search: bool) -> dict[str, Any]:
+def _execute(
+    here: Plant, only: Sequence[SolutionSpec], shown: console.Bars, *, take_in: bool, full_search: bool
+) -> dict[str, Any]:
     from dagster import DagsterInstance
 
     from orchestration.blocked import tell_blocked
     from orchestration.definitions import defs
-    from orchestration.jobs import NIGHTLY, SEARCH_TAG, step_count
+    from orchestration.jobs import SEARCH_TAG, night_of, step_count
     from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG, close_dead_nights
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
@@ -118,7 +124,7 @@ def _execute(here: Plant, only: str | None, shown: console.Bars, *, full_search:
     # A module of it sets its own level when it is imported, and speaks in the middle of the bars.
     logging.getLogger("great_expectations.data_context.types.base").addFilter(_is_warning)
     definitions = defs() if callable(defs) else defs
-    job = definitions.resolve_job_def(NIGHTLY if only is None else only.replace("/", "__"))
+    job = night_of(definitions, only, take_in=take_in)
     shown.expect(step_count(job))
     with DagsterInstance.get() as instance:
         close_dead_nights(instance)

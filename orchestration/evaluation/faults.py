@@ -20,7 +20,7 @@ from pipelines.control_plan.site import Site
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.twin import state
-from pipelines.twin.course import Course
+from pipelines.twin.course import SPARE, Course
 from pipelines.twin.graph import Scenario
 from pipelines.twin.world import World
 
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 HORIZON_DAYS = 5
 JUMPS, DRIFTS = (0.5, 2.0), (0.2, 0.4)
 """Sizes in standard deviations of the characteristic, at once and per day, up to those of the twin's own scenarios."""
-_CELL, _STACKING = "cell_id", "staging.stg_mes__stacking"
+_CELL, _CELL_LEVEL, _STACKING = "cell_id", "cell", "staging.stg_mes__stacking"
 _HOURS = {"marts.stacker_hour": ("machine_id", "hour_at")}
 """Tables whose rows are means over the cells that a machine stacked in an hour: columns of the machine and the hour."""
 
@@ -155,6 +155,11 @@ class Plant:
         return cls(World(site, known.seed, "baseline", known.scale), known.first_cells, _stacked(home))
 
     @property
+    def site(self) -> Site:
+        """Its site."""
+        return self._world.site
+
+    @property
     def days(self) -> int:
         """Production days that were simulated."""
         return len(self._first)
@@ -204,6 +209,23 @@ class Plant:
     def first_cell(self, material: str, lots: Array) -> Array:
         """Running number of the first cell that each lot of a material was meant for."""
         return lots * self._world.cells_per(f"lot:{material}")
+
+    def cells_of(self, code: str, names: Sequence[str]) -> Array:
+        """Running number of a cell that each record of a characteristic is of; -1 for what replaced a held or lost one.
+
+        Args:
+            code: characteristic.
+            names: of cells, batches, rolls or lanes, such as C000000012, AB000037 or AR000005-1.
+        """
+        level = self._world.level(self._world.site.plan.by_code[code])
+        if level == _CELL_LEVEL:
+            return numbers_of(names)
+        parts = [name.lstrip("ABCR").split("-") for name in names]
+        number = np.array([int(part[0]) for part in parts], dtype=np.int64)
+        first = number * self._world.cells_per(level)
+        if level.endswith("_lane"):
+            first += (np.array([int(part[1]) for part in parts], dtype=np.int64) - 1 - first) % 2
+        return np.where(number < SPARE, first, -1)
 
     def characteristics(self, material: str) -> list[str]:
         """Codes of what is measured of a material's lots."""

@@ -1,4 +1,4 @@
-"""What the documentation shows of all solutions: `solutions.json`, and a picture of each that its night drew."""
+"""What the documentation shows of all solutions: `solutions.json` and a picture of each, of its night or drawn here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from models.context import ModelContext
 from models.registry.client import open_home
 from models.solution import SolutionSpec
+from orchestration.evaluation import pictures
 from orchestration.evaluation.ground import Ground
 from pipelines.lake.home import Home
 
@@ -51,9 +53,8 @@ def write(rows: Iterable[Mapping[str, Any]], specs: Iterable[SolutionSpec], grou
 
 def _part(part: Mapping[str, Any], spec: SolutionSpec, ground: Ground, folder: Path) -> dict[str, Any]:
     figures = {name: value for name, value in part["figures"].items() if name not in _LEFT_OUT}
-    picture = _picture(spec, ground)
-    if picture is not None:
-        shutil.copyfile(picture, folder / f"{spec.slug}.png")
+    file = folder / f"{spec.slug}.png"
+    is_drawn = _copied(spec, ground, file) or _drawn_here(spec, ground, file)
     return {
         **part,
         "figures": figures,
@@ -62,17 +63,28 @@ def _part(part: Mapping[str, Any], spec: SolutionSpec, ground: Ground, folder: P
         "description": spec.description,
         "table": Path(spec.table).name if spec.files else spec.table,  # where a file lies is this machine's
         "action": spec.action.kind,
-        "picture": f"{spec.slug}.png" if picture is not None else None,
+        "picture": file.name if is_drawn else None,
     }
 
 
-def _picture(spec: SolutionSpec, ground: Ground) -> Path | None:
-    """The picture of a solution's last night or version; None where none was drawn."""
+def _copied(spec: SolutionSpec, ground: Ground, file: Path) -> bool:
+    """Copy the picture of a solution's last night or version; whether there is one."""
     if ground.home is None:
-        return None
-    drawn = {file.stem: file for file in _drawn(spec, ground, ground.home)}
+        return False
+    drawn = {each.stem: each for each in _drawn(spec, ground, ground.home)}
     name = next((each for each in _CALLED_FOR if each in drawn), None)
-    return drawn[name] if name else next(iter(drawn.values()), None)
+    found = drawn[name] if name else next(iter(drawn.values()), None)
+    if found is not None:
+        shutil.copyfile(found, file)
+    return found is not None
+
+
+def _drawn_here(spec: SolutionSpec, ground: Ground, file: Path) -> bool:
+    """Draw what a family shows whose night draws nothing; whether there was something to show."""
+    night = ground.evidence(spec).night
+    if ground.home is None or night is None:
+        return False
+    return pictures.draw(spec, ModelContext(home=ground.home, site=ground.site, as_of=night["at"]), file)
 
 
 def _drawn(spec: SolutionSpec, ground: Ground, home: Home) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from models.process_monitor.runtime import Scorer, column_numbers, follow, group
 from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from orchestration.evaluation import waste
-from orchestration.evaluation.causes import channels, lots
+from orchestration.evaluation.causes import channels, lots, parameters
 from orchestration.evaluation.causes.best_chart import kind_of, share_found
 from orchestration.evaluation.faults import HORIZON_DAYS, Cause, Moved, Plant, WatchedRows
 from orchestration.evaluation.ground import Ground
@@ -27,6 +27,7 @@ _CHART = "shewhart"
 _CAUSES: dict[str, Cause] = {
     "marts.formation_channel_day": channels,
     "marts.lot_characteristic": lots,
+    "marts.golden_parameter_shift": parameters,
 }
 """What puts faults into tables whose rows are neither cells, nor hours of a machine, nor meters."""
 

@@ -21,6 +21,6 @@ def has_table(con: DuckDBPyConnection, schema: str, table: str) -> bool:
     """
     try:
         con.execute(f"SELECT 1 FROM {quote_relation(f'lake.{schema}.{table}')} LIMIT 0")
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.InvalidInputException):  # the latter: called as a name of this module
         return False
     return True

@@ -181,6 +181,18 @@ def recommended(
     return int(np.argmax(np.where(feasible >= _SURE, mean, -np.inf))) if (feasible >= _SURE).any() else -1
 
 
+def predicted(settings: Sequence[Setting], done: Floats, values: Floats, points: Floats) -> tuple[Floats, Floats]:
+    """What is expected of a quantity at some settings, and its standard deviation.
+
+    Args:
+        settings: what was varied.
+        done: settings of the trials, shape (n, k).
+        values: the quantity as measured in them, shape (n,).
+        points: settings that are asked about, shape (m, k).
+    """
+    return _Process(unit(settings, done), values).predict(unit(settings, points))
+
+
 def unit(settings: Sequence[Setting], values: Floats) -> Floats:
     """Settings as places in the unit cube."""
     low, high = (np.array([getattr(each, end) for each in settings]) for end in ("low", "high"))

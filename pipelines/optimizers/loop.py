@@ -211,10 +211,14 @@ def fit(
     )  # fmt: skip
 
 
+def replay(runs: Runs, feed: Feed, controller: tuple[Law, Tuning, Guards], dead_time_s: float) -> Course:
+    """Past runs as they would have been by the model, had the controller set each but the first."""
+    return close_loop(runs, feed, Deliveries.one_each(runs), 1, controller, dead_time_s, replayed(runs, controller[0]))
+
+
 def _squares(runs: Runs, feed: Feed, controller: tuple[Law, Tuning, Guards], dead_time_s: float) -> Floats:
     """Squared deviations from target of past runs as replayed."""
-    answer = replayed(runs, controller[0])
-    course = close_loop(runs, feed, Deliveries.one_each(runs), 1, controller, dead_time_s, answer)
+    course = replay(runs, feed, controller, dead_time_s)
     squares: Floats = (course.runs.measured - controller[1].target) ** 2
     return squares
 

@@ -10,12 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.bench import homes
 from orchestration.bench.ground import SMALL, STAGES, Ground, Night
 from orchestration.bench.nights import second_night
-from orchestration.bench.process import Ran, run
+from orchestration.bench.process import Ran, bare, run
 from orchestration.bench.report import page
 from orchestration.bench.rows import Row, Target, samples
 from orchestration.bench.run import measure
@@ -43,6 +46,29 @@ def test_bare_scripts_are_short_and_know_nothing_of_ours(script: Path) -> None:
     names += [node.module or "" for node in imports if isinstance(node, ast.ImportFrom)]
     assert len(text.splitlines()) <= 60
     assert not OURS & {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(("task", "classes"), [("regression", {}), ("binary", {}), ("multiclass", {"num_class": 3})])
+def test_the_bare_loops_fit_every_task_with_every_library(task: str, classes: dict[str, int], tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    target = rng.normal(size=90) if task == "regression" else np.arange(90) % classes.get("num_class", 2)
+    fold = np.where(np.arange(90) < 60, 1, 2)
+    columns = {"x": rng.normal(size=90), "__target": target, "fold_0": fold, "all": np.ones(90, dtype=int)}
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    tried: list[tuple[str, dict[str, float]]] = [("lightgbm", {}), ("xgboost", {})]
+    tried.append(("linear", {"alpha": 1.0} if task == "regression" else {"C": 1.0}))
+    trials = [{"library": name, "params": given, "rounds": {"fold_0": 2, "all": 2}} for name, given in tried]
+    about: dict[str, object] = {
+        "task": task,
+        "classes": classes,
+        "target": "__target",
+        "features": ["x"],
+        "categories": [],
+    }
+    about |= {"threads": 1, "seed": 7, "max_bin": 63, "trials": trials}
+    (tmp_path / "work.json").write_text(json.dumps(about), encoding="utf-8")
+    told = bare("bare_training.py", tmp_path, tmp_path / "table.parquet", tmp_path / "work.json").told
+    assert told["seconds"] > 0
 
 
 def test_a_row_tells_the_ratio_of_the_medians_and_whether_the_target_is_met() -> None:
@@ -106,6 +132,10 @@ def test_a_second_night_has_learnt_only_with_trials_in_a_new_versions_table(
     assert rows["second_night_retrained"].is_met is is_met
     assert rows["second_night_curation"].ratio == pytest.approx(0.19)
     assert rows["second_night_curation"].is_met is True
+    whole = rows["second_night_of_all"]
+    assert whole.ours.median == pytest.approx(19 / 60)
+    assert whole.ratio is None
+    assert whole.is_met is True
 
 
 def test_a_terminated_benchmark_takes_its_processes_and_its_folder_with_it(tmp_path: Path) -> None:

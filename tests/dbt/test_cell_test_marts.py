@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 
 import duckdb
 import pytest
+from scipy.stats import norm, t
 
 from pipelines.control_plan.site import load_site
 from pipelines.curation.contracts import PROJECT
@@ -113,6 +114,47 @@ def test_a_parameter_is_held_against_its_golden_value(
         side = row.usl if mean >= row.nominal else row.lsl
         assert deviation == pytest.approx((mean - row.nominal) / abs(side - row.nominal), abs=1e-4)
         assert ratio == pytest.approx(outside)
+
+
+def test_a_parameter_is_held_against_the_machines_earlier_shifts(home: Home) -> None:
+    with reader(home) as con:
+        rows = con.execute(
+            "SELECT series_code, machine_id || '/' || characteristic_code, parameter_mean, deviation_sigma "
+            "FROM marts.golden_parameter_shift ORDER BY series_code, shift_from_at"
+        ).fetchall()
+    told = 0
+    for series, of_series in groupby(rows, key=lambda row: row[0]):
+        past: list[float] = []
+        for _, named, mean, figure in of_series:
+            assert series == named
+            if len(past) < 4 or not stdev(past):
+                assert figure is None
+            else:
+                away = (mean - fmean(past)) / (stdev(past) * (1 + 1 / len(past)) ** 0.5)
+                expected = norm.ppf(t.cdf(away, len(past) - 1))
+                # Wallace's approximation errs most on the fewest days and far out.
+                assert figure == pytest.approx(expected, rel=0.02, abs=0.03)
+                told += 1
+            past.append(mean)
+    assert told > 200
+
+
+def test_a_parameters_shift_is_the_mean_of_its_records(home: Home) -> None:
+    with reader(home) as con:
+        wanted = con.execute(
+            "SELECT tab_welder_id, "
+            # Early, late and night begin at 6, 14 and 22 o'clock in Shanghai, eight hours ahead.
+            "time_bucket(INTERVAL 8 HOURS, event_at, TIMESTAMP '2026-01-01 06:00:00') AS shift_from_at, "
+            "count(weld_energy_j), avg(weld_energy_j) FROM staging.stg_mes__assembly WHERE tab_welder_id IS NOT NULL "
+            "GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        found = con.execute(
+            "SELECT machine_id, shift_from_at, parameter_count, parameter_mean FROM marts.golden_parameter_shift "
+            "WHERE characteristic_code = 'weld_energy_j' ORDER BY ALL"
+        ).fetchall()
+    assert wanted
+    assert [each[:3] for each in found] == [each[:3] for each in wanted]
+    assert [each[3] for each in found] == pytest.approx([each[3] for each in wanted], rel=1e-6)
 
 
 def test_wear_has_no_golden_value_and_a_machine_that_a_record_does_not_name_none_either(home: Home) -> None:

@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import models.train
 from models.gates.judge import judge
 from models.registry.client import experiment_id, open_client
 from models.scoring.score import score
-from models.train import train
+from models.train import PREDICTIVE, train
 from pipelines.control_plan.errors import CellworksError
 
 pytestmark = pytest.mark.slow
@@ -134,19 +133,17 @@ def test_a_run_that_ended_without_a_word_is_closed_by_the_next(ctx, table_file, 
 
 @pytest.mark.soak
 def test_mlflow_that_goes_away_in_the_middle_ends_the_run_and_the_next_one_recovers(
-    ctx, table_file, cells, solution, tmp_path, monkeypatch
+    ctx, table_file, cells, solution, tmp_path
 ):
     spec = solution(table_file(cells(800)), "binary", search={"trials": 1, "max_rounds": 10})
     server, away = _serve(ctx, tmp_path)
-    fit = models.train.fit
 
     def last_words(*arguments):
         _end(server)
-        return fit(*arguments)
+        return PREDICTIVE.fit(*arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(models.train, "fit", last_words)
-        assert "MLflow failed during training" in _refused(spec, away)
+    with pytest.raises(CellworksError, match="MLflow failed during training"):
+        train(spec, away, replace(PREDICTIVE, fit=last_words))
     assert not ctx.home.catalogue.exists()
     server, back = _serve(ctx, tmp_path)
     try:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import norm, t
 
 from orchestration.environment import default_site
-from orchestration.evaluation.causes import channels, lots
+from orchestration.evaluation.causes import channels, lots, parameters
 from orchestration.evaluation.faults import Members, Plant, Stacked, WatchedRows
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import writer
@@ -177,3 +178,64 @@ def test_a_lot_that_differs_moves_the_figures_of_those_after_it_the_other_way(pl
         assert since < time[first].min() <= time.max() - np.timedelta64(lots.HORIZON_DAYS, "D")
         if each.fault.ramp == 0:  # the past follows a jump
             assert abs(by[first[-1]]) < 0.8 * abs(by[first[0]])
+
+
+def q_of(values: np.ndarray) -> np.ndarray:
+    """Quesenberry's Q for an unknown mean and spread, by its definition."""
+    out = np.full(len(values), np.nan)
+    for row in range(parameters.LEAST_SHIFTS, len(values)):
+        past = values[:row]
+        away = (values[row] - past.mean()) / (past.std(ddof=1) * np.sqrt(1 + 1 / row))
+        out[row] = norm.ppf(t.cdf(away, row - 1))
+    return out
+
+
+def test_the_figure_of_a_parameter_is_quesenberrys() -> None:
+    values = np.random.default_rng(6).normal(850.0, 3.0, 40)
+    values[30:] += 6.0
+    found = parameters.figures(values)
+    assert np.isnan(found[: parameters.LEAST_SHIFTS]).all()
+    # Wallace's approximation errs most on the fewest days.
+    assert found[4:] == pytest.approx(q_of(values)[4:], abs=0.03)
+
+
+def test_a_fault_of_a_parameter_moves_the_later_rows_of_its_machine(plant: Plant, tmp_path: Path) -> None:
+    cell = np.arange(0, DAYS * A_DAY, 11)
+    row = plant.site.plan.by_code["weld_energy_j"]
+    welder = np.empty(len(cell), dtype=object)
+    for machine in ("tab_welder_1", "tab_welder_2"):
+        welder[np.isin(cell, plant.made_by(row.code, machine, 11))] = machine
+    event = START + cell * np.timedelta64(86_400_000_000, "us") // A_DAY
+    staged = {
+        "cell_id": [f"C{each:09d}" for each in cell],
+        "event_at": event,
+        "electrode_code": ["cathode"] * len(cell),
+    }
+    home = home_with(
+        tmp_path, "staging.stg_mes__assembly", pa.table({**staged, "tab_welder_id": welder, "seam_welder_id": welder})
+    )
+    draw = np.random.default_rng(2)
+    shifts = np.arange(START, START + np.timedelta64(DAYS, "D"), np.timedelta64(8, "h"))
+    keys = {
+        "machine_id": np.repeat(np.array(["tab_welder_1", "tab_welder_2"], dtype=object), len(shifts)),
+        "characteristic_code": np.full(2 * len(shifts), row.code, dtype=object),
+        "shift_from_at": np.tile(shifts, 2),
+    }
+    mean = draw.normal(850.0, 2.0, 2 * len(shifts))
+    with writer(home, why="test rows") as con:
+        con.register("given", pa.table({**keys, "parameter_mean": mean, "nominal": [850.0] * len(mean)}))
+        con.execute("CREATE TABLE lake.marts.golden_parameter_shift AS FROM given")
+    time = keys["shift_from_at"]
+    groups = [each for each in parameters.parameter_groups(plant.site) if each["machine"] == "tab_welder_id"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parameters, "parameter_groups", lambda _: groups)
+        found = list(parameters.put_in(plant, WatchedRows(keys, time, START + np.timedelta64(20, "D"), 3, home)))
+        assert list(parameters.put_in(plant, WatchedRows(keys, time, START + np.timedelta64(35, "D"), 3, home))) == []
+    assert len(found) == 4 * 12
+    for moved in found:
+        touched = np.flatnonzero(moved.columns["deviation_sigma"])
+        assert set(keys["machine_id"][touched]) == {moved.fault.machine_id}
+        assert time[touched].min() == START + np.timedelta64(moved.fault.day, "D")
+        assert np.sign(moved.columns["deviation_sigma"][touched[0]]) == np.sign(moved.fault.shift or moved.fault.ramp)
+        assert moved.own is not None
+        assert moved.own[touched].all()

@@ -264,6 +264,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(home: Home, con: 
 def test_a_table_is_there_as_the_connection_sees_it_in_its_own_transaction_too(con: DuckDBPyConnection) -> None:
     assert has_table(con, "ops", "published")
     assert not has_table(con, "nowhere", "published")
+    assert not has_table(con, "ops", "table")  # also the name of a variable where it is asked
     con.execute("BEGIN TRANSACTION")
     assert not has_table(con, "marts", "new")
     con.execute("CREATE TABLE lake.marts.new (i INTEGER)")
