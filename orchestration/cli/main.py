@@ -25,6 +25,8 @@ actions_app = typer.Typer(no_args_is_help=True, help="Proposed actions: list the
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows and files that did not fit.")
 app.add_typer(actions_app, name="actions")
 app.add_typer(quarantine_app, name="quarantine")
+audit_app = typer.Typer(no_args_is_help=True, help="Who did what: list it, look whether somebody changed it.")
+app.add_typer(audit_app, name="audit")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 
@@ -36,7 +38,9 @@ SiteOption = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Why = Annotated[str, typer.Option(help="The reason, kept in the audit.")]
-Who = Annotated[str | None, typer.Option(help="Who decides. Default: the user of this machine.")]
+Who = Annotated[
+    str | None, typer.Option(help="Who does it, where the site names no roles. Default: the user of this machine.")
+]
 ActionId = Annotated[str, typer.Argument(help="Id of the action, or enough of its beginning.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 
@@ -357,6 +361,8 @@ def list_quarantine(
 @quarantine_app.command("replay")
 def replay_quarantine(
     ids: Annotated[list[int] | None, typer.Argument(help="Numbers of the records; none: all that are open.")] = None,
+    why: Why = "no reason given",
+    who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -364,7 +370,31 @@ def replay_quarantine(
     _at(site)
     from orchestration.cli import quarantine
 
-    quarantine.replay(ids or [], as_json=as_json)
+    quarantine.replay(ids or [], who, why, as_json=as_json)
+
+
+@audit_app.command("list")
+def list_acts(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
+    """List who did what, newest first. Example: cellworks audit list --limit 10 --json."""
+    _at(site)
+    from orchestration.cli import audit
+
+    audit.show(limit, as_json=as_json)
+
+
+@audit_app.command("verify")
+def verify_audit(
+    head: Annotated[
+        list[str] | None, typer.Option(help="A last row that you noted, as number:hash; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Find the first row changed, removed or put in; exit code 1. Example: cellworks audit verify --json."""
+    _at(site)
+    from orchestration.cli import audit
+
+    audit.verify(head or [], as_json=as_json)
 
 
 @solution_app.command("new")

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any, Literal
 
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
 from orchestration.cli.reasons import in_words, units_of
 from orchestration.plant import plant
-from pipelines.control_plan.errors import CellworksError
-
-
-def person(who: str | None) -> str:
-    """Who decides: the named one, else the user of this machine.
-
-    Raises:
-        CellworksError: no name was given and the machine's user has none (a bare user id of a container).
-    """
-    if who:
-        return who
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise CellworksError(
-            "nobody is named who decides",
-            expected="the name of a person, kept in the audit",
-            found="this machine's user has no name",
-            mend="give --who NAME",
-        ) from error
 
 
 def show_actions(solution: str | None, limit: int, *, as_json: bool) -> None:
@@ -71,12 +50,16 @@ def decide_action(
     action_id: str, decision: Literal["approved", "rejected"], who: str | None, why: str, *, as_json: bool
 ) -> None:
     """Approve or reject an action."""
+    from pipelines.access.identity import authorise
+    from pipelines.access.ledger import note_head
     from pipelines.actions.decide import decide
     from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import require_lake, writer
 
     here = plant()
+    person = authorise(here.site.access, "approve_action" if decision == "approved" else "reject_action", who)
     require_lake(here.home)
     with writer(here.home, why=f"{decision} an action") as con:
-        decided = decide(con, here.site, action_id, decision, who=person(who), why=why, now=plant_now(con))
+        decided = decide(con, here.site, action_id, decision, who=person, why=why, now=plant_now(con))
+        note_head(here.home, con)
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
