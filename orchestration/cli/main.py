@@ -299,6 +299,23 @@ def ui(
     serve(part, dagster_port, mlflow_port)
 
 
+@app.command()
+def gateway(
+    listen: Annotated[str, typer.Option(help="address:port.")] = "127.0.0.1:8443",
+    host: Annotated[str, typer.Option(help="The name that browsers know it by.")] = "localhost",
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
+    ca_bundle: Annotated[Path | None, typer.Option(help="Certificates of who signed the issuer's, PEM.")] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Write the gateway's configuration from the site's roles. Example: cellworks gateway --host plant.example.org."""
+    _at(site)
+    from orchestration.cli import gateway as command
+
+    command.write(listen, host, certificate, key, ca_bundle, as_json=as_json)
+
+
 @app.command("dbt-docs")
 def dbt_docs(as_json: Json = False, site: SiteOption = None) -> None:
     """Write one page on every curated table, column and unit. Example: cellworks dbt-docs."""

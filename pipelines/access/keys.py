@@ -15,13 +15,22 @@ _LONGEST = 1_000_000
 
 
 def fetch_keys(issuer: Issuer) -> dict[str, Any]:
-    """The issuer's JSON Web Key Set; its address comes from the discovery document where the site names none.
+    """The issuer's JSON Web Key Set.
+
+    Raises:
+        CellworksError: the provider does not answer, or with something else.
+    """
+    return _document(keys_address(issuer))
+
+
+def keys_address(issuer: Issuer) -> str:
+    """Where the issuer's keys are; its discovery document says so where the site names no address.
 
     Raises:
         CellworksError: the provider does not answer, or with something else.
     """
     if issuer.jwks_url is not None:
-        return _document(issuer.jwks_url)
+        return issuer.jwks_url
     place = f"{issuer.url.rstrip('/')}/.well-known/openid-configuration"
     found = _document(place)
     keys_at = found.get("jwks_uri")
@@ -30,7 +39,7 @@ def fetch_keys(issuer: Issuer) -> dict[str, Any]:
     # As for the addresses in site.yaml: whoever could change the keys under way could sign for anybody.
     if urlsplit(keys_at).scheme != "https" and urlsplit(issuer.url).scheme == "https":
         raise _unusable(place, "jwks_uri with https", keys_at)
-    return _document(keys_at)
+    return keys_at
 
 
 def _document(url: str) -> dict[str, Any]:
