@@ -1,4 +1,4 @@
-"""The gateway before Dagster and MLflow: the configuration of Apache httpd with mod_auth_openidc, from a site's roles."""
+"""The gateway before Dagster and MLflow: a configuration of Apache httpd with mod_auth_openidc, from a site's roles."""
 
 from __future__ import annotations
 

@@ -34,10 +34,10 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "httpd.conf"
     file.write_text(text, encoding="utf-8")
+    dagster = "dagster-webserver -h 127.0.0.1 -m orchestration.definitions"
     behind = (
-        f"dagster-webserver -h 127.0.0.1 -p {ports.dagster} --path-prefix /dagster -m orchestration.definitions",
-        f"dagster-webserver -h 127.0.0.1 -p {ports.dagster_view} --path-prefix /dagster-view --read-only"
-        " -m orchestration.definitions",
+        f"{dagster} -p {ports.dagster} --path-prefix /dagster",
+        f"{dagster} -p {ports.dagster_view} --path-prefix /dagster-view --read-only",
         f"mlflow server --host 127.0.0.1 --port {ports.mlflow} --static-prefix /mlflow",
     )
     start = f"apache2 -f {file} -DFOREGROUND"
