@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,7 @@ from joserfc.jwk import Key, RSAKey
 from orchestration.gateway import MODULE_DIR, Front, Ports, configuration
 from pipelines.control_plan.access import Access
 
+Start = Callable[[Ports], AbstractContextManager["Gateway"]]
 CLIENT, SECRET = "cellworks", "the-clients-secret-that-nobody-may-see"
 ROLES = {
     "viewer": {"groups": ["visitors"]},
@@ -170,12 +172,44 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-def gateway(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def started(
+    issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Ports], AbstractContextManager[Gateway]]:
+    """Starts a gateway before servers at these ports; skipped where the machine has no httpd."""
     httpd = shutil.which("apache2") or shutil.which("apache2", path="/usr/sbin")
     if httpd is None or not (MODULE_DIR / "mod_auth_openidc.so").is_file():
         pytest.skip("no httpd with mod_auth_openidc: apt-get install apache2 libapache2-mod-auth-openidc")
-    folder = tmp_path_factory.mktemp("gateway")
 
+    @contextlib.contextmanager
+    def start(ports: Ports) -> Iterator[Gateway]:
+        folder = tmp_path_factory.mktemp("gateway")
+        told = {"url": issuer.url, "audience": CLIENT, "person_claim": "email", "algorithms": ["RS256"]}
+        access = Access.model_validate({"identity": "oidc", "issuer": told, "roles": ROLES})
+        port = free_port()
+        front = Front(f"127.0.0.1:{port}", "127.0.0.1", folder, ca_bundle=issuer.certificate)
+        file = folder / "httpd.conf"
+        file.write_text(configuration(access, front, ports, f"{issuer.url}/keys"), encoding="utf-8")
+        env = {"PATH": os.environ["PATH"], "CELLWORKS_GATEWAY_SECRET": SECRET, "CELLWORKS_GATEWAY_PASSPHRASE": "p" * 40}
+        process = subprocess.Popen([httpd, "-f", str(file), "-DFOREGROUND"], env=env, stderr=subprocess.PIPE, text=True)
+        made = Gateway(f"http://127.0.0.1:{port}", issuer, access, folder)
+        try:
+            _wait(made, process)
+            yield made
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    return start
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def gateway(started: Start) -> Iterator[Gateway]:
     def behind(name: str) -> ThreadingHTTPServer:
         return _serve(
             lambda request, body: (
@@ -186,32 +220,11 @@ def gateway(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         )
 
     servers = {name: behind(name) for name in ("dagster", "dagster_view", "mlflow")}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    access = Access.model_validate(
-        {
-            "identity": "oidc",
-            "issuer": {"url": issuer.url, "audience": CLIENT, "person_claim": "email", "algorithms": ["RS256"]},
-            "roles": ROLES,
-        }
-    )
-    front = Front(f"127.0.0.1:{port}", "127.0.0.1", folder, ca_bundle=issuer.certificate)
-    ports = Ports(**{name: server.server_port for name, server in servers.items()})
-    file = folder / "httpd.conf"
-    file.write_text(configuration(access, front, ports, f"{issuer.url}/keys"), encoding="utf-8")
-    env = {"PATH": os.environ["PATH"], "CELLWORKS_GATEWAY_SECRET": SECRET, "CELLWORKS_GATEWAY_PASSPHRASE": "p" * 40}
-    process = subprocess.Popen([httpd, "-f", str(file), "-DFOREGROUND"], env=env, stderr=subprocess.PIPE, text=True)
-    made = Gateway(f"http://127.0.0.1:{port}", issuer, access, folder)
-    try:
-        _wait(made, process)
+    with started(Ports(**{name: server.server_port for name, server in servers.items()})) as made:
         yield made
-    finally:
-        process.terminate()
-        process.wait(20)
-        for server in servers.values():
-            server.shutdown()
-            server.server_close()
+    for server in servers.values():
+        server.shutdown()
+        server.server_close()
 
 
 def _wait(gateway: Gateway, process: subprocess.Popen[str]) -> None:
