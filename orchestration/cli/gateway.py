@@ -26,8 +26,8 @@ def write(
 
     here, ports = plant(), Ports()
     folder = here.home.root / "gateway"
-    named = [None if path is None else path.resolve() for path in (certificate, key, ca_bundle)]
-    front = Front(listen, host, folder, *named)
+    pem, pem_key, bundle = (None if path is None else path.resolve() for path in (certificate, key, ca_bundle))
+    front = Front(listen, host, folder, pem, pem_key, bundle)
     access = here.site.access
     jwks_url = keys_address(access.issuer) if access.issuer is not None else ""
     text = configuration(access, front, ports, jwks_url)

@@ -360,6 +360,20 @@ def reject(action_id: ActionId, why: Why, who: Who = None, as_json: Json = False
     people.decide_action(action_id, "rejected", who, why, as_json=as_json)
 
 
+@actions_app.command("modes")
+def action_modes(as_json: Json = False, site: SiteOption = None) -> None:
+    """Show what each kind of action may do. Example: cellworks actions modes --json."""
+    _at(site)
+    people.show_modes(as_json=as_json)
+
+
+@actions_app.command("accept-modes")
+def accept_action_modes(why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
+    """Accept modes and limits as site.yaml has them. Example: cellworks actions accept-modes --why "a calm month"."""
+    _at(site)
+    people.accept_modes(who, why, as_json=as_json)
+
+
 @quarantine_app.command("list")
 def list_quarantine(
     feed: Annotated[str | None, typer.Option(help="Only this feed.")] = None,

@@ -63,3 +63,43 @@ def decide_action(
         decided = decide(con, here.site, action_id, decision, who=person, why=why, now=plant_now(con))
         note_head(here.home, con)
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
+
+
+def show_modes(*, as_json: bool) -> None:
+    """Print what each kind of action may do now, and where the site's file says otherwise."""
+    from pipelines.actions.modes import in_force
+    from pipelines.lake.connection import reader
+
+    here = plant()
+    with reader(here.home) as con:
+        found = {
+            kind: {"in_force": in_force(con, here.site, kind).model_dump(), "in_file": policy.model_dump()}
+            for kind, policy in here.site.actions.items()
+        }
+    if as_json:
+        console.tell(found, "", as_json=True)
+        return
+    for kind, each in found.items():
+        now, wanted = each["in_force"], each["in_file"]
+        console.line(f"{kind}: {now['mode']}, {now['max_per_day']} a day", 0)
+        for name in (name for name in now if now[name] != wanted[name]):
+            console.line(f"{name} {now[name]}; the file says {wanted[name]}, which no admin has accepted", 4)
+
+
+def accept_modes(who: str | None, why: str, *, as_json: bool) -> None:
+    """Accept modes and limits as the site's file has them now."""
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+    from pipelines.actions.modes import to_accept
+    from pipelines.lake.connection import require_lake
+
+    here = plant()
+    person = authorise(here.site.access, "write_mode", who)
+    require_lake(here.home)
+    if not grant(here.home, here.site.access, "write_mode", here.site.name, person, why, to_accept(here.site)):
+        console.tell_waiting("write_mode", here.site.name, person.name, as_json=as_json)
+        return
+    found = {"accepted_by": person.name, "modes": {kind: policy.mode for kind, policy in here.site.actions.items()}}
+    console.tell(
+        found, f"{person.name} accepts modes and limits of {here.site.name} as its file has them", as_json=as_json
+    )

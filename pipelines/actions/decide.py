@@ -9,6 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.access import ledger
 from pipelines.access.identity import Person
+from pipelines.actions.modes import in_force
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
@@ -84,7 +85,7 @@ def decide(
                 found=f"it is {action['state']} ({action['decided_by']}: {action['decided_why']})",
                 mend="`cellworks actions list` tells those that are open",
             )
-        policy = _policy(site, action["kind"])
+        policy = _policy(con, site, action["kind"])
         _refuse_lapsed(policy, action, now)
         needed = max(policy.approvals, 1) if policy else 1
         given = _endorsed_by(con, action["action_id"])
@@ -149,9 +150,9 @@ def _one(con: DuckDBPyConnection, action_id: str) -> dict[str, Any]:
     return dict(zip(names, rows[0], strict=True))
 
 
-def _policy(site: Site, kind: str) -> ActionPolicy | None:
-    """The site's policy; None for a kind that the site has since dropped."""
-    return next((each for known, each in site.actions.items() if known == kind), None)
+def _policy(con: DuckDBPyConnection, site: Site, kind: str) -> ActionPolicy | None:
+    """The policy in force; None for a kind that the site has since dropped."""
+    return in_force(con, site, kind) if kind in site.actions else None
 
 
 def _refuse_lapsed(policy: ActionPolicy | None, action: dict[str, Any], now: datetime) -> None:

@@ -14,7 +14,6 @@ ROLES: Final[tuple[Role, ...]] = ("viewer", "engineer", "approver", "admin")
 """Each may what those before it may."""
 
 ActKind = Literal[
-    "promotion",
     "rollback",
     "override",
     "approve_action",
@@ -24,7 +23,6 @@ ActKind = Literal[
     "migration",
 ]
 NEEDED_ROLE: Final[dict[ActKind, Role]] = {
-    "promotion": "approver",
     "rollback": "approver",
     "override": "approver",
     "approve_action": "approver",

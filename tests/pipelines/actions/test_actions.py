@@ -12,8 +12,11 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.access.identity import Person
 from pipelines.access.ledger import note_head, verify
+from pipelines.access.second_person import grant
 from pipelines.actions.decide import decide, list_actions
+from pipelines.actions.modes import in_force, to_accept
 from pipelines.actions.propose import Origin, propose
+from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site, load_site
@@ -227,6 +230,31 @@ def test_a_decision_is_appended_and_can_not_be_made_twice(lake: DuckDBPyConnecti
         decide(lake, site, action_id, "rejected", who=said("li.wei"), why="changed my mind", now=NOW)
     events = lake.execute("SELECT seq, event FROM lake.ops.action_audit ORDER BY seq").fetchall()
     assert events == [(0, "advised"), (1, "approved")]
+
+
+def test_where_roles_are_named_a_file_alone_gives_no_freedom_and_takes_it_at_once(tmp_path: Path) -> None:
+    home, eve = Home(tmp_path / "home"), Person("eve", "admin", "operating_system")
+    access = Access.model_validate({"roles": {"admin": {"people": ["eve"]}}})
+
+    def site(**policy: object) -> Site:
+        return _site(**policy).model_copy(update={"access": access})
+
+    def now(wanted: Site) -> ActionPolicy:
+        with writer(home, why="test") as con:
+            return in_force(con, wanted, "alarm")
+
+    free = site(mode="auto", max_per_day=50)
+    assert now(free).mode == "advise"
+    with writer(home, why="test") as con:
+        propose(con, free, Origin("watch", "alarm", NOW), _rows(1))
+        assert list_actions(con)[0]["state"] == "advised"
+    assert grant(home, access, "write_mode", free.name, eve, "calm", to_accept(free))
+    assert now(free) == free.actions["alarm"]
+    freer = site(mode="auto", max_per_day=500, valid_for_s=1e6, cooldown_s=0, approvals=0)
+    assert (now(freer).max_per_day, now(freer).valid_for_s) == (50, 86400)
+    tighter = site(mode="approve", max_per_day=5, cooldown_s=60, approvals=3)
+    assert now(tighter) == tighter.actions["alarm"]
+    assert now(_site(mode="auto", max_per_day=500)).max_per_day == 500, "without roles the file alone counts"
 
 
 def test_decisions_are_acts_of_the_audit_and_one_edited_where_it_is_kept_is_found(tmp_path: Path) -> None:
