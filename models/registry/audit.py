@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.lake.connection import reader, writer
+from pipelines.access import ledger
+from pipelines.access.chain import Entry
+from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
 
@@ -43,13 +45,13 @@ class Move:
 
 
 def ensure_table(con: DuckDBPyConnection) -> None:
-    """Create the audit table when it is not there."""
-    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+    """Create the audit tables when they are not there."""
+    ledger.ensure_table(con)
     con.execute(_DDL)
 
 
 def write_phase(home: Home, move: Move, phase: str) -> None:
-    """Append a phase: `intent`, `done` or `undone`."""
+    """Append a phase: `intent`, `done` or `undone`; how it ended is also an act of the chained audit."""
     row = [
         move.move_id,
         phase,
@@ -65,7 +67,22 @@ def write_phase(home: Home, move: Move, phase: str) -> None:
     ]
     with writer(home, why=f"{move.kind} of {move.model}: {phase}") as con:
         ensure_table(con)
-        con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(row))})", row)
+        with transaction(con):
+            con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(row))})", row)
+            if phase != "intent":
+                ledger.append(con, _entry(move, phase))
+        if phase != "intent":
+            ledger.note_head(home, con)
+
+
+def _entry(move: Move, phase: str) -> Entry:
+    detail = {
+        "table": "alias_audit",
+        "move_id": move.move_id,
+        "before": json.dumps(move.before, sort_keys=True),
+        "after": json.dumps(move.after, sort_keys=True),
+    }
+    return Entry(move.kind, phase, move.model, move.who, "", "", move.why, ledger.canonical(detail))
 
 
 def open_moves(home: Home) -> list[Move]:

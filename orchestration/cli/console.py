@@ -25,6 +25,16 @@ def tell(found: object, text: str, *, as_json: bool) -> None:
     print(json.dumps(_finite(found), indent=2, default=_plain, allow_nan=False) if as_json else text)
 
 
+def tell_waiting(act: str, subject: str, who: str, *, as_json: bool) -> None:
+    """Print that an act waits for a second person."""
+    found = {"act": act, "subject": subject, "state": "requested", "requested_by": who}
+    tell(
+        found,
+        f"{act} of {subject} waits for a second person, who gives the same command; nothing was changed",
+        as_json=as_json,
+    )
+
+
 def _finite(value: object) -> object:
     """The document with null for each number that is not finite: JSON knows neither NaN nor Infinity."""
     if isinstance(value, Mapping):

@@ -25,6 +25,8 @@ actions_app = typer.Typer(no_args_is_help=True, help="Proposed actions: list the
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows and files that did not fit.")
 app.add_typer(actions_app, name="actions")
 app.add_typer(quarantine_app, name="quarantine")
+audit_app = typer.Typer(no_args_is_help=True, help="Who did what: list it, look whether somebody changed it.")
+app.add_typer(audit_app, name="audit")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 
@@ -36,7 +38,9 @@ SiteOption = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Why = Annotated[str, typer.Option(help="The reason, kept in the audit.")]
-Who = Annotated[str | None, typer.Option(help="Who decides. Default: the user of this machine.")]
+Who = Annotated[
+    str | None, typer.Option(help="Who does it, where the site names no roles. Default: the user of this machine.")
+]
 ActionId = Annotated[str, typer.Argument(help="Id of the action, or enough of its beginning.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 
@@ -296,6 +300,23 @@ def ui(
     serve(part, dagster_port, mlflow_port)
 
 
+@app.command()
+def gateway(
+    listen: Annotated[str, typer.Option(help="address:port.")] = "127.0.0.1:8443",
+    host: Annotated[str, typer.Option(help="The name that browsers know it by.")] = "localhost",
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
+    ca_bundle: Annotated[Path | None, typer.Option(help="Certificates of who signed the issuer's, PEM.")] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Write the gateway's configuration from the site's roles. Example: cellworks gateway --host plant.example.org."""
+    _at(site)
+    from orchestration.cli import gateway as command
+
+    command.write(listen, host, certificate, key, ca_bundle, as_json=as_json)
+
+
 @app.command("dbt-docs")
 def dbt_docs(as_json: Json = False, site: SiteOption = None) -> None:
     """Write one page on every curated table, column and unit. Example: cellworks dbt-docs."""
@@ -340,6 +361,20 @@ def reject(action_id: ActionId, why: Why, who: Who = None, as_json: Json = False
     people.decide_action(action_id, "rejected", who, why, as_json=as_json)
 
 
+@actions_app.command("modes")
+def action_modes(as_json: Json = False, site: SiteOption = None) -> None:
+    """Show what each kind of action may do. Example: cellworks actions modes --json."""
+    _at(site)
+    people.show_modes(as_json=as_json)
+
+
+@actions_app.command("accept-modes")
+def accept_action_modes(why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
+    """Accept modes and limits as site.yaml has them. Example: cellworks actions accept-modes --why "a calm month"."""
+    _at(site)
+    people.accept_modes(who, why, as_json=as_json)
+
+
 @quarantine_app.command("list")
 def list_quarantine(
     feed: Annotated[str | None, typer.Option(help="Only this feed.")] = None,
@@ -358,6 +393,8 @@ def list_quarantine(
 @quarantine_app.command("replay")
 def replay_quarantine(
     ids: Annotated[list[int] | None, typer.Argument(help="Numbers of the records; none: all that are open.")] = None,
+    why: Why = "no reason given",
+    who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -365,7 +402,31 @@ def replay_quarantine(
     _at(site)
     from orchestration.cli import quarantine
 
-    quarantine.replay(ids or [], as_json=as_json)
+    quarantine.replay(ids or [], who, why, as_json=as_json)
+
+
+@audit_app.command("list")
+def list_acts(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
+    """List who did what, newest first. Example: cellworks audit list --limit 10 --json."""
+    _at(site)
+    from orchestration.cli import audit
+
+    audit.show(limit, as_json=as_json)
+
+
+@audit_app.command("verify")
+def verify_audit(
+    head: Annotated[
+        list[str] | None, typer.Option(help="A last row that you noted, as number:hash; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Find the first row changed, removed or put in; exit code 1. Example: cellworks audit verify --json."""
+    _at(site)
+    from orchestration.cli import audit
+
+    audit.verify(head or [], as_json=as_json)
 
 
 @solution_app.command("new")

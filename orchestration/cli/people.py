@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any, Literal
 
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
 from orchestration.cli.reasons import in_words, units_of
 from orchestration.plant import plant
-from pipelines.control_plan.errors import CellworksError
-
-
-def person(who: str | None) -> str:
-    """Who decides: the named one, else the user of this machine.
-
-    Raises:
-        CellworksError: no name was given and the machine's user has none (a bare user id of a container).
-    """
-    if who:
-        return who
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise CellworksError(
-            "nobody is named who decides",
-            expected="the name of a person, kept in the audit",
-            found="this machine's user has no name",
-            mend="give --who NAME",
-        ) from error
 
 
 def show_actions(solution: str | None, limit: int, *, as_json: bool) -> None:
@@ -71,12 +50,56 @@ def decide_action(
     action_id: str, decision: Literal["approved", "rejected"], who: str | None, why: str, *, as_json: bool
 ) -> None:
     """Approve or reject an action."""
+    from pipelines.access.identity import authorise
+    from pipelines.access.ledger import note_head
     from pipelines.actions.decide import decide
     from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import require_lake, writer
 
     here = plant()
+    person = authorise(here.site.access, "approve_action" if decision == "approved" else "reject_action", who)
     require_lake(here.home)
     with writer(here.home, why=f"{decision} an action") as con:
-        decided = decide(con, here.site, action_id, decision, who=person(who), why=why, now=plant_now(con))
+        decided = decide(con, here.site, action_id, decision, who=person, why=why, now=plant_now(con))
+        note_head(here.home, con)
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
+
+
+def show_modes(*, as_json: bool) -> None:
+    """Print what each kind of action may do now, and where the site's file says otherwise."""
+    from pipelines.actions.modes import in_force
+    from pipelines.lake.connection import reader
+
+    here = plant()
+    with reader(here.home) as con:
+        found = {
+            kind: {"in_force": in_force(con, here.site, kind).model_dump(), "in_file": policy.model_dump()}
+            for kind, policy in here.site.actions.items()
+        }
+    if as_json:
+        console.tell(found, "", as_json=True)
+        return
+    for kind, each in found.items():
+        now, wanted = each["in_force"], each["in_file"]
+        console.line(f"{kind}: {now['mode']}, {now['max_per_day']} a day", 0)
+        for name in (name for name in now if now[name] != wanted[name]):
+            console.line(f"{name} {now[name]}; the file says {wanted[name]}, which no admin has accepted", 4)
+
+
+def accept_modes(who: str | None, why: str, *, as_json: bool) -> None:
+    """Accept modes and limits as the site's file has them now."""
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+    from pipelines.actions.modes import to_accept
+    from pipelines.lake.connection import require_lake
+
+    here = plant()
+    person = authorise(here.site.access, "write_mode", who)
+    require_lake(here.home)
+    if not grant(here.home, here.site.access, "write_mode", here.site.name, person, why, to_accept(here.site)):
+        console.tell_waiting("write_mode", here.site.name, person.name, as_json=as_json)
+        return
+    found = {"accepted_by": person.name, "modes": {kind: policy.mode for kind, policy in here.site.actions.items()}}
+    console.tell(
+        found, f"{person.name} accepts modes and limits of {here.site.name} as its file has them", as_json=as_json
+    )

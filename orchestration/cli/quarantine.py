@@ -36,17 +36,28 @@ def show(feed: str | None, limit: int, *, all_records: bool, as_json: bool) -> N
             console.line(str(row.raw_text)[:_EXCERPT], 4, "dim")
 
 
-def replay(ids: list[int], *, as_json: bool) -> None:
+def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
     """Try records again and print what came of it.
 
     Args:
         ids: numbers of the records; none stands for all that are open.
+        who: who does it, where the site names no roles.
+        why: the reason, kept in the audit.
         as_json: print JSON.
     """
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
     from pipelines.ingest.quarantine import OPEN, listing
     from pipelines.ingest.quarantine import replay as try_again
+    from pipelines.lake.connection import require_lake
 
     here = plant()
+    person = authorise(here.site.access, "quarantine_replay", who)
+    require_lake(here.home)
+    subject = ", ".join(str(each) for each in ids) or "all that are open"
+    if not grant(here.home, here.site.access, "quarantine_replay", subject, person, why, {"ids": sorted(ids)}):
+        console.tell_waiting("quarantine_replay", subject, person.name, as_json=as_json)
+        return
     with console.bars() as shown:
         shown.begin("trying again")
         report = try_again(here.home, here.site, ids or None, progress=shown.advance)

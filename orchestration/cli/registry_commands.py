@@ -7,7 +7,6 @@ from typing import Any
 
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
-from orchestration.cli.people import person
 from orchestration.plant import plant
 
 
@@ -52,19 +51,37 @@ def show_models(*, as_json: bool) -> None:
 def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Move champion back to previous."""
     from models.registry.aliases import rollback
+    from models.registry.client import open_home
+    from models.registry.versions import aliases
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
 
-    spec = find(solution)
-    done = rollback(plant().home, spec.slug, person(who), why)
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "rollback", who)
+    now = aliases(open_home(here.home), spec.name)
+    from_to = {"from": now.get("champion"), "to": now.get("previous")}
+    if "previous" in now and not grant(here.home, here.site.access, "rollback", spec.name, person, why, from_to):
+        console.tell_waiting("rollback", spec.solution, person.name, as_json=as_json)
+        return
+    done = rollback(here.home, spec.slug, person.name, why)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
 
 
 def override(solution: str, version: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Sign for a version that no gate has passed, so that it may be given an alias and act."""
-    from models.registry.versions import sign_override
+    from models.registry.client import open_home
+    from models.registry.versions import get_version, sign_override
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
 
-    spec, signer = find(solution), person(who)
-    sign_override(plant().home, spec.name, version, signer, why)
-    found = {"solution": spec.solution, "version": version, "signed_by": signer}
-    sentence = f"{signer} answers for version {version} of {spec.solution}; its alias is moved in the MLflow page"
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "override", who)
+    get_version(open_home(here.home), spec.name, version)
+    if not grant(here.home, here.site.access, "override", spec.name, person, why, {"version": version}):
+        console.tell_waiting("override", spec.solution, person.name, as_json=as_json)
+        return
+    sign_override(here.home, spec.name, version, person.name, why)
+    found = {"solution": spec.solution, "version": version, "signed_by": person.name}
+    sentence = f"{person.name} answers for version {version} of {spec.solution}; its alias is moved in the MLflow page"
     console.tell(found, sentence, as_json=as_json)

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from duckdb import DuckDBPyConnection
 
+from pipelines.access import ledger
+from pipelines.access.identity import Person
+from pipelines.actions.modes import in_force
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
@@ -45,7 +48,7 @@ def list_actions(
 
 
 def decide(
-    con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: str, why: str, now: datetime
+    con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: Person, why: str, now: datetime
 ) -> dict[str, Any]:
     """Approve or reject an action that is advised or awaits approval.
 
@@ -57,7 +60,7 @@ def decide(
         site: tells how long an action may wait and how many must approve.
         action_id: id, or the beginning of one that is unique.
         decision: approved or rejected.
-        who: the person.
+        who: the person, as `pipelines.access.identity.authorise` found.
         why: the reason, kept in the audit.
         now: the plant's now (UTC); an action that waited too long until then has lapsed.
 
@@ -69,11 +72,10 @@ def decide(
         CellworksError: no such action, it is decided already, it has lapsed, this person has approved it before, or
             no reason was given.
     """
-    if not who.strip() or not why.strip():
-        raise CellworksError(
-            "a decision needs a person and a reason", expected="--who and --why", found="an empty text"
-        )
+    if not why.strip():
+        raise CellworksError("a decision needs a reason", expected="--why", found="an empty text")
     ensure_tables(con)
+    ledger.ensure_table(con)
     with transaction(con):
         action = _one(con, action_id)
         if action["state"] not in _OPEN:
@@ -83,15 +85,12 @@ def decide(
                 found=f"it is {action['state']} ({action['decided_by']}: {action['decided_why']})",
                 mend="`cellworks actions list` tells those that are open",
             )
-        policy = _policy(site, action["kind"])
+        policy = _policy(con, site, action["kind"])
         _refuse_lapsed(policy, action, now)
         needed = max(policy.approvals, 1) if policy else 1
         given = _endorsed_by(con, action["action_id"])
-        state = _state(decision, given, who, needed)
-        con.execute(
-            "INSERT INTO lake.ops.action_audit VALUES (?, ?, ?, ?, ?, ?)",
-            [action["action_id"], action["seq"] + 1, state, who, why, datetime.now(UTC).replace(tzinfo=None)],
-        )
+        state = _state(decision, given, who.name, needed)
+        _write(con, action, state, who, why)
     approvals = 0 if decision == "rejected" else len(given) + 1
     return {
         "action_id": action["action_id"],
@@ -99,6 +98,18 @@ def decide(
         "approvals": approvals,
         "approvals_needed": needed,
     }
+
+
+def _write(con: DuckDBPyConnection, action: dict[str, Any], state: str, who: Person, why: str) -> None:
+    """The decision, and the act in the chained audit; the transaction is open."""
+    action_id, seq = action["action_id"], action["seq"] + 1
+    con.execute(
+        "INSERT INTO lake.ops.action_audit VALUES (?, ?, ?, ?, ?, ?)",
+        [action_id, seq, state, who.name, why, datetime.now(UTC).replace(tzinfo=None)],
+    )
+    detail = {"table": "action_audit", "action_id": action_id, "seq": seq, "event": state, "kind": action["kind"]}
+    act = "reject_action" if state == "rejected" else "approve_action"
+    ledger.append(con, ledger.entry_of(act, "done", str(action["target_id"]), who, why, detail))
 
 
 def _state(decision: Decision, given: set[str], who: str, needed: int) -> str:
@@ -139,9 +150,9 @@ def _one(con: DuckDBPyConnection, action_id: str) -> dict[str, Any]:
     return dict(zip(names, rows[0], strict=True))
 
 
-def _policy(site: Site, kind: str) -> ActionPolicy | None:
-    """The site's policy; None for a kind that the site has since dropped."""
-    return next((each for known, each in site.actions.items() if known == kind), None)
+def _policy(con: DuckDBPyConnection, site: Site, kind: str) -> ActionPolicy | None:
+    """The policy in force; None for a kind that the site has since dropped."""
+    return in_force(con, site, kind) if kind in site.actions else None
 
 
 def _refuse_lapsed(policy: ActionPolicy | None, action: dict[str, Any], now: datetime) -> None:

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from pipelines.actions.limits import USED_TODAY_SQL, policy_of, production_day
+from pipelines.actions.limits import USED_TODAY_SQL, production_day
+from pipelines.actions.modes import in_force
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.derive import setpoint_moves
 from pipelines.control_plan.errors import CellworksError
@@ -93,7 +94,7 @@ def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table)
     Raises:
         CellworksError: the site has no policy for the kind, or a column is missing.
     """
-    policy = policy_of(site, origin.kind)
+    policy = in_force(con, site, origin.kind)
     candidates = _columns(rows)
     ensure_tables(con)
     con.register("cw_candidate", candidates)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pipelines.control_plan import check, csv_file
+from pipelines.control_plan.access import Access
 from pipelines.control_plan.economics import CostRates, Standard, Tariff, standard_cost_parts
 from pipelines.control_plan.errors import CellworksError, PlanError, Problem
 from pipelines.control_plan.feeds import Feed, Model, Source
@@ -53,6 +54,7 @@ class Site(Model):
         standard: standard costing.
         grades: from best to scrap; the first whose limits hold is given.
         actions: mode and limits by kind of action; a kind that is not named is refused.
+        access: who may do what; left out, the user of the machine may do all.
         sources: systems that deliver.
     """
 
@@ -76,6 +78,7 @@ class Site(Model):
     standard: Standard
     grades: tuple[Grade, ...] = Field(min_length=1)
     actions: dict[ActionKind, ActionPolicy]
+    access: Access = Field(default_factory=Access)
     shadow_nights: Annotated[int, Field(ge=0)]
     solution_time_limit_s: Annotated[float, Field(gt=0)] = 900
     schedules: dict[str, str]

@@ -19,6 +19,7 @@ from orchestration.catalogue import find
 from orchestration.night import solve
 from orchestration.plant import Plant, plant
 from orchestration.solving import PREDICTIONS, Outcome
+from pipelines.access.identity import Person
 from pipelines.actions.decide import decide
 from pipelines.curation import instance
 from pipelines.curation.run import LAYER_DOMAINS, curate
@@ -130,7 +131,9 @@ def test_an_approved_move_is_the_setpoint_in_force_from_then_on(nights: Nights) 
     advice = actions[actions["solution"] == "coat_weight_control"].iloc[0]
     with writer(here.home, why="test") as con:
         now = plant_now(con)
-        decide(con, here.site, advice["action_id"], "approved", who="Ana", why="test", now=now)
+        decide(
+            con, here.site, advice["action_id"], "approved", who=Person("Ana", "unguarded", "said"), why="test", now=now
+        )
     spec, ctx = find("electrode/coat_weight_control"), ModelContext(here.home, here.site)
     assert isinstance(spec, OptimizerSpec)
     kind = spec.optimizer

@@ -10,8 +10,13 @@ import pyarrow as pa
 import pytest
 from duckdb import DuckDBPyConnection
 
+from pipelines.access.identity import Person
+from pipelines.access.ledger import note_head, verify
+from pipelines.access.second_person import grant
 from pipelines.actions.decide import decide, list_actions
+from pipelines.actions.modes import in_force, to_accept
 from pipelines.actions.propose import Origin, propose
+from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site, load_site
@@ -20,6 +25,10 @@ from pipelines.lake.home import Home
 
 NOW = datetime(2026, 9, 5, 4, 0)  # noqa: DTZ001 - the lake holds UTC without a zone
 DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
+
+
+def said(name: str) -> Person:
+    return Person(name, "unguarded", "said")
 
 
 def _site(**policy: object) -> Site:
@@ -190,37 +199,82 @@ def test_the_sites_mode_says_how_an_action_starts(
     assert (action["state"], action["mode"]) == (state, mode)
     if may_be_approved:
         assert (
-            decide(lake, site, action["action_id"], "approved", who="li.wei", why="seen", now=NOW)["state"]
+            decide(lake, site, action["action_id"], "approved", who=said("li.wei"), why="seen", now=NOW)["state"]
             == "approved"
         )
     else:
         with pytest.raises(CellworksError, match="can't be approved"):
-            decide(lake, site, action["action_id"], "approved", who="li.wei", why="seen", now=NOW)
+            decide(lake, site, action["action_id"], "approved", who=said("li.wei"), why="seen", now=NOW)
 
 
 def test_where_two_must_approve_one_is_not_enough_and_counts_once(lake: DuckDBPyConnection) -> None:
     site = _site(approvals=2)
     propose(lake, site, Origin("watch", "alarm", NOW), _rows(2))
     first, second = (each["action_id"] for each in list_actions(lake))
-    decided = decide(lake, site, first, "approved", who="li.wei", why="seen on the line", now=NOW)
+    decided = decide(lake, site, first, "approved", who=said("li.wei"), why="seen on the line", now=NOW)
     assert (decided["state"], decided["approvals"], decided["approvals_needed"]) == ("endorsed", 1, 2)
     with pytest.raises(CellworksError, match=r"li\.wei has approved this action before"):
-        decide(lake, site, first, "approved", who="li.wei", why="once more", now=NOW)
-    assert decide(lake, site, first, "approved", who="a.mann", why="agreed", now=NOW)["state"] == "approved"
-    decide(lake, site, second, "approved", who="li.wei", why="seen on the line", now=NOW)
-    assert decide(lake, site, second, "rejected", who="a.mann", why="serviced", now=NOW)["state"] == "rejected"
+        decide(lake, site, first, "approved", who=said("li.wei"), why="once more", now=NOW)
+    assert decide(lake, site, first, "approved", who=said("a.mann"), why="agreed", now=NOW)["state"] == "approved"
+    decide(lake, site, second, "approved", who=said("li.wei"), why="seen on the line", now=NOW)
+    assert decide(lake, site, second, "rejected", who=said("a.mann"), why="serviced", now=NOW)["state"] == "rejected"
 
 
 def test_a_decision_is_appended_and_can_not_be_made_twice(lake: DuckDBPyConnection) -> None:
     site = _site()
     propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
     action_id = list_actions(lake)[0]["action_id"]
-    decide(lake, site, action_id[:8], "approved", who="li.wei", why="seen on the line", now=NOW)
+    decide(lake, site, action_id[:8], "approved", who=said("li.wei"), why="seen on the line", now=NOW)
     assert list_actions(lake)[0]["state"] == "approved"
     with pytest.raises(CellworksError, match="it is approved"):
-        decide(lake, site, action_id, "rejected", who="li.wei", why="changed my mind", now=NOW)
+        decide(lake, site, action_id, "rejected", who=said("li.wei"), why="changed my mind", now=NOW)
     events = lake.execute("SELECT seq, event FROM lake.ops.action_audit ORDER BY seq").fetchall()
     assert events == [(0, "advised"), (1, "approved")]
+
+
+def test_where_roles_are_named_a_file_alone_gives_no_freedom_and_takes_it_at_once(tmp_path: Path) -> None:
+    home, eve = Home(tmp_path / "home"), Person("eve", "admin", "operating_system")
+    access = Access.model_validate({"roles": {"admin": {"people": ["eve"]}}})
+
+    def site(**policy: object) -> Site:
+        return _site(**policy).model_copy(update={"access": access})
+
+    def now(wanted: Site) -> ActionPolicy:
+        with writer(home, why="test") as con:
+            return in_force(con, wanted, "alarm")
+
+    free = site(mode="auto", max_per_day=50)
+    assert now(free).mode == "advise"
+    with writer(home, why="test") as con:
+        propose(con, free, Origin("watch", "alarm", NOW), _rows(1))
+        assert list_actions(con)[0]["state"] == "advised"
+    assert grant(home, access, "write_mode", free.name, eve, "calm", to_accept(free))
+    assert now(free) == free.actions["alarm"]
+    freer = site(mode="auto", max_per_day=500, valid_for_s=1e6, cooldown_s=0, approvals=0)
+    assert (now(freer).max_per_day, now(freer).valid_for_s) == (50, 86400)
+    tighter = site(mode="approve", max_per_day=5, cooldown_s=60, approvals=3)
+    assert now(tighter) == tighter.actions["alarm"]
+    assert now(_site(mode="auto", max_per_day=500)).max_per_day == 500, "without roles the file alone counts"
+
+
+def test_decisions_are_acts_of_the_audit_and_one_edited_where_it_is_kept_is_found(tmp_path: Path) -> None:
+    home, site = Home(tmp_path / "home"), _site()
+    with writer(home, why="test") as lake:
+        propose(lake, site, Origin("watch", "alarm", NOW), _rows(2))
+        for action, decision in zip(list_actions(lake), ("approved", "rejected"), strict=True):
+            decide(lake, site, action["action_id"], decision, who=said("li.wei"), why="seen", now=NOW)
+        note_head(home, lake)
+    rows, fault = verify(home)
+    assert [(row.entry.act, row.entry.subject) for row in rows] == [
+        ("approve_action", "machine_1"),
+        ("reject_action", "machine_0"),
+    ]
+    assert fault is None
+    with writer(home, why="a forger") as lake:
+        lake.execute("UPDATE lake.ops.action_audit SET who = 'a.mann' WHERE event = 'rejected'")
+    fault = verify(home)[1]
+    assert fault is not None
+    assert (fault.number, fault.what) == (2, "ops.action_audit tells it otherwise, or no more")
 
 
 def test_an_action_that_nobody_took_in_time_has_lapsed(lake: DuckDBPyConnection) -> None:
@@ -229,7 +283,7 @@ def test_an_action_that_nobody_took_in_time_has_lapsed(lake: DuckDBPyConnection)
     first = list_actions(lake)[0]["action_id"]
     late = NOW + timedelta(minutes=2)
     with pytest.raises(CellworksError, match="lapsed"):
-        decide(lake, site, first, "approved", who="li.wei", why="late", now=late)
+        decide(lake, site, first, "approved", who=said("li.wei"), why="late", now=late)
 
 
 def test_a_kind_without_a_policy_is_refused_with_the_file_to_mend(lake: DuckDBPyConnection) -> None:

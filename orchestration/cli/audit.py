@@ -1,0 +1,87 @@
+"""`cellworks audit`: who did what, and whether the record of it is as it was written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from orchestration.cli import console
+from orchestration.plant import plant
+from pipelines.control_plan.errors import CellworksError
+
+
+def show(limit: int, *, as_json: bool) -> None:
+    """Print the newest acts.
+
+    Args:
+        limit: how many at most.
+        as_json: print all fields as JSON.
+    """
+    from pipelines.access.ledger import rows_of
+    from pipelines.lake.connection import reader
+
+    with reader(plant().home) as con:
+        rows = rows_of(con)[-limit:][::-1]
+    if as_json:
+        found: list[dict[str, Any]] = [
+            {
+                "number": row.number,
+                **asdict(row.entry),
+                "detail": json.loads(row.entry.detail),
+                "at": row.at,
+                "hash": row.hash,
+            }
+            for row in rows
+        ]
+        console.tell(found, "", as_json=True)
+        return
+    if not rows:
+        console.line("nobody did anything yet that is kept here")
+    for row in rows:
+        did = row.entry
+        role = f", {did.role}" if did.role else ""
+        console.line(
+            f"{row.number}  {row.at:%Y-%m-%d %H:%M} UTC  {did.act} {did.phase}: {did.subject}, by {did.who}{role}", 0
+        )
+        console.line(did.why, 4)
+
+
+def verify(noted: list[str], *, as_json: bool) -> None:
+    """Look through the whole record; ends with exit code 1 when it is not as it was written.
+
+    Args:
+        noted: last rows that people noted elsewhere, as `number:hash`.
+        as_json: print JSON.
+
+    Raises:
+        CellworksError: a noted row has another form.
+    """
+    from pipelines.access.ledger import verify as look_through
+
+    rows, fault = look_through(plant().home, tuple(_head(text) for text in noted))
+    count, head = len(rows), f"{rows[-1].number}:{rows[-1].hash}" if rows else None
+    found = {"rows": count, "head": head, "is_whole": fault is None, "fault": None if fault is None else asdict(fault)}
+    if fault is None:
+        text = f"{count} acts, each as it was written; the last is {head}" if rows else "no act is kept yet"
+    else:
+        text = f"row {fault.number} of {count} is the first that is not as it was written: {fault.what}"
+    console.tell(found, text, as_json=as_json)
+    if fault is not None:
+        sys.exit(1)
+
+
+def _head(text: str) -> Any:
+    from pipelines.access.chain import Head
+
+    number, _, digest = text.partition(":")
+    if not number.isdecimal() or len(digest) != 64:
+        raise CellworksError(
+            "a noted row has another form",
+            expected="number:hash, as `cellworks audit verify` prints the last one",
+            found=text,
+            mend="copy it whole",
+            where="--head",
+        )
+    return Head(int(number), digest)

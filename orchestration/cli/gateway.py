@@ -1,0 +1,52 @@
+"""`cellworks gateway`: the configuration of the reverse proxy before Dagster and MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestration.cli import console
+from orchestration.gateway import PASSPHRASE_VARIABLE, SECRET_VARIABLE, Front, Ports, configuration
+from orchestration.plant import plant
+
+
+def write(
+    listen: str, host: str, certificate: Path | None, key: Path | None, ca_bundle: Path | None, *, as_json: bool
+) -> None:
+    """Write the configuration into the home and say how to start it.
+
+    Args:
+        listen: `address:port`.
+        host: the name that browsers know it by.
+        certificate: TLS certificate; None on the loopback address.
+        key: its key.
+        ca_bundle: certificates of whoever signed the issuer's.
+        as_json: print JSON.
+    """
+    from pipelines.access.keys import keys_address
+
+    here, ports = plant(), Ports()
+    folder = here.home.root / "gateway"
+    pem, pem_key, bundle = (None if path is None else path.resolve() for path in (certificate, key, ca_bundle))
+    front = Front(listen, host, folder, pem, pem_key, bundle)
+    access = here.site.access
+    jwks_url = keys_address(access.issuer) if access.issuer is not None else ""
+    text = configuration(access, front, ports, jwks_url)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "httpd.conf"
+    file.write_text(text, encoding="utf-8")
+    dagster = "dagster-webserver -h 127.0.0.1 -m orchestration.definitions"
+    behind = (
+        f"{dagster} -p {ports.dagster} --path-prefix /dagster",
+        f"{dagster} -p {ports.dagster_view} --path-prefix /dagster-view --read-only",
+        f"mlflow server --host 127.0.0.1 --port {ports.mlflow} --static-prefix /mlflow",
+    )
+    start = f"apache2 -f {file} -DFOREGROUND"
+    found = {"file": str(file), "start": start, "behind": behind, "environment": [SECRET_VARIABLE, PASSPHRASE_VARIABLE]}
+    lines = (
+        f"wrote {file}",
+        f"Start it with {SECRET_VARIABLE} and {PASSPHRASE_VARIABLE} in its environment:",
+        f"  {start}",
+        "Behind it:",
+        *(f"  {each}" for each in behind),
+    )
+    console.tell(found, "\n".join(lines), as_json=as_json)

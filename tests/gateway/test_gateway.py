@@ -1,0 +1,195 @@
+"""Who gets through the gateway, by real sockets: httpd with mod_auth_openidc, an issuer, and echoing servers behind."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from joserfc.jwk import RSAKey
+
+from orchestration.gateway import Front, Ports, configuration
+from pipelines.access.identity import authorise
+from pipelines.access.keys import fetch_keys
+from pipelines.control_plan.access import Access
+from pipelines.control_plan.errors import CellworksError
+
+SEARCH = "/mlflow/ajax-api/2.0/mlflow/runs/search"
+ALIAS = "/mlflow/api/2.0/mlflow/registered-models/alias"
+CLAIMS = {
+    "stranger": {"groups": ["canteen"]},
+    "viewer": {"groups": ["canteen", "visitors"]},
+    "engineer": {"groups": ["process engineers"]},
+    "approver": {"email": "li@example.org"},
+    "admin": {"groups": ["platform"]},
+}
+LOOKERS = ("viewer", "engineer", "approver", "admin")
+REQUESTS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("GET", "/dagster-view/runs"): LOOKERS,
+    ("POST", "/dagster-view/graphql"): LOOKERS,  # that server is started read-only
+    ("GET", "/dagster/runs"): LOOKERS[1:],
+    ("POST", "/dagster/graphql"): LOOKERS[1:],
+    ("GET", "/mlflow/"): LOOKERS,
+    ("POST", SEARCH): LOOKERS,
+    ("POST", "/mlflow/graphql"): LOOKERS,
+    ("POST", "/mlflow/ajax-api/2.0/mlflow/registered-models/get-latest-versions"): LOOKERS,
+    ("POST", "/mlflow/api/2.0/mlflow/runs/delete"): LOOKERS[2:],
+    ("POST", ALIAS): LOOKERS[2:],
+    ("DELETE", ALIAS): LOOKERS[2:],
+    ("PATCH", "/mlflow/api/2.0/mlflow/registered-models/update"): LOOKERS[2:],
+    ("POST", "/mlflow/api/2.0/mlflow/runs/delete/search/../../delete"): LOOKERS[2:],
+    ("GET", "/"): (),
+    ("GET", "/elsewhere"): (),
+    ("GET", "/dagster-view/../dagster/runs"): LOOKERS[1:],
+    ("GET", "/dagster-view/%2e%2e/dagster/runs"): LOOKERS[1:],
+    ("GET", "/dagster-view/%2e%2e%2fdagster/runs"): (),
+}
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_each_role_gets_to_what_is_its_and_no_further(gateway: Any, method: str, path: str) -> None:
+    passed = set()
+    for role, claims in CLAIMS.items():
+        answer = gateway.ask(method, path, gateway.issuer.token(**claims))
+        assert answer.status_code in (200, 401, 403, 404), (role, answer.status_code)
+        if answer.status_code == 200:
+            passed.add(role)
+    assert passed == set(REQUESTS[method, path])
+
+
+def _part(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+def _forged(issuer: Any) -> dict[str, str]:
+    now, admin = int(time.time()), CLAIMS["admin"]
+    claims = {"iss": issuer.url, "aud": "cellworks", "exp": now + 300, "iat": now, "email": "x@example.org", **admin}
+    signed = f"{_part({'alg': 'HS256', 'kid': 'one'})}.{_part(claims)}"
+    mac = hmac.new(issuer.key.as_pem(private=False), signed.encode(), hashlib.sha256).digest()
+    head, _, tail = issuer.token(**admin).split(".")
+    return {
+        "expired": issuer.token(exp=now - 3600, iat=now - 7200, **admin),
+        "another audience": issuer.token(aud="another", **admin),
+        "another issuer": issuer.token(iss="https://id.example.org", **admin),
+        "no audience": issuer.token(aud=None, **admin),
+        "another key": issuer.token(RSAKey.generate_key(2048, {"kid": "one"}), **admin),
+        "an unknown key": issuer.token(RSAKey.generate_key(2048, {"kid": "two"}), {"kid": "two"}, **admin),
+        "no signature": f"{_part({'alg': 'none'})}.{_part(claims)}.",
+        "the public key as a secret": f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}",
+        "other claims": f"{head}.{_part(claims)}.{tail}",
+        "no token": "abc",
+    }
+
+
+def test_a_token_that_is_not_the_issuers_for_us_and_in_force_gets_nowhere(gateway: Any) -> None:
+    assert gateway.ask("GET", "/dagster/runs", gateway.issuer.token(**CLAIMS["admin"])).status_code == 200
+    for what, token in _forged(gateway.issuer).items():
+        for path in ("/dagster/runs", "/dagster-view/runs", "/mlflow/"):
+            assert gateway.ask("GET", path, token).status_code in (401, 403), what
+
+
+def test_without_a_token_a_browser_is_sent_to_the_issuer_and_a_program_is_refused(gateway: Any) -> None:
+    browser = gateway.ask("GET", "/dagster-view/runs")
+    assert browser.status_code == 302
+    assert browser.headers["Location"].startswith(f"{gateway.issuer.url}/authorize?")
+    program = gateway.ask("POST", "/dagster/graphql", headers={"X-Requested-With": "XMLHttpRequest"})
+    assert program.status_code == 401
+    claimed = {
+        "X-Forwarded-User": "li@example.org",
+        "OIDC_CLAIM_email": "li@example.org",
+        "X-Requested-With": "XMLHttpRequest",
+    }
+    assert gateway.ask("GET", "/dagster/runs", headers=claimed).status_code == 401
+
+
+def test_people_sign_in_at_the_issuer_and_get_their_role(gateway: Any) -> None:
+    trust = ssl.create_default_context(cafile=str(gateway.issuer.certificate))
+    for role, status in (("viewer", 403), ("engineer", 200)):
+        gateway.issuer.user = CLAIMS[role]
+        with httpx.Client(
+            base_url=gateway.url, verify=trust, follow_redirects=True, timeout=20, trust_env=False
+        ) as browser:
+            first = browser.get("/dagster-view/runs")
+            assert (first.status_code, first.json()["at"], first.json()["path"]) == (
+                200,
+                "dagster_view",
+                "/dagster-view/runs",
+            )
+            assert browser.get("/dagster/runs").status_code == status
+            cookies = [cookie for cookie in browser.cookies.jar if "mod_auth_openidc_session" in cookie.name]
+            assert cookies
+            assert all(cookie.has_nonstandard_attr("HttpOnly") for cookie in cookies)
+
+
+def test_the_command_line_believes_the_same_tokens(
+    gateway: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(gateway.issuer.certificate))
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    monkeypatch.setenv("CELLWORKS_TOKEN_FILE", str(file))
+    file.write_text(gateway.issuer.token(**CLAIMS["approver"]))
+    person = authorise(gateway.access, "rollback")
+    assert (person.name, person.role, person.source) == ("li@example.org", "approver", gateway.issuer.url)
+    for what, token in _forged(gateway.issuer).items():
+        file.write_text(token)
+        with pytest.raises(CellworksError, match="the token is refused"):
+            authorise(gateway.access, "rollback")
+            pytest.fail(what)
+    elsewhere = gateway.access.issuer.model_copy(update={"url": f"{gateway.issuer.url}/other"})
+    with pytest.raises(CellworksError, match="keys can't be read"):
+        fetch_keys(elsewhere)
+
+
+def test_what_stands_behind_learns_the_name_and_neither_token_nor_session(gateway: Any) -> None:
+    token = gateway.issuer.token(**CLAIMS["approver"])
+    sent = {"X-Forwarded-User": "root", "Cookie": "mod_auth_openidc_session=1"}
+    seen = gateway.ask("GET", "/mlflow/", token, headers=sent).json()["headers"]
+    assert seen["X-Forwarded-User"] == "li@example.org"
+    assert {"authorization", "cookie"}.isdisjoint(name.lower() for name in seen)
+    assert token not in json.dumps(seen)
+
+
+def test_no_secret_is_in_the_configuration_or_the_logs(gateway: Any) -> None:
+    token = gateway.issuer.token(**CLAIMS["viewer"])
+    gateway.ask("GET", f"/dagster/runs?access_token={token}", token)
+    gateway.ask("GET", "/dagster/runs", _forged(gateway.issuer)["expired"])
+    texts = {file.name: file.read_text(encoding="utf-8", errors="replace") for file in gateway.folder.glob("*.*")}
+    assert {"httpd.conf", "access.log", "error.log"} <= set(texts)
+    secrets = ("the-clients-secret", "p" * 40, token.rpartition(".")[2], token.split(".")[1])
+    assert [(name, secret) for name, text in texts.items() for secret in secrets if secret in text] == []
+
+
+def _access(**roles: Any) -> Access:
+    issuer = {"url": "https://id.example.org", "audience": "cellworks"}
+    return Access.model_validate({"identity": "oidc", "issuer": issuer, "roles": roles})
+
+
+KEYS = "https://id.example.org/keys"
+
+
+@pytest.mark.parametrize("name", ['a" \n Require all granted #', "a\\", "${HOME}", "a\nb", "a%b"])
+def test_a_name_that_would_be_configuration_is_refused(tmp_path: Path, name: str) -> None:
+    front = Front("127.0.0.1:8443", "plant.example.org", tmp_path)
+    with pytest.raises(CellworksError, match="can't stand in the gateway's configuration"):
+        configuration(_access(admin={"groups": [name]}), front, Ports(), KEYS)
+
+
+def test_a_gateway_open_to_the_outside_needs_a_certificate_and_a_provider(tmp_path: Path) -> None:
+    access = _access(admin={"people": ["li"]})
+    with pytest.raises(CellworksError, match="unencrypted"):
+        configuration(access, Front("0.0.0.0:443", "plant.example.org", tmp_path), Ports(), KEYS)
+    made = tmp_path / "plant.pem"
+    text = configuration(access, Front("0.0.0.0:443", "plant.example.org", tmp_path, made, made), Ports(), KEYS)
+    assert "SSLEngine On" in text
+    with pytest.raises(CellworksError, match="needs an identity provider"):
+        configuration(Access(), Front("127.0.0.1:8443", "plant.example.org", tmp_path), Ports(), KEYS)
+    with pytest.raises(CellworksError, match="nobody at this site may be engineer"):
+        configuration(_access(viewer={"people": ["li"]}), Front("127.0.0.1:80", "x", tmp_path), Ports(), KEYS)

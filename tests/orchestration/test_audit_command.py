@@ -1,0 +1,83 @@
+"""Acts by command at a site with roles: who may, the second person, the audit, and what a forger leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestration.cli.main import app
+from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import load_site
+from pipelines.lake.connection import writer
+from pipelines.lake.home import Home
+from pipelines.lake.schemas import bootstrap
+
+pytestmark = pytest.mark.slow
+
+DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
+ACCESS = """
+access:
+  roles:
+    admin: {people: [eve, li]}
+    engineer: {people: [bo]}
+  second_person: [write_mode]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home").ensure()
+
+
+@pytest.fixture
+def act(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a command with --json as a user of the machine; gives its exit code and what it printed."""
+    folder = Path(shutil.copytree(DEMO, tmp_path / "site"))
+    with (folder / "site.yaml").open("a", encoding="utf-8") as file:
+        file.write(ACCESS)
+    bootstrap(home, load_site(folder))
+    monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
+    monkeypatch.setenv("CELLWORKS_SITE", str(folder))
+
+    def run(user: str, *arguments: str) -> tuple[int, Any]:
+        monkeypatch.setenv("LOGNAME", user)
+        result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+        return result.exit_code, json.loads(result.stdout)
+
+    return run
+
+
+def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callable[..., Any]) -> None:
+    accept = ("actions", "accept-modes", "--why", "a calm month")
+    with pytest.raises(CellworksError, match="bo may not do this: write_mode"):
+        act("bo", *accept)
+    with pytest.raises(CellworksError, match="'li' is not who you are"):
+        act("eve", *accept, "--who", "li")
+    assert act("eve", *accept)[1]["state"] == "requested"
+    with pytest.raises(CellworksError, match="waits for a second person"):
+        act("eve", *accept)
+    assert act("li", *accept)[1]["accepted_by"] == "li"
+    assert act("bo", "quarantine", "replay")[1]["rows_in"] == 0
+    with pytest.raises(CellworksError, match="mallory may not do this"):
+        act("mallory", "quarantine", "replay")
+    told = [(each["who"], each["role"], each["act"], each["phase"]) for each in act("bo", "audit", "list")[1]]
+    assert told == [
+        ("bo", "engineer", "quarantine_replay", "granted"),
+        ("li", "admin", "write_mode", "confirmed"),
+        ("eve", "admin", "write_mode", "requested"),
+    ]
+    code, found = act("bo", "audit", "verify")
+    assert (code, found["rows"], found["is_whole"], found["fault"]) == (0, 3, True, None)
+    assert act("bo", "audit", "verify", "--head", found["head"])[0] == 0
+    with writer(home, why="a forger") as con:
+        con.execute("UPDATE lake.ops.act SET who = 'eve' WHERE number = 2")
+    code, forged = act("bo", "audit", "verify")
+    assert (code, forged["is_whole"], forged["fault"]["number"]) == (1, False, 2)
+    with pytest.raises(CellworksError, match="another form"):
+        act("bo", "audit", "verify", "--head", "3")
