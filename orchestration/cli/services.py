@@ -19,14 +19,16 @@ def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: boo
     here = plant()
     folders = (here.site.folder, *(each.resolve() for each in more_sites))
 
-    def prepare(environment: dict[str, str]) -> None:
+    def prepare(sites: list[dict[str, str]]) -> None:
         from dagster import DagsterInstance
 
         from orchestration.cli.plant_commands import prepare_instance
 
-        os.environ.update(environment)
         with console.only_ours():
-            prepare_instance(here)
+            # The home's own last: its environment and instance are those that stay.
+            for environment in reversed(sites):
+                os.environ.update(environment)
+                prepare_instance(plant())
             # Dagster's tables are made here: web server and daemon, starting together, would both try.
             DagsterInstance.get().dispose()
 

@@ -24,13 +24,13 @@ _LOCK_S: Final = 5.0
 Told = Callable[[str], None]
 
 
-def up(home: Home, wanted: Wanted, prepare: Callable[[dict[str, str]], None], told: Told) -> None:
+def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
     """Start what does not run, stage by stage, each once the one before is healthy.
 
     Args:
         home: the instance.
         wanted: what is asked for.
-        prepare: called with the environment that finds the servers once the stores answer, before Dagster starts.
+        prepare: called with each site's environment once the stores answer, before Dagster starts.
         told: called with the name of each server that became healthy.
 
     Raises:
@@ -96,11 +96,12 @@ def _lay_out(home: Home, place: Place, settings: Settings) -> None:
     supervisor.write(home, settings, services_of(home, settings))
 
 
-def _start(home: Home, settings: Settings, prepare: Callable[[dict[str, str]], None], told: Told) -> None:
+def _start(home: Home, settings: Settings, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
     stores = [each for each in services_of(home, settings) if each.stage == 0]
     others = [each for each in services_of(home, settings) if each.stage > 0]
     _start_together(home, settings, stores, told)
-    prepare(credentials.environment(Place.of(home), settings, home.root))
+    place, sites = Place.of(home), range(len(settings.sites))
+    prepare([credentials.environment(place, settings, home.root, site) for site in sites])
     for _, members in groupby(others, key=lambda each: each.stage):
         _start_together(home, settings, list(members), told)
     supervisor.begin(settings, supervisor.WATCH)

@@ -20,6 +20,7 @@ from pipelines.lake.stores import (
     POSTGRES_VARIABLE,
     S3_VARIABLE,
     SECRET_VARIABLE,
+    database_url,
 )
 
 _LETTERS = string.ascii_letters + string.digits
@@ -49,17 +50,25 @@ def load(place: Place) -> Credentials:
     return Credentials(**json.loads(place.credentials.read_text(encoding="utf-8")))
 
 
-def environment(place: Place, settings: Settings, home: Path) -> dict[str, str]:
-    """The variables by which a process of this instance finds the servers.
+def environment(place: Place, settings: Settings, home: Path, site: int = 0) -> dict[str, str]:
+    """The variables by which a process of a site finds the servers.
 
+    A further site has a home, databases and a prefix of its own: data of two sites in one lake could not be told apart.
     A server that was given keeps the secrets of the caller's environment.
+
+    Args:
+        place: the servers' folder.
+        settings: what was chosen.
+        home: folder of the instance.
+        site: which of the sites; 0 is the home's own.
     """
+    name = settings.site_names[site]
     found = {
-        "CELLWORKS_HOME": str(home),
-        "CELLWORKS_SITE": settings.sites[0],
+        "CELLWORKS_HOME": str(home if site == 0 else home / "sites" / name),
+        "CELLWORKS_SITE": settings.sites[site],
         ENV_VARIABLE: "servers",
-        POSTGRES_VARIABLE: settings.postgres_url,
-        S3_VARIABLE: settings.s3_url,
+        POSTGRES_VARIABLE: settings.postgres_url if site == 0 else database_url(settings.postgres_url, name),
+        S3_VARIABLE: settings.s3_url if site == 0 else f"{settings.s3_url}-{name}",
         ENDPOINT_VARIABLE: settings.endpoint,
     }
     if settings.owns_postgres:
@@ -71,13 +80,16 @@ def environment(place: Place, settings: Settings, home: Path) -> dict[str, str]:
 
 
 def write_files(place: Place, settings: Settings, home: Path) -> None:
-    """Write libpq's password file and the shell file that `services up` names."""
+    """Write libpq's password file and for each site the shell file for its commands."""
     ours = ensure(place)
     if settings.owns_postgres:
         line = f"{HOST}:{settings.ports['postgres']}:*:cellworks:{ours.postgres_password}\n"
         write_private(place.passwords, line)
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment(place, settings, home).items()]
-    write_private(place.environment, "".join(lines))
+    for index, site in enumerate(settings.site_names):
+        told = environment(place, settings, home, index)
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in told.items()]
+        file = place.environment if index == 0 else place.environment.with_name(f"env-{site}")
+        write_private(file, "".join(lines))
 
 
 def write_private(file: Path, text: str) -> None:

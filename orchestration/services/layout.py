@@ -184,20 +184,9 @@ def _code(home: Home, settings: Settings, index: int) -> Service:
         ),
         probe=lambda: probes.grpc(HOST, port),
         address=f"{HOST}:{port}",
-        extra={} if index == 0 else _other_site(home, settings, index),
+        extra=environment(Place.of(home), settings, home.root, index),
         patience_s=60,  # a run under way is told, and writes down where it is
     )  # fmt: skip
-
-
-def _other_site(home: Home, settings: Settings, index: int) -> dict[str, str]:
-    """Home, databases and prefix of its own: data of two sites in one lake could not be told apart."""
-    site = settings.site_names[index]
-    return {
-        "CELLWORKS_HOME": str(home.root / "sites" / site),
-        "CELLWORKS_SITE": settings.sites[index],
-        "CELLWORKS_POSTGRES_URL": database_url(settings.postgres_url, site),
-        "CELLWORKS_S3_URL": f"{settings.s3_url}-{site}",
-    }
 
 
 def _webserver(home: Home, settings: Settings) -> Service:

@@ -101,7 +101,7 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
 
     wanted = Wanted((default_site(),), stores_only=True)
     handed: dict[str, str] = {}
-    control.up(home, wanted, handed.update, lambda _: None)
+    control.up(home, wanted, lambda sites: handed.update(sites[0]), lambda _: None)
     first = control.status(home)
     assert first["healthy"]
     assert [each["name"] for each in first["services"]] == ["postgres", "s3"]
@@ -226,6 +226,7 @@ def test_a_further_site_has_a_code_server_a_home_and_stores_of_its_own(home: Hom
     assert [name for name in differing if ours[name] == theirs[name]] == []
     assert ours["CELLWORKS_DAGSTER_URL"] == theirs["CELLWORKS_DAGSTER_URL"]
     assert len({settings.ports[name] for name in names}) == 2
+    assert stat.S_IMODE((place.root / "env-north").stat().st_mode) == 0o600
     with pytest.raises(CellworksError, match="same name"):
         choose(place, Wanted((default_site(), tmp_path / "demo")))
 
