@@ -23,12 +23,15 @@ def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: boo
         from dagster import DagsterInstance
 
         from orchestration.cli.plant_commands import prepare_instance
+        from pipelines.lake.schemas import bootstrap
 
         with console.only_ours():
             # The home's own last: its environment and instance are those that stay.
             for environment in reversed(sites):
                 os.environ.update(environment)
-                prepare_instance(plant())
+                there = plant()
+                prepare_instance(there)
+                bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
             # Dagster's tables are made here: web server and daemon, starting together, would both try.
             DagsterInstance.get().dispose()
 
