@@ -405,16 +405,18 @@ def services_up(
 
 
 @services_app.command("down")
-def services_down(as_json: Json = False) -> None:
+def services_down(as_json: Json = False, site: SiteOption = None) -> None:
     """Stop them, the proxy first and the stores last. Example: cellworks services down."""
+    _at(site)
     from orchestration.cli import services
 
     services.down(as_json=as_json)
 
 
 @services_app.command("status")
-def services_status(as_json: Json = False) -> None:
+def services_status(as_json: Json = False, site: SiteOption = None) -> None:
     """Show what runs and what answers; code 1 when anything does not. Example: cellworks services status --json."""
+    _at(site)
     from orchestration.cli import services
 
     services.show_status(as_json=as_json)
