@@ -53,6 +53,9 @@ check: setup ## lint, types and the quick tests (two minutes)
 test: setup ## the suite, on two cores
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
 
+infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kubernetes
+	$(VENV)/bin/pytest tests/test_infra.py
+
 soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
 	$(VENV)/bin/pytest -m soak
 
@@ -80,6 +83,6 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 	$(VENV)/bin/python docs/_reference/graph_picture.py
 
 lock: $(UV) ## resolve again: hashes, no address of any index
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	$(UV) pip compile pyproject.toml --extra kubernetes --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test soak bench benchmarks peer peer-lock docs docs-graph lock
+.PHONY: help setup demo ui lint types check test infra soak bench benchmarks peer peer-lock docs docs-graph lock

@@ -87,6 +87,13 @@ class Action(Part):
     kind: ActionKind = Field(default="report", description="what is proposed; `report` proposes nothing")
 
 
+class Resources(Part):
+    """What a run of the solution's own job may use, where runs are pods; elsewhere the machine is shared."""
+
+    cpu_cores: float = Field(gt=0, le=512, description="processors, asked for and at most")
+    memory_gib: float = Field(gt=0, le=8192, description="memory in GiB, asked for and at most")
+
+
 class SolutionSpec(Part):
     """One solution: its question, what it reads, and what follows from its answers.
 
@@ -112,6 +119,9 @@ class SolutionSpec(Part):
     )
     trigger: Trigger = Field(default_factory=Trigger, description="when it runs")
     action: Action = Field(default_factory=Action, description="what follows from an answer")
+    resources: Resources | None = Field(
+        default=None, description="what a run of its own job gets on Kubernetes; none: what any run gets"
+    )
 
     @model_validator(mode="after")
     def _reads_what_is_known(self) -> Self:

@@ -17,7 +17,7 @@ from models.scoring.score import ScoreReport, scoring_moment, told_of
 from models.scoring.table import answer_table, append_answers, news, not_current
 from models.solution import RuleSpec
 
-_NO_RULE = {"stage", "slug", "question", "owner", "description", "domain", "trigger", "action"}
+_NO_RULE = {"stage", "slug", "question", "owner", "description", "domain", "trigger", "action", "resources"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def rule_version(spec: RuleSpec, engine: int) -> str:
     """Name of the rule: it changes with what the YAML says of the answers, and with how the engine reads it.
 
     Args:
-        spec: the solution; its texts, owner, trigger and action decide nothing.
+        spec: the solution; its texts, owner, trigger, action and resources decide nothing.
         engine: number that the family raises when the same YAML comes to mean another thing.
     """
     said = json.dumps([engine, spec.model_dump(mode="json", exclude=_NO_RULE)], sort_keys=True)

@@ -29,6 +29,8 @@ audit_app = typer.Typer(no_args_is_help=True, help="Who did what: list it, look 
 app.add_typer(audit_app, name="audit")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
+services_app = typer.Typer(no_args_is_help=True, help="The servers of one machine: start, stop, look.")
+app.add_typer(services_app, name="services")
 
 # Trouble of the machine, such as a full disk: the person must mend it, and a traceback would not help.
 _THE_MACHINES = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
@@ -447,6 +449,39 @@ def new_solution(
 
     roles = solution.Roles(target, entity, time, group)
     solution.new(name, table, roles, exclude=exclude or (), as_json=as_json)
+
+
+@services_app.command("up")
+def services_up(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the reverse proxy, on 127.0.0.1.")] = 8080,
+    more: Annotated[list[Path] | None, typer.Option("--more-site", help="A further site; may be repeated.")] = None,
+    stores: Annotated[bool, typer.Option("--stores", help="Only PostgreSQL and the S3 endpoint.")] = False,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Start PostgreSQL, S3, MLflow, Dagster and the proxy. Example: cellworks services up --port 8080."""
+    _at(site)
+    from orchestration.cli import services
+
+    services.up(more or [], port, stores_only=stores, as_json=as_json)
+
+
+@services_app.command("down")
+def services_down(as_json: Json = False, site: SiteOption = None) -> None:
+    """Stop them, the proxy first and the stores last. Example: cellworks services down."""
+    _at(site)
+    from orchestration.cli import services
+
+    services.down(as_json=as_json)
+
+
+@services_app.command("status")
+def services_status(as_json: Json = False, site: SiteOption = None) -> None:
+    """Show what runs and what answers; code 1 when anything does not. Example: cellworks services status --json."""
+    _at(site)
+    from orchestration.cli import services
+
+    services.show_status(as_json=as_json)
 
 
 def main() -> None:

@@ -12,8 +12,17 @@ from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.catalogue import build_spec
 from orchestration.components.schema import Attributes
+from orchestration.jobs import SOLUTION_TAG
 
 _NAMED_BY_FOLDER = {"stage", "slug"}
+
+
+def _resources(spec: SolutionSpec) -> dict[str, object]:
+    """Run tags from which Dagster's launcher of Kubernetes knows what the pod gets."""
+    if spec.resources is None:
+        return {}
+    asked = {"cpu": f"{spec.resources.cpu_cores:g}", "memory": f"{spec.resources.memory_gib * 1024:.0f}Mi"}
+    return {"dagster-k8s/config": {"container_config": {"resources": {"requests": asked, "limits": asked}}}}
 
 
 class SolutionComponent(dg.Component):
@@ -69,6 +78,6 @@ class SolutionComponent(dg.Component):
             name=f"{self.spec.stage}__{self.spec.slug}",
             selection=dg.AssetSelection.assets(*keys),
             description=f"{self.spec.solution} alone: {', '.join(family.parts)}.",
-            tags={"cellworks/solution": self.spec.solution},
+            tags={SOLUTION_TAG: self.spec.solution, **_resources(self.spec)},
         )
         return dg.Definitions(jobs=[job])

@@ -84,7 +84,7 @@ def has_catalogue(stores: Stores) -> bool:
 
 
 def _exists(url: str) -> bool:
-    con = connect(_at_postgres(url))
+    con = connect(at_postgres(url))
     try:
         with con.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_database(url)])
@@ -94,7 +94,7 @@ def _exists(url: str) -> bool:
 
 
 def _create(url: str) -> None:
-    con = connect(_at_postgres(url))
+    con = connect(at_postgres(url))
     try:
         with con.cursor() as cursor:
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_database(url))))
@@ -116,7 +116,7 @@ def _database(url: str) -> str:
     return urlsplit(url).path.removeprefix("/")
 
 
-def _at_postgres(url: str) -> str:
+def at_postgres(url: str) -> str:
     """The server's own database, from which others are seen and created."""
     return urlunsplit(urlsplit(url)._replace(path="/postgres"))
 

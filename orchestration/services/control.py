@@ -1,0 +1,235 @@
+"""`up`, `down` and `status` of the servers of one machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, Final
+
+import yaml
+from filelock import FileLock, Timeout
+
+from orchestration.services import credentials, leftovers, supervisor
+from orchestration.services.layout import Service, mark, require_programs, services_of
+from orchestration.services.probes import UnhealthyError, http, postgres
+from orchestration.services.settings import HOST, Place, Settings, Wanted, choose, load, save
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+_STAGE_PATIENCE_S: Final = 180.0
+_GLANCE_S: Final = 0.25
+_LOCK_S: Final = 5.0
+Told = Callable[[str], None]
+
+
+def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
+    """Start what does not run, stage by stage, each once the one before is healthy.
+
+    Args:
+        home: the instance.
+        wanted: what is asked for.
+        prepare: called with each site's environment once the stores answer, before Dagster starts.
+        told: called with the name of each server that became healthy.
+
+    Raises:
+        CellworksError: a program is missing, or a server does not become healthy; then all are stopped again.
+    """
+    place = Place.of(home).ensure()
+    with _alone(place):
+        if supervisor.is_running(place):
+            settings = _running(place, wanted)
+        else:
+            settings = choose(place, wanted)
+            require_programs(settings)
+            _lay_out(home, place, settings)
+            leftovers.end(mark(home))
+            supervisor.start(place, settings)
+        try:
+            _start(home, settings, prepare, told)
+        except BaseException:
+            _stop(home, settings)
+            raise
+
+
+def down(home: Home, told: Told = lambda _: None) -> bool:
+    """Stop everything, the door first and the stores last; whatever a server left behind is ended too.
+
+    Returns:
+        Whether anything ran.
+    """
+    place = Place.of(home)
+    settings = load(place)
+    if settings is None:
+        return False
+    with _alone(place):
+        return _stop(home, settings, told)
+
+
+def status(home: Home) -> dict[str, Any]:
+    """What runs and what answers, in the form that `services status --json` promises."""
+    place = Place.of(home)
+    settings = load(place)
+    if settings is None or not supervisor.is_running(place):
+        return {"running": False, "healthy": False, "proxy": None, "environment": None, "services": []}
+    states = supervisor.states(settings)
+    found = [_told(each, states.get(each.name, {}), place) for each in services_of(home, settings)]
+    found += _given(settings, place)
+    return {
+        "running": True,
+        "healthy": all(each["healthy"] for each in found),
+        "proxy": None if settings.stores_only else f"http://{HOST}:{settings.port}",
+        "environment": str(place.environment),
+        "services": found,
+    }
+
+
+def _lay_out(home: Home, place: Place, settings: Settings) -> None:
+    credentials.write_files(place, settings, home.root)
+    save(place, settings)
+    servers = [
+        {"grpc_server": {"host": HOST, "port": settings.ports[f"code-{name}"], "location_name": name}}
+        for name in settings.site_names
+    ]
+    place.workspace.write_text(yaml.safe_dump({"load_from": servers}, sort_keys=False), encoding="utf-8")
+    supervisor.write(home, settings, services_of(home, settings))
+
+
+def _start(home: Home, settings: Settings, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
+    stores = [each for each in services_of(home, settings) if each.stage == 0]
+    others = [each for each in services_of(home, settings) if each.stage > 0]
+    _start_together(home, settings, stores, told)
+    place, sites = Place.of(home), range(len(settings.sites))
+    prepare([credentials.environment(place, settings, home.root, site) for site in sites])
+    for _, members in groupby(others, key=lambda each: each.stage):
+        _start_together(home, settings, list(members), told)
+    supervisor.begin(settings, supervisor.WATCH)
+
+
+def _start_together(home: Home, settings: Settings, group: list[Service], told: Told) -> None:
+    for each in group:
+        supervisor.begin(settings, each.name)
+    for each in group:
+        _await(home, settings, each)
+        told(each.name)
+
+
+def _await(home: Home, settings: Settings, service: Service) -> None:
+    until = time.monotonic() + _STAGE_PATIENCE_S
+    found = "nothing"
+    while time.monotonic() < until:
+        state = supervisor.states(settings).get(service.name, {})
+        try:
+            service.probe()
+        except UnhealthyError as problem:
+            found = str(problem)
+        else:
+            if state.get("statename") in {"STARTING", "RUNNING"}:
+                return
+            found = f"another process answers at {service.address}"
+        if state.get("statename") == "FATAL":
+            found = f"it ended {state.get('spawnerr') or ''}".strip()
+            break
+        time.sleep(_GLANCE_S)
+    log = Place.of(home).logs / f"{service.name}.log"
+    raise CellworksError(
+        f"{service.name} does not become healthy, so all were stopped",
+        expected=f"an answer within {_STAGE_PATIENCE_S:.0f} s",
+        found=found,
+        mend=f"read the end of {log}",
+        where=service.address,
+    )
+
+
+def _stop(home: Home, settings: Settings, told: Told = lambda _: None) -> bool:
+    place = Place.of(home)
+    services = services_of(home, settings)
+    ran = supervisor.is_running(place)
+    if ran:
+        # First the watch, which would start again what is stopped here.
+        for name in (supervisor.WATCH, *(each.name for each in reversed(services))):
+            supervisor.finish(settings, name)
+            told(name)
+        supervisor.stop(place, settings)
+    return leftovers.end(mark(home)) > 0 or ran
+
+
+def _running(place: Place, wanted: Wanted) -> Settings:
+    """The settings of what runs.
+
+    Raises:
+        CellworksError: other ones are asked for.
+    """
+    settings = load(place)
+    sites = tuple(str(each) for each in wanted.sites)
+    asked = f"{'stores only, ' if wanted.stores_only else ''}--port {wanted.port}, sites {', '.join(sites)}"
+    if settings is None or (settings.port, settings.sites, settings.stores_only) != (
+        wanted.port,
+        sites,
+        wanted.stores_only,
+    ):
+        raise CellworksError(
+            "the services of this home run already, and not those that are asked for",
+            expected="the same as before, or none that run",
+            found=asked,
+            mend="run `cellworks services down` first",
+        )
+    return settings
+
+
+def _told(service: Service, state: dict[str, Any], place: Place) -> dict[str, Any]:
+    detail = ""
+    try:
+        service.probe()
+    except UnhealthyError as problem:
+        detail = str(problem)
+    name = str(state.get("statename", "UNKNOWN")).lower()
+    is_up = name in {"starting", "running"}
+    return {
+        "name": service.name,
+        "state": name,
+        "healthy": is_up and not detail,
+        "detail": detail,
+        "pid": state.get("pid") or None,
+        "up_s": state["now"] - state["start"] if is_up else None,
+        "address": service.address,
+        "log": str(place.logs / f"{service.name}.log"),
+    }
+
+
+def _given(settings: Settings, place: Place) -> Iterator[dict[str, Any]]:
+    """The stores that were given and not started here."""
+    probes: list[tuple[str, str, Callable[[], None]]] = []
+    if not settings.owns_postgres:
+        url = settings.postgres_url
+        probes.append(("postgres", url, lambda: postgres(url, place.passwords)))
+    if not settings.owns_s3:
+        probes.append(("s3", settings.endpoint, lambda: http(settings.endpoint, below=500)))
+    for name, address, probe in probes:
+        detail = ""
+        try:
+            probe()
+        except UnhealthyError as problem:
+            detail = str(problem)
+        yield {
+            "name": name, "state": "given", "healthy": not detail, "detail": detail,
+            "pid": None, "up_s": None, "address": address, "log": None,
+        }  # fmt: skip
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    lock = FileLock(place.lock)
+    try:
+        lock.acquire(timeout=_LOCK_S)
+    except Timeout as error:
+        raise CellworksError(
+            "another `services up` or `services down` of this home is at work",
+            mend="wait until it is done",
+            where=str(place.lock),
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

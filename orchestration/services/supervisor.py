@@ -1,0 +1,153 @@
+"""The supervisor (supervisord): its configuration, and talking to it over its socket."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any, Final
+
+from orchestration.environment import project_root
+from orchestration.services.layout import MARK, Service, mark, program
+from orchestration.services.probes import alive
+from orchestration.services.settings import Place, Settings
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+WATCH: Final = "watch"
+_RETRIES: Final = 4
+"""Starts that may fail in a row, 1, 2, 3, ... s apart; then the watch tries again each minute."""
+_PATIENCE_S: Final = 20.0
+_GLANCE_S: Final = 0.1
+_HEAD: Final = """\
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[supervisord]
+logfile={log}
+logfile_maxbytes=5MB
+logfile_backups=3
+pidfile={pid}
+directory={folder}
+{user}
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+
+def write(home: Home, settings: Settings, services: tuple[Service, ...]) -> None:
+    """Write the supervisor's configuration; no secret is in it."""
+    place = Place.of(home)
+    head = _HEAD.format(
+        socket=_plain(settings.socket),
+        log=_plain(place.logs / "supervisord.log"),
+        pid=_plain(place.supervisor_pid),
+        folder=_plain(project_root()),
+        user="user=root\n" if os.geteuid() == 0 else "",
+    )
+    programs = [_program(home, each.name, "child", each.signal, each.patience_s) for each in services]
+    watch = _program(home, WATCH, "watch", "TERM", 10)
+    place.supervisor.write_text("\n".join([head, *programs, watch]), encoding="utf-8")
+
+
+def _program(home: Home, name: str, module: str, signal: str, patience_s: int) -> str:
+    log = Place.of(home).logs / f"{name}.log"
+    command = " ".join(f'"{each}"' for each in (sys.executable, "-m", f"orchestration.services.{module}"))
+    return (
+        f"[program:{name}]\n"
+        f'command={_plain(command)} "{_plain(home.root)}" {name}\n'
+        f"directory={_plain(project_root())}\n"
+        f'environment={MARK}="{_plain(mark(home, name))}"\n'
+        "autostart=false\nautorestart=true\nstartsecs=3\n"
+        f"startretries={_RETRIES}\nstopsignal={signal}\nstopwaitsecs={patience_s}\n"
+        # PostgreSQL's own processes are its own business.
+        f"stopasgroup={'false' if name == 'postgres' else 'true'}\nkillasgroup=true\n"
+        f"redirect_stderr=true\nstdout_logfile={_plain(log)}\nstdout_logfile_maxbytes=5MB\nstdout_logfile_backups=3\n"
+    )
+
+
+def _plain(value: object) -> str:
+    return str(value).replace("%", "%%")
+
+
+def is_running(place: Place) -> bool:
+    """Whether the supervisor of this home is alive."""
+    try:
+        return alive(int(place.supervisor_pid.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def start(place: Place, settings: Settings) -> None:
+    """Start it in the background, and wait until it can be spoken to.
+
+    Raises:
+        CellworksError: it does not start.
+    """
+    command = [program("supervisord"), "-c", str(place.supervisor)]
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)  # noqa: S603
+    until = time.monotonic() + _PATIENCE_S
+    while done.returncode == 0 and time.monotonic() < until:
+        try:
+            door(settings).supervisor.getState()
+        except OSError:
+            time.sleep(_GLANCE_S)
+        else:
+            return
+    raise CellworksError(
+        "the supervisor does not start",
+        expected="supervisord in the background",
+        found=(done.stderr or done.stdout).strip()[-500:] or "no answer",
+        mend=f"read {place.logs / 'supervisord.log'}",
+    )
+
+
+def stop(place: Place, settings: Settings) -> None:
+    """End it, and wait until it is gone."""
+    try:
+        pid = int(place.supervisor_pid.read_text(encoding="utf-8"))
+        door(settings).supervisor.shutdown()
+    except (OSError, ValueError):
+        return
+    until = time.monotonic() + _PATIENCE_S
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(_GLANCE_S)
+
+
+def states(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the supervisor says of each of its processes, by name; none when it does not answer."""
+    try:
+        told = door(settings).supervisor.getAllProcessInfo()
+    except OSError:
+        return {}
+    return {each["name"]: each for each in told}
+
+
+def begin(settings: Settings, name: str) -> None:
+    """Ask for a process, without waiting; harmless when it runs."""
+    _tolerant(lambda: door(settings).supervisor.startProcess(name, False), {"ALREADY_STARTED"})
+
+
+def finish(settings: Settings, name: str) -> None:
+    """Stop a process and wait until it has ended; harmless when it does not run."""
+    _tolerant(lambda: door(settings).supervisor.stopProcess(name, True), {"NOT_RUNNING", "BAD_NAME"})
+
+
+def _tolerant(ask: Any, expected: set[str]) -> None:
+    try:
+        ask()
+    except xmlrpc.client.Fault as error:
+        if error.faultString.partition(":")[0] not in expected:
+            raise
+
+
+def door(settings: Settings) -> Any:
+    """The supervisor's own interface, over its socket."""
+    from supervisor.xmlrpc import SupervisorTransport
+
+    transport = SupervisorTransport(None, None, f"unix://{Path(settings.socket)}")
+    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)

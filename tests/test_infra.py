@@ -1,0 +1,160 @@
+"""The deployment files, which nothing here can run: linted, checked against published schemas, held to our rules."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import orchestration.services.layout as layout
+from orchestration.services.settings import Settings
+from pipelines.lake.home import Home
+
+ROOT = Path(__file__).resolve().parents[1]
+INFRA = ROOT / "infra"
+TOOLS = Path(sys.executable).parent
+DOCKERFILE, COMPOSE = INFRA / "docker" / "Dockerfile", INFRA / "compose" / "compose.yaml"
+DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
+MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
+SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
+
+
+def run(tool: str, *arguments: object) -> str:
+    """What a linter says; it must be content."""
+    done = subprocess.run(
+        [TOOLS / tool, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def fails(tool: str, *arguments: object) -> str:
+    """What a linter says of something that it must refuse."""
+    done = subprocess.run(
+        [TOOLS / tool, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def test_the_dockerfile_is_clean_and_its_linter_would_say_so_if_not(tmp_path: Path) -> None:
+    run("hadolint", DOCKERFILE)
+    (tmp_path / "Dockerfile").write_text(
+        DOCKERFILE.read_text().replace("python:3.11.14-slim-bookworm", "python:latest")
+    )
+    assert "DL3007" in fails("hadolint", tmp_path / "Dockerfile")
+
+
+def test_the_image_runs_as_nobody_of_importance_and_watches_itself() -> None:
+    final = DOCKERFILE.read_text().rpartition("\nFROM ")[2]
+    assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
+    assert "\nHEALTHCHECK " in final
+
+
+def test_every_yaml_file_keeps_the_style(tmp_path: Path) -> None:
+    config = INFRA / ".yamllint.yaml"
+    run("yamllint", "-s", "-c", config, *(INFRA / name for name in ("compose", "helm", "kubernetes", "dagster")))
+    (tmp_path / "twice.yaml").write_text("a: 1\na: 2\n")
+    assert "duplication of key" in fails("yamllint", "-s", "-c", config, tmp_path / "twice.yaml")
+
+
+def test_compose_and_kubernetes_files_fit_their_schemas(tmp_path: Path) -> None:
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+    run("kubernetes-validate", "--strict", *MANIFESTS)
+    (tmp_path / "compose.yaml").write_text(COMPOSE.read_text().replace("healthcheck:", "healthchek:"))
+    assert "healthchek" in fails(
+        "check-jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "compose.yaml"
+    )
+
+
+def test_what_helm_values_put_into_pods_fits_the_kubernetes_schema(tmp_path: Path) -> None:
+    dagster, mlflow = yaml.safe_load(DAGSTER.read_text()), yaml.safe_load(MLFLOW.read_text())
+    launcher = dagster["runLauncher"]["config"]["k8sRunLauncher"]
+    (code,) = dagster["dagster-user-deployments"]["deployments"]
+    parts = {
+        "webserver": dagster["dagsterWebserver"],
+        "daemon": dagster["dagsterDaemon"],
+        "code": code,
+        "run": {**launcher, "podSecurityContext": launcher["runK8sConfig"]["podSpecConfig"]["securityContext"]},
+        "mlflow": mlflow,
+    }
+    for name, part in parts.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name, part)))
+    run("kubernetes-validate", "--strict", *tmp_path.glob("*.yaml"))
+
+
+def _pod(name: str, part: dict[str, Any]) -> dict[str, Any]:
+    """A pod of the parts of a chart's values that are Kubernetes' own types."""
+    container: dict[str, Any] = {"name": name, "image": "none:0"}
+    container |= {key: part[key] for key in ("resources", "securityContext", "volumeMounts") if key in part}
+    container |= {
+        key: part[key] for key in ("livenessProbe", "readinessProbe", "startupProbe") if "httpGet" in part.get(key, {})
+    }
+    spec = {
+        "containers": [container],
+        "securityContext": part["podSecurityContext"],
+        "volumes": part.get("volumes", []),
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def containers() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every container of the manifests, with the file that it is in."""
+    for file in MANIFESTS:
+        for each in yaml.safe_load_all(file.read_text()):
+            pod = each.get("spec", {}).get("template", {}).get("spec", {})
+            yield from ((file.name, container) for container in pod.get("containers", []))
+
+
+def test_everything_has_limits_health_and_an_exact_version() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    assert {name for name, each in services.items() if not each["deploy"]["resources"]["limits"]} == set()
+    assert {name for name, each in services.items() if "healthcheck" not in each} == {"code"}  # the image's own
+    assert {name for name, each in services.items() if "ports" in each} == {"proxy"}
+    assert all(port.startswith("127.0.0.1:") for port in services["proxy"]["ports"])
+    for file, container in containers():
+        assert container["resources"]["limits"], file
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False, file
+    images = [each["image"] for each in services.values()] + [each["image"] for _, each in containers()]
+    images += re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert [image for image in images if not re.search(r":\d+\.\d+", image)] == []
+
+
+def test_no_secret_has_a_value_or_a_default() -> None:
+    texts = {file.name: file.read_text() for file in [*INFRA.rglob("*.yaml"), DOCKERFILE]}
+    for name, text in texts.items():
+        values = re.findall(
+            rf"^\s*-?\s*(?:{'|'.join(SECRETS)}|\w*PASSWORD|\w*SECRET\w*)[:=] *(.*)$", text, re.MULTILINE
+        )
+        assert [value for value in values if not re.match(r"\$\{\w+:\?", value)] == [], name
+        assert not re.search(r"://[^/\s:@]+:[^/\s@]+@", text), name
+
+
+def test_compose_has_the_servers_of_the_command() -> None:
+    names = ["postgres", "s3", "mlflow", "code-demo", "webserver", "daemon", "proxy"]
+    assert [each.partition("-")[0] for each in names] == [
+        each for each in yaml.safe_load(COMPOSE.read_text())["services"] if each != "init"
+    ]
+    ours = Settings(
+        port=8080, ports=dict.fromkeys(names, 1), sites=("demo",), postgres_url="postgresql://a@b/c",
+        owns_postgres=False, endpoint="http://b", s3_url="s3://b/p", owns_s3=False, socket="s", stores_only=False,
+    )  # fmt: skip
+    started = [each.name for each in layout.services_of(Home(ROOT), ours)]
+    assert started == names[2:]
+
+
+@pytest.mark.parametrize("variable", ["SITES", "BIND", "DAGSTER_UPSTREAM", "MLFLOW_UPSTREAM"])
+def test_whoever_uses_the_caddyfile_sets_what_it_asks_for(variable: str) -> None:
+    name = f"CELLWORKS_PROXY_{variable}" if variable in {"SITES", "BIND"} else f"CELLWORKS_{variable}"
+    for file in (INFRA / "caddy" / "Caddyfile", COMPOSE, INFRA / "kubernetes" / "proxy.yaml"):
+        assert name in file.read_text(), file.name
+
+
+def test_the_caddyfile_is_one_that_caddy_takes() -> None:
+    run("caddy", "validate", "--adapter", "caddyfile", "--config", INFRA / "caddy" / "Caddyfile")
