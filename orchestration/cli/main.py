@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from orchestration.cli import people, plant_commands, registry_commands
 from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, default_home, prepare_process, project_root
 from orchestration.interruption import interruption_in
+from orchestration.logs import LOG_VARIABLE, configure
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -392,18 +394,27 @@ def main() -> None:
     prepare_process()
     os.environ.setdefault(HOME_VARIABLE, str(default_home()))
     try:
+        configure()
         app()
     except CellworksError as error:
-        print(f"cellworks: {error}", file=sys.stderr)
+        _tell(str(error))
         sys.exit(2)
     except OSError as error:
         if error.errno not in _THE_MACHINES:
             raise
-        print(f"cellworks: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        print("  mend:     make room, or name another folder with CELLWORKS_HOME", file=sys.stderr)
+        said = f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+        _tell(f"{said}\n  mend:     make room, or name another folder with CELLWORKS_HOME")
         sys.exit(2)
     except BaseException as error:
         if not interruption_in(error):
             raise
-        print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)
+        _tell("interrupted; the next run goes on from the last commit")
         sys.exit(130)
+
+
+def _tell(what: str) -> None:
+    """Say why the command ended, to a person or to the log."""
+    if os.environ.get(LOG_VARIABLE) == "json":
+        logging.getLogger("cellworks.command").error(what)
+    else:
+        print(f"cellworks: {what}", file=sys.stderr)
