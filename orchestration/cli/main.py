@@ -27,6 +27,8 @@ actions_app = typer.Typer(no_args_is_help=True, help="Proposed actions: list the
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows and files that did not fit.")
 app.add_typer(actions_app, name="actions")
 app.add_typer(quarantine_app, name="quarantine")
+metrics_app = typer.Typer(no_args_is_help=True, help="Figures of the running plant, for Prometheus.")
+app.add_typer(metrics_app, name="metrics")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 
@@ -122,6 +124,15 @@ def status(as_json: Json = False, site: SiteOption = None) -> None:
     from orchestration.cli.status import show_status
 
     show_status(as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False, site: SiteOption = None) -> None:
+    """Look at the installation, and say what is wrong and how to mend it. Example: cellworks doctor --json."""
+    _at(site)
+    from orchestration.cli.doctor import show_findings
+
+    show_findings(as_json=as_json)
 
 
 @app.command()
@@ -367,6 +378,19 @@ def replay_quarantine(
     from orchestration.cli import quarantine
 
     quarantine.replay(ids or [], as_json=as_json)
+
+
+@metrics_app.command("serve")
+def serve_metrics(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any.")] = 9464,
+    fresh: Annotated[float, typer.Option(min=0.0, help="Seconds until figures are read again.")] = 15.0,
+    site: SiteOption = None,
+) -> None:
+    """Serve metrics on 127.0.0.1 until Ctrl-C. Example: cellworks metrics serve --port 9464."""
+    _at(site)
+    from orchestration.metrics.serve import serve
+
+    serve(port, fresh)
 
 
 @solution_app.command("new")
