@@ -36,6 +36,9 @@ LOOKS: Final[Mapping[str, Look]] = {
 }
 """In an order in which what comes later stands on what came before."""
 
+_BASES: Final = frozenset({"settings", "servers"})
+"""Where these are wrong the stores are not opened, for each would wait until a server comes back."""
+
 
 def examine() -> Iterator[Finding]:
     """Look at the installation that the environment names, and change nothing."""
@@ -54,6 +57,8 @@ def examine() -> Iterator[Finding]:
             ]
         took_s = round(time.monotonic() - began, 3)
         yield from (replace(each, check=name, seconds=took_s) for each in found)
+        if name in _BASES and any(each.level == "error" for each in found):
+            it = replace(it, stores=None)
 
 
 def _site() -> Site | None:

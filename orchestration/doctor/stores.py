@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _SLOW_S = 0.5
 _SKEW_S = 5.0
+_PATIENCE_S = 10.0
 _SHOWN = 3
 
 
@@ -93,6 +95,10 @@ def _ask_objects(objects: ObjectStore) -> str:
 
     from pipelines.lake.objects import client
 
+    place = urlsplit(objects.endpoint)
+    port = place.port or (443 if place.scheme == "https" else 80)
+    # First whether anybody listens: the client would try for half a minute.
+    socket.create_connection((str(place.hostname), port), timeout=_PATIENCE_S).close()
     try:
         client(objects).list_objects_v2(Bucket=urlsplit(objects.url).netloc, MaxKeys=1)
     except (BotoCoreError, ClientError) as problem:

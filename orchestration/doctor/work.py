@@ -18,6 +18,7 @@ from pipelines.control_plan.site import load_site
 
 LONGEST: Final = timedelta(hours=6)
 """After it a night is told as one that may hang."""
+_BEAT_S = 120.0
 
 
 def site(it: Installation) -> Iterator[Finding]:
@@ -97,12 +98,12 @@ def open_runs(it: Installation) -> Iterator[Finding]:
         states = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
         left = instance.get_runs(RunsFilter(statuses=states, tags={NIGHTS_OWN_LOCK_TAG: "yes"}))
         queued = instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
-        ages = [status.timestamp for status in instance.get_daemon_statuses().values() if status.timestamp]
+        beats = [status.last_heartbeat for status in instance.get_daemon_statuses().values()]
     if left and not under_way(it.home):
         names = ", ".join(run.run_id[:8] for run in left)
         yield warning(f"runs that nobody works on say that they do: {names}", "the next night closes them as failed")
     now = datetime.now(UTC).timestamp()
-    if queued and (not ages or now - max(ages) > 120):
+    if queued and not any(beat is not None and now - beat.timestamp < _BEAT_S for beat in beats):
         yield error(f"{queued} runs wait, and no daemon takes them", "start `cellworks ui`")
     elif not left:
         yield ok(f"no run is left behind; {queued} wait")

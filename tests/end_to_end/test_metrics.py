@@ -48,6 +48,9 @@ def test_a_scrape_holds_every_metric_that_alerts_and_dashboard_name(first_night:
     assert values["cellworks_solution_working", "demo", "line/weld_resistance"] == 1.0
     assert values["cellworks_solution_night_cpu_seconds", "demo", "line/weld_resistance"] > 0
     assert values["cellworks_model_created_timestamp_seconds", "demo", "line/weld_resistance"] > 1.6e9
+    checks = [each for each in samples if each.name == "cellworks_solution_check_failing"]
+    failing = sum(each.value for each in checks if each.labels["solution"] == "line/weld_resistance")
+    assert failing == values["cellworks_solution_checks_failing", "demo", "line/weld_resistance"]
     assert sum(value for (name, *_), value in values.items() if name == "cellworks_ingested_rows_total") > 1_000
     assert {value for (name, *_), value in values.items() if name == "cellworks_table_checks_failing"} == {0.0}
     assert not first_night.plant.refused_file.exists(), "it listens on the loopback address alone"
