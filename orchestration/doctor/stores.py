@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -59,9 +60,9 @@ def servers(it: Installation) -> Iterator[Finding]:
         return
     for name, url in (("lake", stores.lake_url), ("dagster", stores.dagster_url), ("mlflow", stores.mlflow_uri)):
         if url is not None:
-            yield _timed(f"PostgreSQL, database of {name}", lambda url=url: _ask_postgres(url))
+            yield _timed(f"PostgreSQL, database of {name}", partial(_ask_postgres, url))
     objects = stores.objects
-    yield _timed(f"the object store, {objects.url}", lambda: _ask_objects(objects))
+    yield _timed(f"the object store, {objects.url}", partial(_ask_objects, objects))
 
 
 def _timed(what: str, ask: Callable[[], str]) -> Finding:
