@@ -61,8 +61,11 @@ def servers(it: Installation) -> Iterator[Finding]:
     for name, url in (("lake", stores.lake_url), ("dagster", stores.dagster_url), ("mlflow", stores.mlflow_uri)):
         if url is not None:
             yield _timed(f"PostgreSQL, database of {name}", partial(_ask_postgres, url))
-    objects = stores.objects
-    yield _timed(f"the object store, {objects.url}", partial(_ask_objects, objects))
+    from pipelines.lake.objects import client
+
+    # Made before the watch starts: to load the library takes longer than the store does.
+    service = client(stores.objects)
+    yield _timed(f"the object store, {stores.objects.url}", partial(_ask_objects, stores.objects, service))
 
 
 def _timed(what: str, ask: Callable[[], str]) -> Finding:
@@ -91,17 +94,15 @@ def _ask_postgres(url: str) -> str:
     return f"its clock is {skew_s:+.0f} s beside ours" if abs(skew_s) > _SKEW_S else ""
 
 
-def _ask_objects(objects: ObjectStore) -> str:
+def _ask_objects(objects: ObjectStore, service: Any) -> str:
     from botocore.exceptions import BotoCoreError, ClientError
-
-    from pipelines.lake.objects import client
 
     place = urlsplit(objects.endpoint)
     port = place.port or (443 if place.scheme == "https" else 80)
     # First whether anybody listens: the client would try for half a minute.
     socket.create_connection((str(place.hostname), port), timeout=_PATIENCE_S).close()
     try:
-        client(objects).list_objects_v2(Bucket=urlsplit(objects.url).netloc, MaxKeys=1)
+        service.list_objects_v2(Bucket=urlsplit(objects.url).netloc, MaxKeys=1)
     except (BotoCoreError, ClientError) as problem:
         raise OSError(str(problem)) from problem
     return ""
