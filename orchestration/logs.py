@@ -84,6 +84,8 @@ def configure() -> None:
         if not ours.handlers:
             ours.addHandler(logging.NullHandler())  # else warnings would reach the terminal beside the summaries
         return
+    # A library that is loaded before may have set up plain lines, which would tell each a second time.
+    root.handlers[:] = [each for each in root.handlers if type(each) is not logging.StreamHandler]
     if not any(isinstance(each.formatter, JsonLines) for each in root.handlers):
         handler = _StandardError()
         handler.setFormatter(JsonLines())

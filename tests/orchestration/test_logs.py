@@ -38,6 +38,7 @@ def _told(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_a_line_names_run_solution_and_lot_where_they_are_known(
     logger: logging.Logger, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    logging.getLogger().addHandler(logging.StreamHandler())  # as libraries do that call basicConfig
     configure()  # a second time must not tell each line twice
     with bound(run="r1"):
         logger.info("first")
