@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,11 +11,14 @@ import pyarrow as pa
 
 from models.context import ModelContext
 from models.solution import SolutionSpec
+from orchestration.logs import bound
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipelines.actions.propose import ActionReport, Origin
+
+_LOG = logging.getLogger("cellworks.actions")
 
 
 def act(spec: SolutionSpec, ctx: ModelContext, at: datetime, version: str) -> ActionReport:
@@ -35,7 +39,25 @@ def act(spec: SolutionSpec, ctx: ModelContext, at: datetime, version: str) -> Ac
     with writer(ctx.home, why=f"actions of {spec.solution}") as con:
         ensure_tables(con)
         origin = Origin(spec.slug, spec.action.kind, at, version, ctx.snapshot)
-        return propose(con, ctx.site, origin, _still_open(con, spec, origin))
+        report = propose(con, ctx.site, origin, _still_open(con, spec, origin))
+        _tell(con, spec, origin)
+    return report
+
+
+def _tell(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> None:
+    """A line of the log for each action; the guard rails bound how many there are."""
+    if not _LOG.isEnabledFor(logging.INFO):
+        return
+    written = con.execute(
+        "SELECT action_id, target_id, mode, reason FROM lake.ops.action "
+        "WHERE solution = ? AND kind = ? AND proposed_at = ? ORDER BY priority DESC",
+        [origin.solution, origin.kind, origin.at],
+    ).fetchall()
+    is_lot = "lot" in spec.keys[0].split("_")
+    for action_id, target, mode, reason in written:
+        with bound(lot=target if is_lot else None):
+            told = {"action": action_id, "kind": origin.kind, "target": target, "mode": mode, "reason": reason}
+            _LOG.info("action proposed", extra=told)
 
 
 def _still_open(con: DuckDBPyConnection, spec: SolutionSpec, origin: Origin) -> pa.Table:

@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 
 from models.families import Part
 from models.solution import SolutionSpec
-from orchestration import progress
+from orchestration import logs, progress
 from orchestration.executor import PRELOAD
 from orchestration.night import give_up, solve
 from orchestration.plant import plant
@@ -38,6 +38,7 @@ class Task:
         domain: whose published snapshot it reads; None for a file of the user's own.
         full_search: spend the whole search budget.
         actor: who runs this, for audits.
+        run: id of the run that it belongs to, for the log; None outside one.
     """
 
     spec: SolutionSpec
@@ -45,6 +46,7 @@ class Task:
     domain: str | None
     full_search: bool
     actor: str
+    run: str | None = None
 
 
 def run_nights(tasks: Sequence[Task], limit_s: float) -> Iterator[tuple[Task, Outcome]]:
@@ -119,7 +121,8 @@ def _child(task: Task, environment: dict[str, str], tells: Connection) -> None:
     # The fork server keeps the environment that it was started with.
     os.environ.clear()
     os.environ.update(environment)
-    with progress.listening(_Teller(tells)):
+    logs.configure()
+    with logs.bound(run=task.run), progress.listening(_Teller(tells)):
         outcome = solve(
             task.spec,
             plant(),
@@ -157,7 +160,7 @@ def _heard(running: dict[int, _Running], shown: int) -> dict[int, Outcome]:
         if outcome is None and time.monotonic() >= child.ends_at:
             _kill(child)
             why = f"took longer than {child.limit_s:g} s (solution_time_limit_s of site.yaml) and was ended"
-            outcome = give_up(child.task.spec, plant(), why)
+            outcome = _given_up(child.task, why)
         if outcome is not None:
             child.told.close()
             child.process.join()
@@ -174,12 +177,17 @@ def _told(child: _Running, *, is_shown: bool) -> Outcome | None:
         child.process.join()
         code = child.process.exitcode or 0
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        return give_up(child.task.spec, plant(), f"its process ended {how} before its night was over")
+        return _given_up(child.task, f"its process ended {how} before its night was over")
     if isinstance(message, Outcome):
         return message
     if is_shown:
         progress.advance(*message)
     return None
+
+
+def _given_up(task: Task, why: str) -> Outcome:
+    with logs.bound(run=task.run):
+        return give_up(task.spec, plant(), why)
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,9 @@ from models.gates.verdict import Verdict
 from models.solution import NotYetError, SolutionSpec
 from orchestration import progress
 from orchestration.acting import act
+from orchestration.cost import Meter
 from orchestration.interruption import interruption_in
+from orchestration.logs import bound
 from orchestration.night_store import CHAMPION_COLUMNS, last_night, store_night
 from orchestration.plant import Plant
 from orchestration.solving import (
@@ -27,6 +30,8 @@ from orchestration.solving import (
     Outcome,
 )
 from pipelines.control_plan.errors import CellworksError
+
+_LOG = logging.getLogger("cellworks.night")
 
 
 @dataclass
@@ -63,15 +68,34 @@ def solve(
         full_search: Spend the whole search budget.
         actor: Who runs this, for audits.
     """
-    outcome = Outcome(spec)
+    meter, outcome = Meter(), Outcome(spec)
+    with bound(solution=spec.solution):
+        _LOG.info("night begins", extra={"parts": list(parts), "full_search": full_search})
+        _night_of(outcome, here, parts=parts, domain=domain, full_search=full_search, actor=actor, meter=meter)
+        _tell_end(outcome)
+    return outcome
+
+
+def _night_of(
+    outcome: Outcome,
+    here: Plant,
+    *,
+    parts: Sequence[Part],
+    domain: str | None,
+    full_search: bool,
+    actor: str,
+    meter: Meter,
+) -> None:
+    """The parts one after the other, and the row that tells of them."""
+    spec = outcome.spec
     begun = last_night(here.home, spec.solution)
     try:
         spec = _bound(spec, here, domain, actor)
         ctx = _context(spec, here, domain, full_search, actor)
     except CellworksError as error:
-        outcome.failure = str(error)
+        outcome.failure, outcome.cost = str(error), meter.cost()
         store_night(here.home, begun, outcome, _now())
-        return outcome
+        return
     night = Night(spec, ctx, outcome, begun)
     work = {MODEL: _learn, PREDICTIONS: _score, MONITORING: _watch}
     for part in parts:
@@ -86,13 +110,28 @@ def solve(
             outcome.failure = f"{type(error).__name__}: {error}"
             outcome.trace = traceback.format_exc()
             break
+    outcome.cost = meter.cost()
     store_night(here.home, night.row, outcome, _moment(ctx))
-    return outcome
+
+
+def _tell_end(outcome: Outcome) -> None:
+    """How it ended, in one line of the log."""
+    figures = {
+        "failed_checks": [check.name for check in outcome.checks if not check.passed],
+        "skipped": outcome.skipped,
+        "cost": None if outcome.cost is None else asdict(outcome.cost),
+    }
+    if outcome.failure:
+        _LOG.error("night failed: %s", outcome.failure, extra={**figures, "trace": outcome.trace})
+    else:
+        _LOG.info("night done", extra=figures)
 
 
 def give_up(spec: SolutionSpec, here: Plant, why: str) -> Outcome:
     """The outcome of a night that ended from without, written down as every night is."""
     outcome = Outcome(spec, failure=why)
+    with bound(solution=spec.solution):
+        _tell_end(outcome)
     store_night(here.home, last_night(here.home, spec.solution), outcome, _now())
     return outcome
 

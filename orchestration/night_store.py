@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from duckdb import DuckDBPyConnection
+
+from orchestration.cost import Cost
 from orchestration.solving import Outcome
 from pipelines.lake.connection import reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.sql import quote_identifier
-from pipelines.lake.tables import has_table
+from pipelines.lake.tables import columns_of, has_table
 
 NIGHT_COLUMNS = {
     "solution": "VARCHAR NOT NULL",
@@ -31,7 +35,15 @@ NIGHT_COLUMNS = {
     "actions": "BIGINT NOT NULL",
     "checks_passed": "BIGINT NOT NULL",
     "checks_failed": "BIGINT NOT NULL",
+    # Null of a night that ended from without, and of nights of earlier releases.
+    "wall_s": "DOUBLE",
+    "cpu_s": "DOUBLE",
+    "peak_memory_bytes": "BIGINT",
+    "read_bytes": "BIGINT",
+    "written_bytes": "BIGINT",
 }
+COST_COLUMNS = tuple(each.name for each in fields(Cost))
+"""What the night itself cost; never carried over."""
 
 CHAMPION_COLUMNS = (
     "champion_version",
@@ -73,7 +85,7 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
     Args:
         home: The instance.
         row: Figures of the champion, carried over or new.
-        outcome: State, reason and checks.
+        outcome: State, reason, checks and cost.
         at: The plant's now.
     """
     failed = sum(not check.passed for check in outcome.checks)
@@ -81,6 +93,7 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
         "rows_scored": 0,
         "actions": 0,
         **row,
+        **({} if outcome.cost is None else asdict(outcome.cost)),
         "solution": outcome.spec.solution,
         "at": at,
         "run_at": datetime.now(UTC).replace(tzinfo=None),
@@ -89,15 +102,26 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
         "checks_passed": len(outcome.checks) - failed,
         "checks_failed": failed,
     }
-    columns = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in NIGHT_COLUMNS.items())
-    marks = ", ".join("?" * len(NIGHT_COLUMNS))
     with writer(home, why=f"status of {outcome.spec.solution}") as con, transaction(con):
-        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-        con.execute(f"CREATE TABLE IF NOT EXISTS lake.ops.solution_night ({columns})")
+        _ensure_table(con)
+        names = ", ".join(quote_identifier(name) for name in NIGHT_COLUMNS)
         con.execute(
-            f"INSERT INTO lake.ops.solution_night VALUES ({marks})",
+            f"INSERT INTO lake.ops.solution_night ({names}) VALUES ({', '.join('?' * len(NIGHT_COLUMNS))})",
             [_finite(values.get(name)) for name in NIGHT_COLUMNS],
         )
+
+
+def _ensure_table(con: DuckDBPyConnection) -> None:
+    """Create the table, or add the columns that a lake of an earlier release lacks."""
+    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+    there = columns_of(con, "ops", "solution_night")
+    if there is None:
+        columns = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in NIGHT_COLUMNS.items())
+        con.execute(f"CREATE TABLE lake.ops.solution_night ({columns})")
+        return
+    for name, kind in NIGHT_COLUMNS.items():
+        if name not in there:
+            con.execute(f"ALTER TABLE lake.ops.solution_night ADD COLUMN {quote_identifier(name)} {kind}")
 
 
 def _finite(value: object) -> object:

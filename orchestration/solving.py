@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from models.families import Part
 from models.solution import SolutionSpec
+from orchestration.cost import Cost
 
 MODEL: Final = "model"
 PREDICTIONS: Final = "predictions"
@@ -42,6 +43,7 @@ class Outcome:
         failure: Why a part could not be done (an error), empty when all went well.
         trace: Where in the code an unforeseen error arose, for the run's log; empty otherwise.
         skipped: Why a part was rightly left out, such as no champion yet.
+        cost: What the night used up; None for one that ended from without, which nobody could measure.
     """
 
     spec: SolutionSpec
@@ -50,3 +52,4 @@ class Outcome:
     failure: str = ""
     trace: str = ""
     skipped: str = ""
+    cost: Cost | None = None

@@ -1,6 +1,9 @@
 """Raw feeds: one step takes in everything that was delivered, exactly once."""
 
+import logging
 from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,7 +13,13 @@ from orchestration.deliveries import DELIVERED, delivered
 from orchestration.domains import OWNERS
 from orchestration.interruption import heard
 from orchestration.jobs import NEW_DATA, NIGHTLY
+from orchestration.logs import bound
 from orchestration.plant import Plant, plant
+
+if TYPE_CHECKING:
+    from pipelines.ingest.report import IngestReport
+
+_LOG = logging.getLogger("cellworks.ingest")
 
 
 def raw_assets(here: Plant) -> dg.AssetsDefinition:
@@ -38,8 +47,10 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
         found = delivered(served)
         whole = {DELIVERED: found} if context.run.job_name in (NIGHTLY, NEW_DATA) else {}
         progress.begin("taking in what the line delivered")
-        with heard():
+        with heard(), bound(run=context.run_id):
+            _LOG.info("ingestion begins")
             report = run(served.home, served.site, progress=progress.advance)
+            _tell(report)
         context.log.info("%s rows in, %s quarantined", report.rows_in, report.rows_quarantined)
         for note in report.notes:
             context.log.warning(note)
@@ -57,3 +68,14 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
             )
 
     return ingest
+
+
+def _tell(report: "IngestReport") -> None:
+    """One line for each feed that brought something, one for each oddity, and one for the batch."""
+    for name, feed in report.feeds.items():
+        tell = _LOG.warning if feed.rows_quarantined or feed.files_quarantined else _LOG.info
+        tell("feed taken in", extra={"feed": name, **asdict(feed)})
+    for note in report.notes:
+        _LOG.warning(note)
+    rows = {"rows_in": report.rows_in, "rows_quarantined": report.rows_quarantined}
+    _LOG.info("ingestion done", extra={"batch": report.batch_id, "snapshot": report.snapshot, **rows})

@@ -79,6 +79,7 @@ def _batch(
                 domain if has_snapshot else None,
                 context.run.tags.get(SEARCH_TAG) == "full",
                 f"run {context.run_id}",
+                context.run_id,
             )
             for spec, parts in chosen
             if parts

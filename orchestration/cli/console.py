@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import sys
@@ -11,13 +12,18 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from rich import filesize
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.logs import is_json
+
+_LOG = logging.getLogger("cellworks.step")
 _PIPED_WIDTH = 120
+DASH = "-"
 
 
 def tell(found: object, text: str, *, as_json: bool) -> None:
@@ -99,7 +105,12 @@ def line(text: str, indent: int = 2, style: str = "") -> None:
 
 def figure(value: float | None, digits: int = 4) -> str:
     """A number, or a dash."""
-    return "-" if value is None else f"{value:.{digits}g}"
+    return DASH if value is None else f"{value:.{digits}g}"
+
+
+def size(count: int | None) -> str:
+    """Bytes in the unit that people read, or a dash."""
+    return DASH if count is None else filesize.decimal(count)
 
 
 def with_interval(row: Mapping[str, Any]) -> str:
@@ -152,14 +163,18 @@ class Bars:
         seconds = task.elapsed or 0.0
         self._progress.remove_task(self._task)
         self._task = None
+        _LOG.info("step done", extra={"step": task.description, "seconds": round(seconds, 1)})
         told = Text(f"✓ {task.description}  {seconds:.0f} s", style="dim")
         self._progress.console.print(told, soft_wrap=True)
 
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """Bars on standard error, so that standard output stays clean; in a log one line of each step when it is over."""
-    console = Console(stderr=True)
+    """Bars on standard error, so that standard output stays clean; in a log one line of each step when it is over.
+
+    Where lines of JSON are asked for, those lines are all there is.
+    """
+    console = Console(stderr=True, quiet=is_json())
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

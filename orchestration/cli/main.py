@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from orchestration.cli import people, plant_commands, registry_commands
 from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, default_home, prepare_process, project_root
 from orchestration.interruption import interruption_in
+from orchestration.logs import LOG_VARIABLE, configure
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ app.add_typer(actions_app, name="actions")
 app.add_typer(quarantine_app, name="quarantine")
 audit_app = typer.Typer(no_args_is_help=True, help="Who did what: list it, look whether somebody changed it.")
 app.add_typer(audit_app, name="audit")
+metrics_app = typer.Typer(no_args_is_help=True, help="Figures of the running plant, for Prometheus.")
+app.add_typer(metrics_app, name="metrics")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
 services_app = typer.Typer(no_args_is_help=True, help="The servers of one machine: start, stop, look.")
@@ -127,6 +131,15 @@ def status(as_json: Json = False, site: SiteOption = None) -> None:
     from orchestration.cli.status import show_status
 
     show_status(as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False, site: SiteOption = None) -> None:
+    """Look at the installation, and say what is wrong and how to mend it. Example: cellworks doctor --json."""
+    _at(site)
+    from orchestration.cli.doctor import show_findings
+
+    show_findings(as_json=as_json)
 
 
 @app.command()
@@ -431,6 +444,19 @@ def verify_audit(
     audit.verify(head or [], as_json=as_json)
 
 
+@metrics_app.command("serve")
+def serve_metrics(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any.")] = 9464,
+    fresh: Annotated[float, typer.Option(min=0.0, help="Seconds until figures are read again.")] = 15.0,
+    site: SiteOption = None,
+) -> None:
+    """Serve metrics on 127.0.0.1 until Ctrl-C. Example: cellworks metrics serve --port 9464."""
+    _at(site)
+    from orchestration.metrics.serve import serve
+
+    serve(port, fresh)
+
+
 @solution_app.command("new")
 def new_solution(
     name: Annotated[str, typer.Argument(help="stage/slug, such as my_stage/my_model.")],
@@ -489,18 +515,27 @@ def main() -> None:
     prepare_process()
     os.environ.setdefault(HOME_VARIABLE, str(default_home()))
     try:
+        configure()
         app()
     except CellworksError as error:
-        print(f"cellworks: {error}", file=sys.stderr)
+        _tell(str(error))
         sys.exit(2)
     except OSError as error:
         if error.errno not in _THE_MACHINES:
             raise
-        print(f"cellworks: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        print("  mend:     make room, or name another folder with CELLWORKS_HOME", file=sys.stderr)
+        said = f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+        _tell(f"{said}\n  mend:     make room, or name another folder with CELLWORKS_HOME")
         sys.exit(2)
     except BaseException as error:
         if not interruption_in(error):
             raise
-        print("cellworks: interrupted; the next run goes on from the last commit", file=sys.stderr)
+        _tell("interrupted; the next run goes on from the last commit")
         sys.exit(130)
+
+
+def _tell(what: str) -> None:
+    """Say why the command ended, to a person or to the log."""
+    if os.environ.get(LOG_VARIABLE) == "json":
+        logging.getLogger("cellworks.command").error(what)
+    else:
+        print(f"cellworks: {what}", file=sys.stderr)

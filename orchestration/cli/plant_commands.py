@@ -15,6 +15,7 @@ from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.environment import project_root
 from orchestration.interruption import remembered, was_interrupted
+from orchestration.logs import bound
 from orchestration.plant import Plant, claim, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from dagster import AssetKey, ExecuteInProcessResult
 
     from models.solution import SolutionSpec
+
+
+_LOG = logging.getLogger("cellworks.run")
 
 
 def init(*, as_json: bool) -> None:
@@ -128,6 +132,7 @@ def _execute(
     shown.expect(step_count(job))
     with DagsterInstance.get() as instance:
         close_dead_nights(instance)
+        _LOG.info("run begins", extra={"job": job.name})
         run = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
@@ -141,6 +146,7 @@ def _execute(
         if failures:
             tell_blocked(here, instance, run.run_id)
     failed = _failed_checks(run)
+    _tell_end(job.name, run, failures, failed)
     figures = [(event.asset_key, _figures(event)) for event in run.get_asset_materialization_events()]
     parts = {key: each for key, each in figures if key and len(key.path) == 3}
     return {
@@ -154,6 +160,22 @@ def _execute(
         "rules": list(_rules(parts)),
         "failed_steps": {step: _why(failure) for step, failure in failures.items()},
     }
+
+
+def _tell_end(
+    job: str, run: ExecuteInProcessResult, failures: dict[str | None, Any], failed: list[dict[str, Any]]
+) -> None:
+    """How the run ended, in one line of the log."""
+    figures = {
+        "job": job,
+        "blocking_checks_failed": [each["asset"] for each in failed if each["blocking"]],
+        "failed_steps": {str(step): _why(failure) for step, failure in failures.items()},
+    }
+    with bound(run=run.run_id):
+        if run.success:
+            _LOG.info("run done", extra=figures)
+        else:
+            _LOG.error("run failed", extra=figures)
 
 
 def _is_warning(record: logging.LogRecord) -> bool:

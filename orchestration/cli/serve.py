@@ -14,6 +14,7 @@ from typing import Literal
 
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.environment import project_root
+from orchestration.logs import is_json
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
 
@@ -36,6 +37,7 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
     if part != "mlflow":
         _require_free(dagster_port, "--dagster-port")
         workspace = ["-m", "orchestration.definitions", "-d", str(project_root())]
+        workspace += ["--log-format", "json"] if is_json() else []
         commands.append([str(bin_dir / "dagster-webserver"), "-h", HOST, "-p", str(dagster_port), *workspace])
         commands.append([str(bin_dir / "dagster-daemon"), "run", *workspace])
         addresses.append(f"Dagster http://{HOST}:{dagster_port}")

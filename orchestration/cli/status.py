@@ -18,6 +18,8 @@ KPIS = {
 }
 """Key figures: how people call them, the factor to the unit they read, and that unit."""
 _ALARMS, _NEWS = 5, timedelta(days=7)
+_DEAREST = 10
+_SIZES = ("peak_memory_bytes", "read_bytes", "written_bytes")
 
 
 class Kpi(NamedTuple):
@@ -29,7 +31,7 @@ class Kpi(NamedTuple):
 
 def status(here: Plant) -> dict[str, Any]:
     """Every solution and the key figures of the newest complete day, in the form that `status --json` promises."""
-    from orchestration.night_store import nights
+    from orchestration.night_store import COST_COLUMNS, nights
 
     known = nights(here.home)
     solutions = []
@@ -50,6 +52,7 @@ def status(here: Plant) -> dict[str, Any]:
                 "baseline": {"name": row.get("baseline_name"), "value": row.get("baseline_value")},
                 **{name: row.get(name) for name in ("last_trained", "last_scored")},
                 **{name: row.get(name, 0) for name in ("rows_scored", "actions", "checks_passed", "checks_failed")},
+                "cost": {name: row.get(name) for name in COST_COLUMNS},
             }
         )
     return {"solutions": solutions, "kpis": {name: kpi.value for name, kpi in kpis(here).items()}}
@@ -82,6 +85,7 @@ def show_status(*, as_json: bool) -> None:
         console.tell(found, "", as_json=True)
         return
     show_solutions(found["solutions"])
+    _show_costs(found["solutions"])
     _show_alarms(here)
     show_kpis(here)
 
@@ -120,6 +124,28 @@ def show_solutions(solutions: list[dict[str, Any]]) -> None:
     for each in solutions:
         if each["reason"]:
             console.line(f"{each['stage']}/{each['slug']}: {each['reason']}")
+
+
+def _show_costs(solutions: list[dict[str, Any]]) -> None:
+    """Print what the newest nights of the dearest solutions cost, of those whose cost was measured, and of all."""
+    known = [each for each in solutions if each["cost"]["cpu_s"] is not None]
+    if not known:
+        return
+    known.sort(key=lambda each: -each["cost"]["cpu_s"])
+    console.heading("Cost of the newest nights")
+    rows = [
+        [
+            f"{each['stage']}/{each['slug']}",
+            f"{each['cost']['cpu_s']:,.1f} s",
+            *(console.size(each["cost"][name]) for name in _SIZES),
+        ]
+        for each in known[:_DEAREST]
+    ]
+    cpu_s, read, written = (
+        sum(each["cost"][name] or 0 for each in known) for name in ("cpu_s", "read_bytes", "written_bytes")
+    )
+    total = [f"all {len(known)}", f"{cpu_s:,.1f} s", "", console.size(read), console.size(written)]
+    console.table(("solution", "CPU", "most memory", "read", "written"), [*rows, total])
 
 
 def show_kpis(here: Plant) -> None:

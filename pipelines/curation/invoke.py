@@ -73,6 +73,12 @@ def _saved_file(home: Home) -> Path:
     return home.dbt_dir / "target" / "partial_parse.msgpack"
 
 
+def parsed_hash(home: Home) -> str | None:
+    """Hash of the project that was parsed last; None before the first."""
+    file = _stamp_file(home)
+    return file.read_text(encoding="utf-8").split("\n", maxsplit=1)[0] if file.is_file() else None
+
+
 def _stamp_file(home: Home) -> Path:
     return home.dbt_dir / "target" / "project_hash"
 

@@ -57,20 +57,39 @@ def prepare(home: Home, site: Site) -> Project:
         home: the instance.
         site: the site whose plan completes the project.
     """
-    sources = [path for pattern in _SOURCES for path in sorted(PROJECT.glob(pattern))]
+    sources = _sources()
     state = (home.dbt_dir, site.hash, tuple((path, path.stat().st_mtime_ns) for path in sources))
     if (ready := _ready.get(home.dbt_dir)) is not None and ready[0] == state and ready[1].folder.is_dir():
         return ready[1]
-    files = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in sources}
-    files |= schema_files(site)
-    files[Path("macros/plan.sql")] = _plan_macros(plan_data_of(site), files)
+    files = _content(site)
     folder = home.dbt_dir / "project"
     write(folder, files)
     _remove_strays(folder, files)
     write(home.dbt_dir, {Path("profiles.yml"): _profile(home)})
-    project = Project(folder, _hash(*(f"{path}\n{content}" for path, content in sorted(files.items()))))
+    project = Project(folder, _hash_of(files))
     _ready[home.dbt_dir] = (state, project)
     return project
+
+
+def current_hash(site: Site) -> str:
+    """The hash that a project of this site would have, without writing it."""
+    return _hash_of(_content(site))
+
+
+def _sources() -> list[Path]:
+    return [path for pattern in _SOURCES for path in sorted(PROJECT.glob(pattern))]
+
+
+def _content(site: Site) -> dict[Path, str]:
+    """Every file of the project with the site's part, by its place."""
+    files = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in _sources()}
+    files |= schema_files(site)
+    files[Path("macros/plan.sql")] = _plan_macros(plan_data_of(site), files)
+    return files
+
+
+def _hash_of(files: dict[Path, str]) -> str:
+    return _hash(*(f"{path}\n{content}" for path, content in sorted(files.items())))
 
 
 def _remove_strays(folder: Path, files: dict[Path, str]) -> None:

@@ -105,6 +105,23 @@ def write_solution(folder: Path, slug: str, rows: pa.Table) -> None:
     (home / "defs.yaml").write_text(yaml.safe_dump(content))
 
 
+def write_rule(folder: Path, home: Path) -> None:
+    """Write `mine/graded`, a rule over a file of two rows, whose night takes a second."""
+    pacsv.write_csv(pa.table({"id": ["C1", "C2"], "capacity_ah": [1180.0, 1100.0]}), folder / "graded.csv")
+    grading = {"grades": [{"name": "A", "limits": {"capacity_ah": {"at_least": 1175}}}], "otherwise": "C"}
+    attributes = {
+        "question": "Which class?",
+        "table": str(folder / "graded.csv"),
+        "keys": ["id"],
+        "grading": {**grading, "flagged": ["C"]},
+    }
+    place = home / "solutions" / "mine" / "graded"
+    place.mkdir(parents=True)
+    (place / "defs.yaml").write_text(
+        yaml.safe_dump({"type": "orchestration.components.DecisionRule", "attributes": attributes})
+    )
+
+
 class Workshop:
     """The instance, its definitions, and jobs run in this process."""
 

@@ -5,40 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from pathlib import Path
 from threading import Thread
 
-import pyarrow as pa
-import pyarrow.csv as pacsv
 import pytest
-import yaml
 
 from models.families import family_of
 from orchestration.batch import Task, in_order, run_nights
 from orchestration.catalogue import find
 from orchestration.cli.status import status
 from pipelines.lake.connection import THREADS_VARIABLE
-from tests.orchestration.conftest import Workshop
+from tests.orchestration.conftest import Workshop, write_rule
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]  # of Dagster's own making
 # A rule over a file of two rows takes a second; the one that hangs makes the test last as long.
 LIMIT_S = 8.0
-
-
-def _graded(folder: Path, home: Path) -> None:
-    pacsv.write_csv(pa.table({"id": ["C1", "C2"], "capacity_ah": [1180.0, 1100.0]}), folder / "graded.csv")
-    grading = {"grades": [{"name": "A", "limits": {"capacity_ah": {"at_least": 1175}}}], "otherwise": "C"}
-    attributes = {
-        "question": "Which class?",
-        "table": str(folder / "graded.csv"),
-        "keys": ["id"],
-        "grading": {**grading, "flagged": ["C"]},
-    }
-    place = home / "solutions" / "mine" / "graded"
-    place.mkdir(parents=True)
-    (place / "defs.yaml").write_text(
-        yaml.safe_dump({"type": "orchestration.components.DecisionRule", "attributes": attributes})
-    )
 
 
 def _send(to: str, number: signal.Signals) -> None:
@@ -51,7 +31,7 @@ def _send(to: str, number: signal.Signals) -> None:
 
 
 def test_one_that_hangs_or_dies_is_ended_alone_and_told(workshop: Workshop) -> None:
-    _graded(workshop.tables, workshop.here.home.root)
+    write_rule(workshop.tables, workshop.here.home.root)
     specs = [find(f"mine/{slug}") for slug in ("one", "two", "graded")]
     tasks = [Task(spec, family_of(spec).parts, None, full_search=True, actor="test") for spec in specs]
     senders = [

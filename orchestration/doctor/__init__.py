@@ -1,0 +1,1 @@
+"""What an installation needs to run, looked at without changing anything."""

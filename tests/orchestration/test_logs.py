@@ -1,0 +1,128 @@
+"""Lines for a log store: each a JSON object that says where it belongs, and none says a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestration.logs import LOG_VARIABLE, JsonLines, bound, configure
+
+Here = Callable[..., Any]
+PLANTED = "hunter2-planted"
+
+
+@pytest.fixture
+def logger(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[logging.Logger]:
+    """The platform's logger as `CELLWORKS_LOG=json` makes it, writing where `capfd` looks; taken back afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger("cellworks")
+    before = root.handlers[:], ours.handlers[:], ours.level
+    monkeypatch.setenv(LOG_VARIABLE, "json")
+    configure()
+    yield ours
+    logging.captureWarnings(capture=False)
+    root.handlers[:], ours.handlers[:] = before[:2]
+    ours.setLevel(before[2])
+
+
+def _told(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+
+def test_a_line_names_run_solution_and_lot_where_they_are_known(
+    logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger().addHandler(logging.StreamHandler())  # as libraries do that call basicConfig
+    configure()  # a second time must not tell each line twice
+    with bound(run="r1"):
+        logger.info("first")
+        with bound(solution="incoming/grading", lot="L7"):
+            logger.getChild("actions").warning("held\nback", extra={"kind": "hold_lot"})
+        logger.info("last")
+    first, held, last = _told(capfd)
+    assert {name: first.get(name) for name in ("level", "message", "run", "solution", "lot")} == {
+        "level": "info",
+        "message": "first",
+        "run": "r1",
+        "solution": None,
+        "lot": None,
+    }
+    assert (held["run"], held["solution"], held["lot"]) == ("r1", "incoming/grading", "L7")
+    assert (held["level"], held["logger"], held["kind"]) == ("warning", "cellworks.actions", "hold_lot")
+    assert held["message"] == "held\nback"
+    assert "solution" not in last
+    assert first["time"].endswith("+00:00")
+
+
+def test_libraries_tell_only_what_is_wrong(logger: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.library").warning("trouble")
+    assert [line["message"] for line in _told(capfd)] == ["trouble"]
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "AWS_SESSION_TOKEN", "GRAFANA_API_KEY"])
+def test_a_secret_of_the_environment_is_in_no_line(
+    name: str, logger: logging.Logger, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, PLANTED)
+    try:
+        {}[f"refused: {PLANTED}"]
+    except KeyError:
+        logger.exception("with %s", PLANTED, extra={"deep": {"list": [f"x{PLANTED}y"]}, "other": Path(PLANTED)})
+    with bound(lot="L1"):
+        logger.info("after")
+    printed = capfd.readouterr().err
+    assert PLANTED not in printed
+    line = json.loads(printed.splitlines()[0])
+    assert line["message"] == "with [redacted]"
+    assert "refused: [redacted]" in line["error"]
+    assert line["deep"] == {"list": ["x[redacted]y"]}
+
+
+def test_passwords_of_libpqs_file_and_of_addresses_are_in_no_line(
+    logger: logging.Logger, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pgpass").write_text("# a remark\n*:5432:cellworks_lake:me:colon\\:in it\n")
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+    logger.info("postgresql://me:other-one@host/x, password=third-one, Authorization: Bearer fourth.one, colon:in it")
+    printed = capfd.readouterr().err
+    assert not [secret for secret in ("other-one", "third-one", "fourth.one", "colon:in it") if secret in printed]
+    assert "postgresql://me:[redacted]@host/x" in printed
+
+
+@given(st.text(), st.dictionaries(st.sampled_from(["a", "b"]), st.text() | st.floats() | st.binary() | st.none()))
+def test_any_record_is_one_line_of_json(message: str, extra: dict[str, Any]) -> None:
+    record = logging.makeLogRecord({"msg": "%s", "args": (message,), "name": "cellworks", **extra})
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    assert "\r" not in line
+    assert isinstance(json.loads(line), dict)
+
+
+def test_the_command_line_tells_its_end_to_the_log_and_prints_only_its_document(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = logging.getLogger().handlers[:]
+    monkeypatch.setenv(LOG_VARIABLE, "json")
+    told = here("status", "--json", "--site", "no/such/folder")
+    logging.getLogger().handlers[:] = before
+    logging.captureWarnings(capture=False)
+    logging.getLogger("cellworks").setLevel(logging.NOTSET)
+    assert (told.returncode, told.stdout) == (2, "")
+    (line,) = [json.loads(each) for each in told.stderr.splitlines()]
+    assert line["level"] == "error"
+    assert line["message"].startswith("there is no such site")
+
+
+def test_a_form_that_is_none_is_refused(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LOG_VARIABLE, "yaml")
+    told = here("status")
+    assert told.returncode == 2
+    assert "no such form of the log" in told.stderr
+    assert "text or json" in told.stderr

@@ -1,0 +1,122 @@
+"""Metrics over a real socket: what a plant has is served, cheaply, beside a writer, without a source that is away."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+from prometheus_client.parser import text_string_to_metric_families
+
+from orchestration.batch import Task, run_nights
+from orchestration.metrics import collector
+from orchestration.metrics.names import METRICS
+from orchestration.metrics.serve import serving
+from pipelines.lake.lock import writer_lock
+from tests.orchestration.conftest import Workshop, open_workshop, write_rule
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]  # of Dagster's own making
+
+Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
+
+
+def scraped(port: int) -> Samples:
+    """Every metric that a scrape declares, with its samples by their labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        text = answer.read().decode()
+    found: Samples = {name: {} for name in METRICS if f"# TYPE {name} " in text}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
+    return found
+
+
+def of(samples: Samples, name: str, **labels: str) -> list[float]:
+    """Values of a metric whose labels are these among others."""
+    return [value for key, value in samples[name].items() if labels.items() <= dict(key).items()]
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """An instance after the night of a rule over a file of two rows, which takes a second; tests leave it so."""
+    folder = tmp_path_factory.mktemp("graded")
+    write_rule(folder, folder / "home")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        with open_workshop(folder) as made:
+            task = Task(made.spec("graded"), ("predictions",), None, full_search=False, actor="test")
+            assert [outcome.failure for _, outcome in run_nights([task], 60.0)] == [""]
+            yield made
+
+
+def test_a_scrape_tells_of_the_nights_and_waits_for_no_writer(graded: Workshop) -> None:
+    with writer_lock(graded.here.home, "a long batch"), serving(graded.here, 0, fresh_s=60.0) as port:
+        told = scraped(port)
+        began = time.monotonic()
+        again = scraped(port)
+        assert time.monotonic() - began < 0.5, "the second is served from memory"
+    assert set(told) >= set(METRICS)
+    assert of(told, "cellworks_source_up") == [1.0, 1.0, 1.0]
+    assert again["cellworks_lake_snapshot"] == told["cellworks_lake_snapshot"]
+    solution = "mine/graded"
+    assert of(told, "cellworks_solution_working", solution=solution) == [1.0]
+    assert of(told, "cellworks_solution_info", solution=solution, family="DecisionRule") == [1.0]
+    assert of(told, "cellworks_solution_scored_rows", solution=solution) == [2.0]
+    (cpu_s,) = of(told, "cellworks_solution_night_cpu_seconds", solution=solution)
+    assert 0 < cpu_s < 60
+    assert of(told, "cellworks_solution_cpu_seconds_total", solution=solution) == [cpu_s]
+    assert of(told, "cellworks_solution_night_peak_memory_bytes", solution=solution)[0] > 50e6
+    assert of(told, "cellworks_runs_in_progress") == [0.0]
+    assert {dict(key).get("site") for name in METRICS for key in told[name]} == {graded.here.site.name}
+    series = sum(len(told[name]) for name in METRICS)
+    assert series <= 45 * len(told["cellworks_solution_info"]) + 12 * len(graded.here.site.feeds) + 200
+
+
+def test_a_source_that_is_away_is_told_and_the_others_go_on(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(workshop.here, 0, fresh_s=0.0) as port:
+        monkeypatch.setattr(collector, "retrying", lambda work, attempts: work())
+        assert of(scraped(port), "cellworks_source_up", source="lake") == [1.0]
+        shutil.copyfile(workshop.here.home.catalogue, workshop.here.home.root / "kept")
+        workshop.here.home.catalogue.write_bytes(b"no catalogue at all" * 1000)
+        told = _when(lambda: scraped(port), lambda found: of(found, "cellworks_source_up", source="lake") == [0.0])
+        assert of(told, "cellworks_source_up", source="dagster") == [1.0]
+        assert not told["cellworks_lake_snapshot"], "an old figure would look like a good one"
+        assert of(told, "cellworks_runs_queued") == [0.0]
+        shutil.copyfile(workshop.here.home.root / "kept", workshop.here.home.catalogue)
+        told = _when(lambda: scraped(port), lambda found: of(found, "cellworks_source_up", source="lake") == [1.0])
+        assert of(told, "cellworks_lake_snapshot")[0] > 0
+
+
+def _when(look: Callable[[], Any], is_so: Callable[[Any], bool]) -> Any:
+    """What is seen once it is so; figures are read again after some readings' time."""
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        if is_so(found := look()):
+            return found
+        time.sleep(0.1)
+    pytest.fail("waited in vain")
+
+
+def test_runs_that_wait_are_counted_and_a_taken_port_is_told(workshop: Workshop) -> None:
+    from pipelines.control_plan.errors import CellworksError
+
+    with serving(workshop.here, 0, fresh_s=0.0) as port:
+        assert of(scraped(port), "cellworks_runs_queued") == [0.0]
+        with dg.DagsterInstance.get() as instance:
+            create_run_for_test(instance, job_name="nightly", status=dg.DagsterRunStatus.NOT_STARTED)
+        told = _when(lambda: scraped(port), lambda found: of(found, "cellworks_runs_queued") == [1.0])
+        (since,) = of(told, "cellworks_run_oldest_queued_timestamp_seconds")
+        assert abs(time.time() - since) < 600
+        with pytest.raises(CellworksError, match="can't be used"), serving(workshop.here, port, fresh_s=0.0):
+            pass
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "nothing serves after the block"
