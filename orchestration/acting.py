@@ -29,10 +29,11 @@ def act(spec: SolutionSpec, ctx: ModelContext, at: datetime, version: str) -> Ac
     from pipelines.actions.propose import ActionReport, Origin, propose
     from pipelines.actions.tables import ensure_tables
     from pipelines.lake.connection import writer
+    from pipelines.lake.lock import ACTIONS
 
     if spec.action.kind == "report" or ctx.site is None:
         return ActionReport()
-    with writer(ctx.home, why=f"actions of {spec.solution}") as con:
+    with writer(ctx.home, why=f"actions of {spec.solution}", area=ACTIONS) as con:
         ensure_tables(con)
         origin = Origin(spec.slug, spec.action.kind, at, version, ctx.snapshot)
         return propose(con, ctx.site, origin, _still_open(con, spec, origin))

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestration.solving import Outcome
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier
 from pipelines.lake.tables import has_table
 
@@ -91,9 +92,13 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
     }
     columns = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in NIGHT_COLUMNS.items())
     marks = ", ".join("?" * len(NIGHT_COLUMNS))
-    with writer(home, why=f"status of {outcome.spec.solution}") as con, transaction(con):
-        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-        con.execute(f"CREATE TABLE IF NOT EXISTS lake.ops.solution_night ({columns})")
+    solution = outcome.spec.solution
+    with writer(home, why=f"status of {solution}", area=area_of(solution)) as con:
+        create_missing(
+            con,
+            "CREATE SCHEMA IF NOT EXISTS lake.ops",
+            f"CREATE TABLE IF NOT EXISTS lake.ops.solution_night ({columns})",
+        )
         con.execute(
             f"INSERT INTO lake.ops.solution_night VALUES ({marks})",
             [_finite(values.get(name)) for name in NIGHT_COLUMNS],

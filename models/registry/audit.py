@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.lake.connection import reader, writer
+from pipelines.lake.connection import create_missing, reader, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import REGISTRY
 from pipelines.lake.tables import has_table
 
 _TABLE = "lake.ops.alias_audit"
@@ -44,8 +45,7 @@ class Move:
 
 def ensure_table(con: DuckDBPyConnection) -> None:
     """Create the audit table when it is not there."""
-    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-    con.execute(_DDL)
+    create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops", _DDL)
 
 
 def write_phase(home: Home, move: Move, phase: str) -> None:
@@ -63,7 +63,7 @@ def write_phase(home: Home, move: Move, phase: str) -> None:
         move.why,
         datetime.now(UTC).replace(tzinfo=None),
     ]
-    with writer(home, why=f"{move.kind} of {move.model}: {phase}") as con:
+    with writer(home, why=f"{move.kind} of {move.model}: {phase}", area=REGISTRY) as con:
         ensure_table(con)
         con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(row))})", row)
 

@@ -74,9 +74,10 @@ def decide_action(
     from pipelines.actions.decide import decide
     from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import require_lake, writer
+    from pipelines.lake.lock import ACTIONS
 
     here = plant()
     require_lake(here.home)
-    with writer(here.home, why=f"{decision} an action") as con:
+    with writer(here.home, why=f"{decision} an action", area=ACTIONS) as con:
         decided = decide(con, here.site, action_id, decision, who=person(who), why=why, now=plant_now(con))
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
