@@ -25,9 +25,11 @@ from tests.servers import Servers
 
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 WEATHER, BATCHES = "ems__weather", "mes__batch_material"
-ROWS, ROUNDS = 40, 5
+ROWS = 40
+ON = "on"
+Ingesting = tuple[Callable[[str], None], Callable[[str], None]]
 
-# One batch after the other, a line of its report for each; it goes on as long as it is told to.
+# One batch for each line of input that names a label; there it stops, once, until the next line.
 INGESTING = """
 import sys
 from pathlib import Path
@@ -36,8 +38,15 @@ from pipelines.ingest.run import ingest
 from pipelines.lake.home import Home
 site, home = load_site(Path(sys.argv[1])), Home(Path(sys.argv[2]))
 print("ready", flush=True)
-for _ in sys.stdin:
-    ingest(home, site, progress=lambda label, done, total: print(label, flush=True))
+for line in sys.stdin:
+    stops = [line.strip()]
+    def progress(label, done, total):
+        # Within the transaction it is the last feed, when the others are written.
+        if stops and label.startswith(stops[0]) and (label.startswith("reading") or done == total - 1):
+            stops.clear()
+            print("stopped", flush=True)
+            sys.stdin.readline()
+    ingest(home, site, progress=progress)
     print("done", flush=True)
 """
 
@@ -64,7 +73,7 @@ def home(tmp_path: Path, on_servers: Servers, site: Site) -> Home:  # noqa: ARG0
 def _deliver(home: Home, site: Site, number: int) -> None:
     """A file of each of two feeds: some rows fit, one does not."""
     event = f"2026-09-{1 + number % 28:02d} 03:00:00"
-    weather = dict.fromkeys(raw_schema(site, WEATHER), 1.0) | {"known_at": event}
+    weather = dict.fromkeys(raw_schema(site, WEATHER), 1.0) | {"known_at": event.replace("03:", "04:")}
     lines = [json.dumps(weather | {"event_at": f"{event[:-5]}{i:02d}:00"}) for i in range(ROWS)]
     _put(home, WEATHER, f"{number}.jsonl", "\n".join([*lines, "{broken", ""]))
     header = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at"
@@ -104,60 +113,63 @@ def _expected(deliveries: int) -> dict[str, int]:
 
 
 @pytest.fixture
-def ingesting(home: Home) -> Iterator[Callable[[str], None]]:
-    """A process that takes in what is pending; returns once it says what was waited for."""
+def ingesting(home: Home) -> Iterator[Ingesting]:
+    """A process that takes in what is pending: to a place where it stops, and when told `on` to the end."""
     command = [sys.executable, "-c", INGESTING, str(DEMO), str(home.root)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
 
-    def until(label: str) -> None:
+    def say(word: str) -> None:
         assert process.stdin is not None
-        assert process.stdout is not None
-        if label != "done":
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for line in process.stdout:
-            if line.startswith(label):
-                return
-        pytest.fail(f"it ended before it said '{label}'")
+        process.stdin.write(f"{word}\n")
+        process.stdin.flush()
+        if word != ON:
+            hear("stopped")
 
-    yield until
+    def hear(word: str) -> None:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{word}\n"
+
+    yield say, hear
     process.communicate(timeout=60)
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize("label", ["reading", "writing"])
 def test_postgres_that_crashes_within_a_batch_loses_nothing_and_doubles_nothing(
-    own_postgres: Servers, home: Home, site: Site, ingesting: Callable[[str], None], label: str
+    own_postgres: Servers, home: Home, site: Site, ingesting: Ingesting, label: str
 ) -> None:
     _deliver(home, site, 0)
     assert ingest(home, site).rows_in == ROWS + 1
     assert _counts(home) == _expected(1)
     _deliver(home, site, 1)
-    ingesting(label)
+    say, hear = ingesting
+    say(label)
     own_postgres.stop_postgres()
     own_postgres.start_postgres()
-    ingesting("done")
+    say(ON)
+    hear("done")
     assert _counts(home) == _expected(2)
     assert ingest(home, site).batch_id is None
 
 
 @pytest.mark.servers
 def test_postgres_that_is_away_for_half_a_minute_is_waited_for(
-    own_postgres: Servers, home: Home, site: Site, ingesting: Callable[[str], None]
+    own_postgres: Servers, home: Home, site: Site, ingesting: Ingesting
 ) -> None:
-    for number in range(ROUNDS):
+    say, hear = ingesting
+    for number, label in enumerate(("reading", "writing")):
         _deliver(home, site, number)
-        ingesting("writing" if number % 2 else "reading")
-        if number == ROUNDS - 1:
-            own_postgres.stop_postgres()
-            # How long it is away is what is being tested.
-            threading.Event().wait(30)
-            own_postgres.start_postgres()
-        ingesting("done")
-    assert _counts(home) == _expected(ROUNDS)
+        say(label)
+        own_postgres.stop_postgres()
+        say(ON)
+        # How long it is away is what is being tested.
+        threading.Event().wait(30)
+        own_postgres.start_postgres()
+        hear("done")
+    assert _counts(home) == _expected(2)
     assert ingest(home, site).batch_id is None
 
 
