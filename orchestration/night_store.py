@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestration.solving import Outcome
-from pipelines.lake.connection import create_missing, reader, transaction, writer
+from pipelines.lake.connection import create_missing, reader, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier

@@ -60,46 +60,50 @@ class Proxy:
         self._ended.wait(seconds)
 
 
-def _handler(proxy: Proxy, upstream: str, hang_s: float) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
+    upstream: str
+    hang_s: float
 
-        def _pass(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            way = proxy.spoils(self.command)
-            if way == "fail":
-                self._answer(500, {}, b"<Error><Code>InternalError</Code></Error>")
-            elif way == "hang":
-                proxy.wait(hang_s)
-                self.close_connection = True
-            else:
-                self._answer(*self._upstream(body))
+    def _pass(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        way = self.proxy.spoils(self.command)
+        if way == "fail":
+            self._answer(500, {}, b"<Error><Code>InternalError</Code></Error>")
+        elif way == "hang":
+            self.proxy.wait(self.hang_s)
+            self.close_connection = True
+        else:
+            self._answer(*self._forward(body))
 
-        def _upstream(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-            connection = http.client.HTTPConnection(upstream, timeout=30)
-            # Host is signed, so it stays as the client gave it.
-            connection.request(self.command, self.path, body, dict(self.headers))
-            answer = connection.getresponse()
-            content = answer.read()
-            headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP}
-            if self.command == "HEAD" and (length := answer.getheader("Content-Length")):
-                headers["Content-Length"] = length
-            connection.close()
-            return answer.status, headers, content
+    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(self.upstream, timeout=30)
+        # Host is signed, so it stays as the client gave it.
+        connection.request(self.command, self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+        headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP}
+        if self.command == "HEAD" and (length := answer.getheader("Content-Length")):
+            headers["Content-Length"] = length
+        connection.close()
+        return answer.status, headers, content
 
-        def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
-            self.send_response_only(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            if "Content-Length" not in headers:
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - the names that http.server calls
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - the names that http.server calls
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing on the terminal."""
+    def log_message(self, *_: Any) -> None:
+        """Nothing on the terminal."""
 
-    return Handler
+
+def _handler(proxy: Proxy, upstream: str, hang_s: float) -> type[_Handler]:
+    return type("Handler", (_Handler,), {"proxy": proxy, "upstream": upstream, "hang_s": hang_s})

@@ -134,9 +134,8 @@ def _acquire(held: _Held, home: Home, why: str, timeout_s: float, area: str) -> 
         if held.depth == 0:
             _take(held.lock, home, why, max(timeout_s, 0.0), area)
             held.area = area
-        elif held.area not in (WHOLE, area):
-            # Two that wait for what the other holds would wait for ever.
-            raise ValueError(f"'{why}' wants {area or 'the whole lake'} within a writer of {held.area}")
+        else:
+            _refuse_another(held.area, area, why)
     except Timeout:
         held.gate.release()
         raise _busy(home, why, timeout_s, area) from None
@@ -144,6 +143,12 @@ def _acquire(held: _Held, home: Home, why: str, timeout_s: float, area: str) -> 
         held.gate.release()
         raise
     held.depth += 1
+
+
+def _refuse_another(outer: str, area: str, why: str) -> None:
+    """Two writers that wait for what the other holds would wait for ever."""
+    if outer not in (WHOLE, area):
+        raise ValueError(f"'{why}' wants {area or 'the whole lake'} within a writer of {outer}")
 
 
 def _take(lock: FileLock | ServerLock, home: Home, why: str, timeout_s: float, area: str) -> None:

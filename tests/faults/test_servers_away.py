@@ -64,7 +64,7 @@ def own_postgres(on_servers: Servers) -> Servers:
 
 
 @pytest.fixture
-def home(tmp_path: Path, on_servers: Servers, site: Site) -> Home:  # noqa: ARG001 - which the home is on
+def home(tmp_path: Path, on_servers: Servers, site: Site) -> Home:
     home = Home(tmp_path / "home").ensure()
     bootstrap(home, site)
     return home
@@ -174,7 +174,7 @@ def test_postgres_that_is_away_for_half_a_minute_is_waited_for(
 
 
 @pytest.fixture
-def proxy(on_servers: Servers, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:  # noqa: ARG001 - first
+def proxy(on_servers: Servers, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     with Proxy(on_servers.endpoint).serving() as serving:
         monkeypatch.setenv("AWS_ENDPOINT_URL", serving.endpoint)
         yield serving

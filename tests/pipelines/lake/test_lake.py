@@ -35,7 +35,7 @@ def site() -> Site:
 
 
 @pytest.fixture
-def home(tmp_path: Path, site: Site, stores: str) -> Home:  # noqa: ARG001 - which the home is on
+def home(tmp_path: Path, site: Site, stores: str) -> Home:
     home = Home(tmp_path / "home")
     bootstrap(home, site)
     return home

@@ -230,9 +230,7 @@ def test_writers_side_by_side_write_each_row_once_and_maintenance_excludes_them(
         own = tmp_path / f"machine {number}"
         command = [sys.executable, "-c", WRITER, *map(str, (own, number, BATCHES, ROWS))]
         started.append(
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
     for process in started:
         assert _read(process.stdout) == "ready\n"
