@@ -1,4 +1,4 @@
-"""A small plant's first night on PostgreSQL and S3, and that no secret is left anywhere by it."""
+"""The night of a person's own table on PostgreSQL and S3, and that no secret is left anywhere by it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from models.registry.client import open_home
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from tests.servers import SECRET, Servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 ROOT = Path(__file__).parents[2]
-SOLUTION = "finishing/grading"
+SOLUTION, ROWS = "mine/model", 300
 
 
 def _cellworks(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +40,7 @@ def _holding(folder: Path, word: bytes) -> list[str]:
     return [str(file) for file in folder.rglob("*") if file.is_file() and word in file.read_bytes()]
 
 
-def _rows_holding(servers: Servers, word: str) -> list[str]:
+def _rows_holding(word: str) -> list[str]:
     """Tables of all databases of the instance with a row that holds the word, as text or as bytes."""
     found = []
     for name in ("lake", "dagster", "mlflow"):
@@ -53,33 +58,44 @@ def _rows_holding(servers: Servers, word: str) -> list[str]:
     return found
 
 
+def _own_table(folder: Path) -> None:
+    """A table of parts, whose quality follows from one of its columns."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=ROWS)
+    quality = np.where(x + rng.normal(0, 0.4, ROWS) > 0.5, "bad", "good")
+    pq.write_table(pa.table({"id": [f"P{n}" for n in range(ROWS)], "x": x, "y": quality}), folder / "table.parquet")
+
+
 def test_a_small_night_goes_through_on_servers_and_leaves_no_secret(
     on_servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home(tmp_path / "home")
     monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
     monkeypatch.setenv("PGPASSWORD", f"pg{SECRET}")
-    simulated = _cellworks("simulate", "--days", "6", "--telemetry-days", "1", "--scale", "0.05", "--seed", "7")
-    assert simulated.returncode == 0, simulated.stderr
+    _own_table(tmp_path)
+    named = ("--table", str(tmp_path / "table.parquet"), "--target", "y", "--entity", "id")
+    made = _cellworks("solution", "new", SOLUTION, *named)
+    assert made.returncode == 0, made.stderr
+    defs = home.root / "solutions" / SOLUTION / "defs.yaml"
+    content = yaml.safe_load(defs.read_text())
+    content["attributes"]["search"] = {"trials": 1, "refit_trials": 1, "max_rounds": 20, "libraries": ["lightgbm"]}
+    defs.write_text(yaml.safe_dump(content))
     night = _cellworks("nightly", "--only", SOLUTION, "--json")
     assert night.stdout, night.stderr[-3000:]
     told = json.loads(night.stdout)
     assert told["failed_steps"] == {}, night.stderr[-3000:]
-    assert night.returncode == 0
-    assert told["rows"]["in"] > 0
+    (model,) = told["models"]
     with reader(home) as con:
-        cells, answers = con.execute(
-            "SELECT (SELECT count(*) FROM marts.cell), (SELECT count(*) FROM ops.solution_night)"
+        rows = con.execute(
+            "SELECT (SELECT count(*) FROM raw.own__mine__model), (SELECT count(*) FROM ops.solution_night)"
         ).fetchone()
-    assert cells > 0
-    assert answers == 1
+    assert rows == (ROWS, 1)
+    assert open_home(home).get_model_version("mine.model", model["version"])
     assert not home.catalogue.exists()
-    assert not list(home.data_dir.rglob("*.parquet")), "the lake's data is in the object store"
+    assert not list(home.root.rglob("*.parquet")), "the lake's data is in the object store"
     assert list((on_servers.folder / "objects").rglob("*.parquet"))
-    again = _cellworks("nightly", "--only", SOLUTION, "--json")
-    assert json.loads(again.stdout)["rows"] is None or json.loads(again.stdout)["rows"]["in"] == 0
-    for text in (simulated, night, again):
+    for text in (made, night):
         assert SECRET not in text.stdout + text.stderr
     assert _holding(home.root, SECRET.encode()) == []
-    assert _rows_holding(on_servers, SECRET) == []
+    assert _rows_holding(SECRET) == []
     assert _holding(on_servers.folder / "objects", SECRET.encode()) == []
