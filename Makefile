@@ -53,7 +53,7 @@ check: setup ## lint, types and the quick tests (two minutes)
 test: setup ## the suite, on two cores
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak and not servers"
 
-servers: setup ## the lake, ingestion, the registry, actions, locks and faults on PostgreSQL and S3 over HTTP
+servers: setup ## the lake, ingestion, actions, locks, faults and a night on PostgreSQL and S3 over HTTP
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
 
 soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt

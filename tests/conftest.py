@@ -96,6 +96,8 @@ def on_servers(servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def stores(request: pytest.FixtureRequest) -> str:
     """The test runs on either kind of stores; on servers where `make servers` asks for it."""
     if request.param == "servers":
+        if request.node.get_closest_marker("embedded"):
+            pytest.skip("looks at files of a home, or at two homes with a lake each")
         request.getfixturevalue("on_servers")
     return str(request.param)
 

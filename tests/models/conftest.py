@@ -35,8 +35,6 @@ def make_home(mlflow_template: Path) -> Callable[[Path], Home]:
 
     def make(folder: Path) -> Home:
         made = Home(folder / "home").ensure()
-        if made.stores.lake_url is not None:
-            return made
         target = Path(made.stores.mlflow_uri.removeprefix("sqlite:///"))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(mlflow_template, target)

@@ -23,12 +23,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def home(tmp_path, make_home, stores):
-    """A fresh instance, on either kind of stores."""
-    return make_home(tmp_path)
-
-
-@pytest.fixture
 def two(ctx, table_file, cells, solution):
     """Version 1 was champion, version 2 is; version 3 was never judged."""
     spec = solution(
