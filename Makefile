@@ -48,10 +48,13 @@ types: setup ## strict types
 
 check: setup ## lint, types and the quick tests (two minutes)
 	$(MAKE) --jobs 2 --output-sync=target lint types
-	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not soak"
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not soak and not servers"
 
 test: setup ## the suite, on two cores
-	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak"
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak and not servers"
+
+servers: setup ## the lake, ingestion, actions, locks, faults and a night on PostgreSQL and S3 over HTTP
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
 
 infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kubernetes
 	$(VENV)/bin/pytest tests/test_infra.py
@@ -85,4 +88,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --extra kubernetes --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test infra soak bench benchmarks peer peer-lock docs docs-graph lock
+.PHONY: help setup demo ui lint types check test servers infra soak bench benchmarks peer peer-lock docs docs-graph lock

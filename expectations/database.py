@@ -16,7 +16,7 @@ import duckdb
 from expectations.report import LAYERS
 from pipelines.lake.connection import attach_statements, reader, retrying, threads
 from pipelines.lake.home import Home
-from pipelines.lake.lock import writer_lock
+from pipelines.lake.lock import CHECKS, require_held, writer_lock
 from pipelines.lake.sql import quote_identifier, quote_relation
 
 if TYPE_CHECKING:
@@ -128,11 +128,12 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self, home: Home, why: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One writing transaction under the writer lock, within `attached` and after its reads."""
-        with writer_lock(home, why):
+        """One writing transaction on what suites held on, within `attached` and after its reads."""
+        with writer_lock(home, why, area=CHECKS):
             self.con.execute("BEGIN TRANSACTION")
             try:
                 yield self.con
+                require_held()
             except BaseException:
                 self.con.execute("ROLLBACK")
                 raise

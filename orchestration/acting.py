@@ -33,10 +33,11 @@ def act(spec: SolutionSpec, ctx: ModelContext, at: datetime, version: str) -> Ac
     from pipelines.actions.propose import ActionReport, Origin, propose
     from pipelines.actions.tables import ensure_tables
     from pipelines.lake.connection import writer
+    from pipelines.lake.lock import ACTS
 
     if spec.action.kind == "report" or ctx.site is None:
         return ActionReport()
-    with writer(ctx.home, why=f"actions of {spec.solution}") as con:
+    with writer(ctx.home, why=f"actions of {spec.solution}", area=ACTS) as con:
         ensure_tables(con)
         origin = Origin(spec.slug, spec.action.kind, at, version, ctx.snapshot)
         report = propose(con, ctx.site, origin, _still_open(con, spec, origin))

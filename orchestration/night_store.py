@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from orchestration.cost import Cost
 from orchestration.solving import Outcome
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import reader, retrying, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier
 from pipelines.lake.tables import columns_of, has_table
 
@@ -102,9 +104,9 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
         "checks_passed": len(outcome.checks) - failed,
         "checks_failed": failed,
     }
-    with writer(home, why=f"status of {outcome.spec.solution}") as con, transaction(con):
-        _ensure_table(con)
-        names = ", ".join(quote_identifier(name) for name in NIGHT_COLUMNS)
+    solution, names = outcome.spec.solution, ", ".join(quote_identifier(name) for name in NIGHT_COLUMNS)
+    with writer(home, why=f"status of {solution}", area=area_of(solution)) as con:
+        retrying(partial(_ensure_table, con))
         con.execute(
             f"INSERT INTO lake.ops.solution_night ({names}) VALUES ({', '.join('?' * len(NIGHT_COLUMNS))})",
             [_finite(values.get(name)) for name in NIGHT_COLUMNS],

@@ -11,6 +11,7 @@ from pipelines.ingest.own_table import OwnTable, held_rows, take_in
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.files import resolve_file
 from pipelines.lake.home import Home
+from pipelines.lake.lock import PUBLISHED
 from pipelines.lake.publish import publish, published_snapshot
 
 
@@ -41,7 +42,7 @@ def take_in_files(spec: SolutionSpec, home: Home, run_id: str) -> SolutionSpec:
     with reader(home) as con:
         refuse_unfit(con, bound)
     if not _is_published(home, spec, copies.values()):
-        with writer(home, why=f"publish the table of {spec.solution}") as con:
+        with writer(home, why=f"publish the table of {spec.solution}", area=PUBLISHED) as con:
             publish(con, own_domain(spec), run_id)
     return bound
 

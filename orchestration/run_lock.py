@@ -1,4 +1,8 @@
-"""One run at a time in a home: whoever comes second says who is at it, and waits or leaves."""
+"""One run at a time in an instance: whoever comes second says who is at it, and waits or leaves.
+
+An embedded instance is its home, so a file of it is the lock; one on servers may have homes on several machines, so
+PostgreSQL holds the lock.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ NIGHTS_OWN_LOCK_TAG: Final = "cellworks/holds_night_lock"
 PATIENCE_S: Final = 900.0
 """How long a run of the daemon waits for a night of the command line."""
 
+_NIGHT: Final = "night"
 _GLANCE_S = 0.5  # a sensor looks at the lock by taking it for a moment
 
 
@@ -38,6 +43,26 @@ def night_lock(home: Home, what: str = "nightly", *, wait_s: float = 0.0) -> Ite
     Raises:
         CellworksError: Another process holds it.
     """
+    url = home.stores.lake_url
+    with _in_file(home, what, wait_s) if url is None else _on_server(home, url, what, wait_s):
+        yield
+
+
+@contextmanager
+def _on_server(home: Home, url: str, what: str, wait_s: float) -> Iterator[None]:
+    from pipelines.lake.server_lock import ServerLock
+
+    lock = ServerLock(url, _NIGHT)
+    if not lock.acquire(max(wait_s, _GLANCE_S), what):
+        raise _taken(home, what)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _in_file(home: Home, what: str, wait_s: float) -> Iterator[None]:
     home.root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home.root / "nightly.lock")
     note = home.root / "nightly.json"
@@ -55,7 +80,13 @@ def night_lock(home: Home, what: str = "nightly", *, wait_s: float = 0.0) -> Ite
 
 
 def under_way(home: Home) -> str:
-    """Who holds the lock, in words; empty when nobody does."""
+    """Who holds the lock, in words; empty when nobody does.
+
+    Raises:
+        CellworksError: the server that holds it does not answer.
+    """
+    if (url := home.stores.lake_url) is not None:
+        return _holder_on_server(url)
     if not (home.root / "nightly.lock").is_file():
         return ""
     lock = FileLock(home.root / "nightly.lock")
@@ -82,7 +113,18 @@ def close_dead_nights(instance: DagsterInstance) -> list[str]:
     return [run.run_id for run in left]
 
 
+def _holder_on_server(url: str) -> str:
+    from pipelines.lake.server_lock import ServerLock
+
+    holder = ServerLock(url, _NIGHT).holder()
+    if not holder:
+        return ""
+    return f"process {holder['pid']} on {holder['host']} ({holder['why']}), at it since {holder['since']} UTC"
+
+
 def _holder(home: Home) -> str:
+    if (url := home.stores.lake_url) is not None:
+        return _holder_on_server(url) or "another process, which has just ended"
     try:
         holder = json.loads((home.root / "nightly.json").read_text(encoding="utf-8"))
         return f"process {holder['pid']} ({holder['what']}), at it since {holder['since']}"

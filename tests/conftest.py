@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ prepare_process()
 
 from pipelines.control_plan.site import load_site  # noqa: E402 - after the switches
 from pipelines.lake.home import Home  # noqa: E402
+from tests.servers import Servers, running_servers  # noqa: E402
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,6 +71,35 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
         return home
 
     return give
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A PostgreSQL and an S3 endpoint of this process of the suite."""
+    with running_servers() as running:
+        yield running
+
+
+@pytest.fixture
+def on_servers(servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Servers]:
+    """The test's instance is one on servers: its databases and its bucket are there, and empty."""
+    from pipelines.lake.servers import ensure_stores
+
+    for name, value in servers.instance().items():
+        monkeypatch.setenv(name, value)
+    ensure_stores(Home(tmp_path / "home").stores)
+    yield servers
+    servers.drop()
+
+
+@pytest.fixture(params=["embedded", pytest.param("servers", marks=pytest.mark.servers)])
+def stores(request: pytest.FixtureRequest) -> str:
+    """The test runs on either kind of stores; on servers where `make servers` asks for it."""
+    if request.param == "servers":
+        if request.node.get_closest_marker("embedded"):
+            pytest.skip("looks at files of a home, or at two homes with a lake each")
+        request.getfixturevalue("on_servers")
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

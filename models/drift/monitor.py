@@ -22,7 +22,8 @@ from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import relation
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import create_missing, reader, transaction, writer
+from pipelines.lake.lock import MONITORING
 from pipelines.lake.sql import quote_identifier
 from pipelines.lake.tables import has_table
 
@@ -246,7 +247,7 @@ def _write(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drif
     common = {"solution": spec.solution, "model_version": version, "measured_at": now}
     skill = [common | asdict(day) for day in own_days]
     moved = [common | asdict(each) | {"predicted_at": at, "is_drifted": each.is_drifted} for each in drift]
-    with writer(ctx.home, why=f"monitoring of {spec.solution}") as con:
+    with writer(ctx.home, why=f"monitoring of {spec.solution}", area=MONITORING) as con:
         _ensure_tables(con)
         with transaction(con):
             con.execute(
@@ -258,10 +259,10 @@ def _write(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drif
 
 
 def _ensure_tables(con: DuckDBPyConnection) -> None:
-    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
+    create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops")
     for table, columns in (("live_skill", _LIVE_SKILL), ("drift", _DRIFT)):
         body = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in columns.items())
-        con.execute(f"CREATE TABLE IF NOT EXISTS lake.ops.{table} ({body})")
+        create_missing(con, f"CREATE TABLE IF NOT EXISTS lake.ops.{table} ({body})")
 
 
 def _insert(con: DuckDBPyConnection, table: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.lake.connection import reader, writer
+from pipelines.lake.connection import create_missing, reader, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS
 from pipelines.lake.tables import has_table
 
 _DDL = """CREATE TABLE IF NOT EXISTS lake.ops.model_alarm (
@@ -20,9 +21,8 @@ QUIET = timedelta(days=1)
 def raise_alarm(home: Home, solution: str, alarm: str) -> None:
     """Write an alarm; the same words for the same solution are not repeated within a day."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    with writer(home, why=f"alarm of {solution}") as con:
-        con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-        con.execute(_DDL)
+    with writer(home, why=f"alarm of {solution}", area=ACTS) as con:
+        create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops", _DDL)
         con.execute(
             "INSERT INTO lake.ops.model_alarm SELECT ?, ?, ? WHERE NOT EXISTS "
             "(SELECT 1 FROM lake.ops.model_alarm WHERE solution = ? AND alarm = ? AND raised_at > ?)",

@@ -26,7 +26,7 @@ from models.registry.versions import (
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
-from pipelines.lake.lock import writer_lock
+from pipelines.lake.lock import ACTS, writer_lock
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def recover(home: Home, *, uri: str | None = None) -> list[str]:
         return []
     client = open_at(uri or home.stores.mlflow_uri)
     # Under the lock it is asked again: an intent whose process lives ends by itself, and is not carried out twice.
-    with writer_lock(home, "recovery of moves of aliases"):
+    with writer_lock(home, "recovery of moves of aliases", area=ACTS):
         return [_recover_one(client, home, move) for move in open_moves(home)]
 
 
@@ -138,7 +138,7 @@ def promote(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: str
     if not verdict.passed:
         return Promotion(spec.name, verdict.version, CHALLENGER, False, verdict.sentence)
     # The aliases are read under the lock that they are moved under: a rollback meanwhile is seen, not overwritten.
-    with writer_lock(ctx.home, f"promotion of {spec.name}"):
+    with writer_lock(ctx.home, f"promotion of {spec.name}", area=ACTS):
         return _promote(client, spec.name, ctx, verdict, who or ctx.actor)
 
 
@@ -208,7 +208,7 @@ def graduate(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: st
     name, number, actor = spec.name, verdict.version, who or ctx.actor
     if verdict.status == "insufficient":
         return Promotion(name, number, SHADOW, False, f"stays in the shadow: {verdict.sentence}")
-    with writer_lock(ctx.home, f"end of the shadow of {name}"):
+    with writer_lock(ctx.home, f"end of the shadow of {name}", area=ACTS):
         if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
             return Promotion(name, number, SHADOW, False, f"stays in the shadow: {moved}")
         if is_stopped(client, name):
@@ -234,7 +234,7 @@ def leave_shadow(spec: SolutionSpec, ctx: ModelContext, number: str, why: str) -
         What became of it; nothing is moved when another version is in the shadow by now.
     """
     client = open_client(ctx)
-    with writer_lock(ctx.home, f"end of the shadow of {spec.name}"):
+    with writer_lock(ctx.home, f"end of the shadow of {spec.name}", area=ACTS):
         now = aliases(client, spec.name)
         is_there = now.get(SHADOW) == number
         if is_there:
@@ -262,7 +262,7 @@ def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = Non
     client = open_at(uri or home.stores.mlflow_uri)
     wanted = slug.replace("/", ".")
     name = wanted if "." in wanted else registered_name(client, wanted)
-    with writer_lock(home, f"rollback of {slug}"):
+    with writer_lock(home, f"rollback of {slug}", area=ACTS):
         return _roll_back(client, home, slug, name, who, why)
 
 

@@ -10,8 +10,9 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.access import ledger
 from pipelines.access.chain import Entry
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS
 from pipelines.lake.tables import has_table
 
 _TABLE = "lake.ops.alias_audit"
@@ -47,7 +48,7 @@ class Move:
 def ensure_table(con: DuckDBPyConnection) -> None:
     """Create the audit tables when they are not there."""
     ledger.ensure_table(con)
-    con.execute(_DDL)
+    create_missing(con, _DDL)
 
 
 def write_phase(home: Home, move: Move, phase: str) -> None:
@@ -65,7 +66,7 @@ def write_phase(home: Home, move: Move, phase: str) -> None:
         move.why,
         datetime.now(UTC).replace(tzinfo=None),
     ]
-    with writer(home, why=f"{move.kind} of {move.model}: {phase}") as con:
+    with writer(home, why=f"{move.kind} of {move.model}: {phase}", area=ACTS) as con:
         ensure_table(con)
         with transaction(con):
             con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(row))})", row)

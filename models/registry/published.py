@@ -12,6 +12,7 @@ from models.solution import SolutionSpec
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.files import file_suffix
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS
 from pipelines.lake.tables import has_table
 
 
@@ -38,7 +39,7 @@ def hold_snapshot(ctx: ModelContext, spec: SolutionSpec, holder: str) -> Iterato
         return
     from pipelines.lake.maintenance import pin
 
-    with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
+    with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}", area=ACTS) as con:
         pin(con, ctx.snapshot, f"training set of {spec.name}", holder)
     try:
         yield
@@ -55,7 +56,7 @@ def hold_holdout(ctx: ModelContext, spec: SolutionSpec, version: Version) -> Non
         return
     from pipelines.lake.maintenance import pin
 
-    with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}") as con:
+    with writer(ctx.home, why=f"pin snapshot {ctx.snapshot} for {spec.solution}", area=ACTS) as con:
         pin(con, ctx.snapshot, f"hold-out of {spec.name} {version.number}", version.run_id)
 
 
@@ -72,5 +73,5 @@ def let_go(ctx: ModelContext, holder: str) -> None:
 
     if not ctx.home.has_lake:
         return
-    with writer(ctx.home, why=f"let go of what {holder} held") as con:
+    with writer(ctx.home, why=f"let go of what {holder} held", area=ACTS) as con:
         unpin(con, holder)

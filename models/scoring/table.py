@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.solution import SolutionSpec
-from pipelines.lake.connection import reader, transaction, writer
+from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier
 from pipelines.lake.tables import has_table
 
@@ -115,8 +116,8 @@ def append_answers(
     version = "VARCHAR" if pa.types.is_string(rows.schema.field("model_version").type) else COLUMNS["model_version"]
     kinds = own | COLUMNS | {"model_version": version}
     body = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in kinds.items())
-    with writer(home, why=f"answers of {spec.solution}") as con:
-        con.execute("CREATE SCHEMA IF NOT EXISTS lake.solutions")
+    with writer(home, why=f"answers of {spec.solution}", area=area_of(spec.solution)) as con:
+        create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.solutions")
         con.execute(f"CREATE TABLE IF NOT EXISTS {relation(spec.slug)} ({body})")
         con.register("__new", rows)
         for end, table in further.items():

@@ -30,10 +30,11 @@ def published_asset(domain: str, marts: Sequence[Table]) -> dg.AssetsDefinition:
     def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         from expectations.held import refuse_changed
         from pipelines.lake.connection import writer
+        from pipelines.lake.lock import PUBLISHED
         from pipelines.lake.publish import publish
 
         progress.begin(f"publishing {domain.replace('_', ' ')}")
-        with heard(), writer(plant().home, why=f"publish {domain}") as con:
+        with heard(), writer(plant().home, why=f"publish {domain}", area=PUBLISHED) as con:
             refuse_changed(con, [f"{table.layer}.{table.name}" for table in marts])
             snapshot = publish(con, domain, context.run_id)
         return dg.MaterializeResult(metadata={"lake_snapshot": snapshot})

@@ -55,11 +55,12 @@ def decide_action(
     from pipelines.actions.decide import decide
     from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import require_lake, writer
+    from pipelines.lake.lock import ACTS
 
     here = plant()
     person = authorise(here.site.access, "approve_action" if decision == "approved" else "reject_action", who)
     require_lake(here.home)
-    with writer(here.home, why=f"{decision} an action") as con:
+    with writer(here.home, why=f"{decision} an action", area=ACTS) as con:
         decided = decide(con, here.site, action_id, decision, who=person, why=why, now=plant_now(con))
         note_head(here.home, con)
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)

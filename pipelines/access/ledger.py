@@ -12,7 +12,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.access import anchor
 from pipelines.access.chain import Entry, Fault, Head, Row, first_fault, next_row
 from pipelines.access.identity import Person
-from pipelines.lake.connection import reader, transaction
+from pipelines.lake.connection import create_missing, reader, transaction
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
 
@@ -36,15 +36,14 @@ def canonical(detail: dict[str, Any]) -> str:
 
 def ensure_table(con: DuckDBPyConnection) -> None:
     """Create the audit when it is not there."""
-    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-    con.execute(_DDL)
+    create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops", _DDL)
 
 
 def append(con: DuckDBPyConnection, entry: Entry) -> Row:
     """Append an entry, in the transaction of what it tells of; `note_head` follows once that is committed.
 
     Args:
-        con: a writing connection; its holder has the writer lock, so that no two rows follow the same one.
+        con: a writing connection; its holder has the area of acts, so that no two rows follow the same one.
         entry: what was done.
     """
     last = con.execute(f"SELECT number, hash FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()
@@ -59,7 +58,7 @@ def note_head(home: Home, con: DuckDBPyConnection) -> None:
 
     Args:
         home: the instance.
-        con: a connection whose holder has the writer lock, outside a transaction.
+        con: a connection whose holder has the area of acts, outside a transaction.
     """
     noted = anchor.read(home)
     if noted is not None:

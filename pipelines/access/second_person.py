@@ -13,6 +13,7 @@ from pipelines.control_plan.access import Access, ActKind
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS
 
 
 def grant(
@@ -37,7 +38,7 @@ def grant(
     """
     if not why.strip():
         raise CellworksError("an act needs a reason", expected="--why", found="an empty text")
-    with writer(home, why=f"{act} of {subject}") as con:
+    with writer(home, why=f"{act} of {subject}", area=ACTS) as con:
         ensure_table(con)
         if act not in access.second_person:
             record(home, con, entry_of(act, "granted", subject, person, why, detail))

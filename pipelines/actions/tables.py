@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from duckdb import DuckDBPyConnection
 
+from pipelines.lake.connection import create_missing
+
 _DDL = (
     """
     CREATE TABLE IF NOT EXISTS lake.ops.action (
@@ -40,6 +42,4 @@ def ensure_tables(con: DuckDBPyConnection) -> None:
     Args:
         con: a writing connection to the lake.
     """
-    con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
-    for statement in _DDL:
-        con.execute(statement)
+    create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops", *_DDL)

@@ -16,6 +16,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader, retrying, transaction, writer
 from pipelines.lake.files import OWN_COPY, file_digest, file_relation
 from pipelines.lake.home import Home
+from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier, quote_relation
 
 # What DuckDB reads from a file but a lake table cannot hold; its text can.
@@ -68,7 +69,7 @@ def held_rows(con: DuckDBPyConnection, relation: str, digest: str) -> int | None
 
 
 def _copy(home: Home, relation: str, file: Path, digest: str) -> int:
-    with writer(home, why=f"take in {file.name}") as con:
+    with writer(home, why=f"take in {file.name}", area=area_of(relation)) as con:
         try:
             columns = con.execute(f"DESCRIBE SELECT * FROM {file_relation(file)}").fetchall()
             chosen = ", ".join(_column(str(name), str(kind)) for name, kind, *_ in columns)

@@ -17,13 +17,12 @@ from pipelines.ingest.connector import TextRow
 from pipelines.ingest.part import Count, Part
 from pipelines.ingest.report import FeedReport, IngestReport
 from pipelines.ingest.rules import Rules
-from pipelines.ingest.run import affected_days, clock_of, ingest, run_safely
+from pipelines.ingest.run import affected_days, clock_of, ingest, run_safely, writer_of
 from pipelines.ingest.staging import temporary_name
 from pipelines.ingest.text_rows import append_text, as_json, stage_table
-from pipelines.lake.connection import current_snapshot, reader, transaction, writer
+from pipelines.lake.connection import current_snapshot, reader, transaction
 from pipelines.lake.home import Home
 from pipelines.lake.progress import Progress
-from pipelines.lake.schemas import ensure_schemas
 
 OPEN, REPLAYED = "open", "replayed"
 
@@ -135,8 +134,7 @@ def _sum(first: IngestReport, second: IngestReport) -> IngestReport:
 
 
 def _replay(home: Home, site: Site, ids: Sequence[int] | None) -> IngestReport:
-    with writer(home, why="quarantine replay") as con:
-        ensure_schemas(con, site)
+    with writer_of(home, site, "quarantine replay") as con:
         found = _select(con, status=OPEN, ids=ids)
         _refuse_unknown(ids, found)
         rows = [row for row in found if row.feed in site.feeds]

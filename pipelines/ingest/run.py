@@ -32,10 +32,11 @@ from pipelines.ingest.report import FeedReport, IngestReport
 from pipelines.ingest.rules import Clock, Rules
 from pipelines.ingest.sql_database import SqlDatabase
 from pipelines.ingest.staging import Workplace, first_line
-from pipelines.lake.connection import current_snapshot, is_transient, retrying, transaction, writer
+from pipelines.lake.connection import current_snapshot, is_transient, reader, retrying, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import INGEST
 from pipelines.lake.progress import Progress, silent
-from pipelines.lake.schemas import ensure_schemas
+from pipelines.lake.schemas import bootstrap_statements, ensure_schemas
 
 
 class _ChangedError(Exception):
@@ -110,8 +111,7 @@ def run_safely(home: Home, work: Callable[[], IngestReport]) -> IngestReport:
 
 
 def _attempt(home: Home, site: Site, progress: Progress, leave: frozenset[str]) -> IngestReport:
-    with writer(home, why="ingest") as con:
-        ensure_schemas(con, site)
+    with writer_of(home, site, "ingest") as con:
         pending = Pending()
         for connector in connectors(site, home, leave):
             found = connector.pending(con)
@@ -124,6 +124,27 @@ def _attempt(home: Home, site: Site, progress: Progress, leave: frozenset[str]) 
             batch = _read(con, site, pending, progress, Workplace(folder, batch_id))
             _write(con, home, site, batch, batch_id, progress)
         return _report(con, batch, batch_id, pending.notes)
+
+
+@contextmanager
+def writer_of(home: Home, site: Site, why: str) -> Iterator[DuckDBPyConnection]:
+    """A writing connection to the area of ingestion, every table of the site there.
+
+    To add a table that all share takes the whole lake, so it is done before.
+
+    Raises:
+        CellworksError: another writer holds the lake.
+    """
+    if not home.has_lake or _lacks_tables(home, site):
+        with writer(home, why=f"tables for {why}") as con:
+            ensure_schemas(con, site)
+    with writer(home, why=why, area=INGEST) as con:
+        yield con
+
+
+def _lacks_tables(home: Home, site: Site) -> bool:
+    with reader(home) as con:
+        return bool(bootstrap_statements(con, site))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -22,13 +22,15 @@ from duckdb import DuckDBPyConnection
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake import warm
 from pipelines.lake.home import Home
-from pipelines.lake.lock import DEFAULT_TIMEOUT_S, writer_lock
+from pipelines.lake.lock import AWAY_S, DEFAULT_TIMEOUT_S, WHOLE, LockLostError, require_held, writer_lock
 from pipelines.lake.sql import quote_literal
 from pipelines.lake.stores import Stores
 
 ALIAS = "lake"
 _BUSY_TIMEOUT_MS = 30_000
-_HTTP_RETRIES, _COMMIT_RETRIES = 6, 100
+_HTTP_RETRIES = 6
+# Writers side by side want the same next number of a snapshot: short waits that hardly grow, about 12 s in all.
+_COMMIT_RETRIES, _COMMIT_WAIT_MS, _COMMIT_BACKOFF = 100, 20, 1.03
 _ATTEMPTS = 6
 _LONGEST_WAIT_S = 2.0
 _Result = TypeVar("_Result")
@@ -59,8 +61,6 @@ _AWAY = (
     "could not establish connection",
     "timeout was reached",
 )
-AWAY_S = 90.0
-"""How long a batch is tried again while a server is away."""
 
 
 @cache
@@ -165,6 +165,8 @@ def _server_statements(stores: Stores) -> list[str]:
         f"CREATE OR REPLACE SECRET cellworks ({', '.join(f'{name} {value}' for name, value in secret.items())})",
         f"SET http_retries = {_HTTP_RETRIES}",
         f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}",
+        f"SET ducklake_retry_wait_ms = {_COMMIT_WAIT_MS}",
+        f"SET ducklake_retry_backoff = {_COMMIT_BACKOFF}",
     ]
 
 
@@ -174,7 +176,9 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that a server is not there for the moment."""
+    """Whether an error says that a server is not there for the moment, or was away since the lock was taken."""
+    if isinstance(error, LockLostError):
+        return True
     return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in _AWAY)
 
 
@@ -183,13 +187,14 @@ def retrying(work: Callable[[], _Result], attempts: int = _ATTEMPTS) -> _Result:
 
     Raises:
         duckdb.Error: the last error, when no attempt got through or it was no transient one.
+        LockLostError: likewise.
     """
     until, attempt = time.monotonic() + AWAY_S, 0
     while True:
         attempt += 1
         try:
             return work()
-        except duckdb.Error as error:
+        except (duckdb.Error, LockLostError) as error:
             is_worth = time.monotonic() < until if is_away(error) else attempt < attempts and is_transient(error)
             if not is_worth:
                 raise
@@ -256,18 +261,21 @@ def require_lake(home: Home) -> None:
 
 
 @contextlib.contextmanager
-def writer(home: Home, *, why: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[DuckDBPyConnection]:
-    """A writing connection; holds the writer lock until the block ends.
+def writer(
+    home: Home, *, why: str, timeout_s: float = DEFAULT_TIMEOUT_S, area: str = WHOLE
+) -> Iterator[DuckDBPyConnection]:
+    """A writing connection; holds the writer lock of an area until the block ends.
 
     Args:
         home: the instance; created if it is not there.
         why: what is being done, for whoever has to wait.
         timeout_s: how long to wait for the lock.
+        area: what is read, changed and written, which on servers others stay out of; see `pipelines.lake.lock`.
 
     Raises:
         CellworksError: another writer holds the lock, or an extension is missing.
     """
-    with writer_lock(home, why, timeout_s):
+    with writer_lock(home, why, timeout_s, area):
         home.ensure()
         with _opened(home, read_only=False, snapshot=None) as con:
             yield con
@@ -291,16 +299,28 @@ def reader(home: Home, *, snapshot: int | None = None) -> Iterator[DuckDBPyConne
 
 @contextlib.contextmanager
 def transaction(con: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
-    """BEGIN, then COMMIT, or ROLLBACK when the block raises (Ctrl-C included)."""
+    """BEGIN, then COMMIT, or ROLLBACK when the block raises (Ctrl-C included) or the writer lock was lost meanwhile."""
     con.execute("BEGIN TRANSACTION")
     try:
         yield con
+        require_held()
     except BaseException:
         # A fatal error has ended the transaction already; the first error is the one to show.
         with contextlib.suppress(duckdb.Error):
             con.execute("ROLLBACK")
         raise
     con.execute("COMMIT")
+
+
+def create_missing(con: DuckDBPyConnection, *statements: str) -> None:
+    """Run statements of the kind CREATE ... IF NOT EXISTS, where another writer may be creating the same.
+
+    Args:
+        con: a writing connection outside a transaction.
+        statements: each of them; who comes second finds it there when he tries again.
+    """
+    for statement in statements:
+        retrying(partial(con.execute, statement))
 
 
 def current_snapshot(con: DuckDBPyConnection) -> int:

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import ALIAS, current_snapshot, retrying, writer
 from pipelines.lake.home import Home
-from pipelines.lake.lock import DEFAULT_TIMEOUT_S
+from pipelines.lake.lock import DEFAULT_TIMEOUT_S, require_held
 
 KEEP = timedelta(days=7)
 # Readers hold no lock: a file that compaction has replaced stays this long for queries that still read it.
@@ -144,6 +144,7 @@ def maintain(
             older = f"older_than => now() - INTERVAL ({int(grace.total_seconds())}) SECOND"
             removed = con.execute(f"CALL ducklake_cleanup_old_files('{ALIAS}', {older})").fetchall()
             # Nobody else writes, so what no snapshot names is what a killed writer left.
+            require_held()
             orphans = con.execute(f"CALL ducklake_delete_orphaned_files('{ALIAS}', cleanup_all => true)").fetchall()
             kept = tuple(snapshots(con))
             after = _file_count(con)

@@ -57,12 +57,12 @@ def _upload(objects: ObjectStore, file: Path, target: str) -> None:
         raise OSError(f"{target} can't be written: {error}") from error
 
 
-def client(objects: ObjectStore) -> Any:
-    """A client of the store; it tries again for about half a minute where the service fails."""
+def client(objects: ObjectStore, attempts: int = 8) -> Any:
+    """A client of the store; it tries again, by default for about half a minute, where the service fails."""
     import boto3
     from botocore.config import Config
 
-    settings: dict[str, Any] = {"max_attempts": 8, "mode": "standard"}
+    settings: dict[str, Any] = {"max_attempts": attempts, "mode": "standard"}
     return boto3.client(
         "s3",
         endpoint_url=objects.endpoint,
@@ -73,15 +73,19 @@ def client(objects: ObjectStore) -> Any:
     )
 
 
-def ensure_bucket(objects: ObjectStore) -> None:
+def ensure_bucket(objects: ObjectStore, attempts: int = 8) -> None:
     """Create the bucket if it is not there.
+
+    Args:
+        objects: the store.
+        attempts: how often it is tried.
 
     Raises:
         OSError: the service does not answer, or refuses.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, service = urlsplit(objects.url).netloc, client(objects)
+    bucket, service = urlsplit(objects.url).netloc, client(objects, attempts)
     try:
         known = {each.get("Name") for each in service.list_buckets().get("Buckets", [])}
         if bucket not in known:

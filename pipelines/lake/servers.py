@@ -1,12 +1,10 @@
-"""What an instance on servers asks PostgreSQL itself: databases, whether there is a catalogue, and the writer lock.
+"""What an instance on servers asks PostgreSQL itself: its databases, and whether there is a catalogue.
 
-The lake's own traffic goes through DuckDB; this is the little beside it.
+The lake's own traffic goes through DuckDB; this and the locks are the little beside it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +16,6 @@ from pipelines.lake.objects import ensure_bucket
 from pipelines.lake.stores import Stores
 
 _CONNECT_S = 10
-_GLANCE_S = 0.1
 _with_catalogue: set[str] = set()
 
 
@@ -38,7 +35,7 @@ def connect(url: str, application: str = "cellworks") -> Any:
         raise CellworksError(
             "PostgreSQL does not answer",
             expected=f"a server at {_place(url)}",
-            found=str(error).strip().splitlines()[-1],
+            found=(str(error).strip() or "no answer").splitlines()[-1],
             mend="start it, or correct CELLWORKS_POSTGRES_URL; nothing was changed",
         ) from error
     con.autocommit = True
@@ -124,66 +121,3 @@ def at_postgres(url: str) -> str:
 def _place(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.hostname or 'its socket'}:{parts.port or 5432}"
-
-
-class ServerLock:
-    """The writer lock of a lake on PostgreSQL: an advisory lock, which ends with the connection that holds it."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._con: Any = None
-
-    def acquire(self, timeout: float, why: str) -> bool:
-        """Whether the lock was taken within `timeout` seconds.
-
-        Raises:
-            CellworksError: the server does not answer.
-        """
-        con = connect(self._url, f"cellworks {why}")
-        until = time.monotonic() + timeout
-        try:
-            while not self._try(con):
-                if time.monotonic() >= until:
-                    con.close()
-                    return False
-                time.sleep(_GLANCE_S)
-        except BaseException:
-            con.close()
-            raise
-        self._con = con
-        return True
-
-    def release(self) -> None:
-        """Let go; harmless when the server has ended the connection and with it the lock."""
-        con, self._con = self._con, None
-        if con is not None:
-            con.close()
-
-    def _try(self, con: Any) -> bool:
-        with con.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_KEY])
-            return bool(cursor.fetchone()[0])
-
-    def holder(self) -> dict[str, str]:
-        """Who holds it: `pid` (of the server's process), `why`, `since` (UTC); empty when nobody does."""
-        con = connect(self._url)
-        try:
-            with con.cursor() as cursor:
-                cursor.execute(
-                    "SELECT a.pid::text, a.application_name, "
-                    "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') "
-                    "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
-                    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-                    "AND (l.classid::bigint << 32) | l.objid::bigint = %s",
-                    [_KEY],
-                )
-                row = cursor.fetchone()
-        finally:
-            con.close()
-        if row is None:
-            return {}
-        return {"pid": row[0], "why": row[1].removeprefix("cellworks "), "since": row[2]}
-
-
-# Below 2^62, so that the two halves that pg_locks shows make it up again.
-_KEY = int.from_bytes(hashlib.sha256(b"cellworks writer").digest()[:8], "big") >> 2

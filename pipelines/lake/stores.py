@@ -149,11 +149,12 @@ def _server_url() -> str:
 def _object_store() -> ObjectStore:
     url = _required(S3_VARIABLE, "s3://bucket/prefix").rstrip("/")
     parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise _wrong(S3_VARIABLE, "s3://bucket/prefix", url)
+    if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc:
+        raise _wrong(S3_VARIABLE, "s3://bucket/prefix", _without_password(url))
     endpoint = _required(ENDPOINT_VARIABLE, "https://s3.example.org")
-    if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).netloc:
-        raise _wrong(ENDPOINT_VARIABLE, "https://s3.example.org", endpoint)
+    service = urlsplit(endpoint)
+    if service.scheme not in ("http", "https") or not service.netloc or "@" in service.netloc:
+        raise _wrong(ENDPOINT_VARIABLE, "https://s3.example.org", _without_password(endpoint))
     return ObjectStore(
         url=url,
         endpoint=endpoint.rstrip("/"),

