@@ -42,8 +42,8 @@ _held: dict[object, _Held] = {}
 _registry = threading.Lock()
 
 
-def _entry(home: Home) -> _Held:
-    stores = home.stores
+def _entry(home: Home, stores: Stores | None = None) -> _Held:
+    stores = stores or home.stores
     key = stores.lake_url or home.lock_file
     with _registry:
         held = _held.get(key)
@@ -130,19 +130,22 @@ def _release(held: _Held, home: Home) -> None:
 
 
 @contextlib.contextmanager
-def writer_lock(home: Home, why: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[None]:
+def writer_lock(
+    home: Home, why: str, timeout_s: float = DEFAULT_TIMEOUT_S, *, stores: Stores | None = None
+) -> Iterator[None]:
     """Hold the lake's writer lock; nested calls of the same thread pass through.
 
     Args:
         home: the instance.
         why: what the holder is doing, shown to whoever waits.
         timeout_s: how long to wait, 0 for not at all.
+        stores: those whose lock it is; None for the ones that the environment chooses.
 
     Raises:
         CellworksError: somebody else still holds it; says who, why and since when.
     """
     home.lake_dir.mkdir(parents=True, exist_ok=True)
-    held = _entry(home)
+    held = _entry(home, stores)
     _acquire(held, home, why, timeout_s)
     try:
         yield
