@@ -22,12 +22,16 @@ def migrate(*, as_json: bool) -> None:
         console.line("this instance was moved before; nothing was done")
         return
     rows = [
-        (what, each["table"], f"{each['rows']:,}", each["hash"]) for what, tables in found["stores"].items() for each in tables
+        (what, each["table"], f"{each['rows']:,}", each["hash"])
+        for what, tables in found["stores"].items()
+        for each in tables
     ]
     console.table(("store", "table", "rows", "hash, read back"), rows)
     files = sum(found["files"].values())
     console.line(f"{files:,} files, {found['bytes'] / 1e6:,.1f} MB: each read back with the same SHA-256")
-    console.line("from now on run with CELLWORKS_ENV=servers; the files of the home may be kept as a copy of this moment")
+    console.line(
+        "from now on run with CELLWORKS_ENV=servers; the files of the home may be kept as a copy of this moment"
+    )
 
 
 def backup(folder: Path, *, as_json: bool) -> None:

@@ -49,9 +49,9 @@ def backup(here: Plant, folder: Path) -> dict[str, Any]:
     _refuse_unusable(home, folder)
     with night_lock(home, _WHY), writer_lock(home, _WHY):
         folder.mkdir(parents=True, exist_ok=True)
-        rows = _write_tables(home, stores, folder)
         for key in keys(home, is_embedded=stores.lake_url is None):
             copy_file(home.root / key, folder / HOME / key)
+        rows = _write_tables(stores, folder)
         trees = {LAKE: stores.data_path, MLFLOW: stores.mlflow_artifacts}
         files = {
             f"{name}/{key}": digest
@@ -101,12 +101,9 @@ def sqlite_rows(folder: Path) -> dict[str, int]:
     return rows
 
 
-def _write_tables(home: Home, stores: Stores, folder: Path) -> dict[str, int]:
+def _write_tables(stores: Stores, folder: Path) -> dict[str, int]:
     """The databases' part of a backup; rows by `<database>.<table>`."""
     if stores.lake_url is None or stores.dagster_url is None:
-        for key in ("lake/catalogue.sqlite", "mlflow/mlflow.sqlite"):
-            if (home.root / key).is_file():
-                copy_file(home.root / key, folder / HOME / key)
         return sqlite_rows(folder / HOME)
     rows = {}
     for name, url in (("lake", stores.lake_url), ("mlflow", stores.mlflow_uri), ("dagster", stores.dagster_url)):

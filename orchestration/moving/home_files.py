@@ -49,7 +49,10 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
         return
     try:
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old, closing(sqlite3.connect(target)) as new:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+            closing(sqlite3.connect(target)) as new,
+        ):
             old.backup(new)
             new.execute("PRAGMA journal_mode = DELETE")
             verdict = str(new.execute("PRAGMA quick_check").fetchone()[0])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from duckdb import DuckDBPyConnection
+
+from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.sql import quote_identifier, quote_literal
 from pipelines.lake.stores import Stores
 from pipelines.moving.tables import Verified, fill, in_order, mover
@@ -32,8 +37,24 @@ def fill_registry(stores: Stores, sources: Mapping[str, str], attach: tuple[str,
     with mover(stores.mlflow_uri) as con:
         for statement in attach:
             con.execute(statement)
+        _refuse_elsewhere(con, sources["runs"], root_uri(old_root))
         wanted = in_order(stores.mlflow_uri, sources, leave_out=MADE_HERE)
         return fill(con, "public", wanted, change=moved(old_root, stores.mlflow_artifacts))
+
+
+def _refuse_elsewhere(con: DuckDBPyConnection, runs: str, root: str) -> None:
+    """Artifacts in other folders would not come along."""
+    found = con.execute(
+        f"SELECT artifact_uri FROM {runs} WHERE starts_with(artifact_uri, 'file:') "
+        f"AND NOT starts_with(artifact_uri, {quote_literal(root + '/')}) LIMIT 1"
+    ).fetchone()
+    if found is not None:
+        raise CellworksError(
+            "MLflow names artifacts outside this home",
+            expected=f"addresses below {root}",
+            found=str(found[0]),
+            mend="put the home back into the folder where it was made, or copy it with `cellworks backup` and `restore`",
+        )
 
 
 def root_uri(artifacts: str) -> str:
@@ -58,9 +79,6 @@ def moved(old_root: str, new_root: str) -> Callable[[str, str, str], str]:
 
 def rewrite_sqlite(file: Path, old_root: str, new_root: str) -> None:
     """Rewrite the artifacts' addresses in a SQLite file of MLflow, all or none."""
-    import sqlite3
-    from contextlib import closing
-
     old, new = root_uri(old_root), root_uri(new_root)
     if old == new:
         return

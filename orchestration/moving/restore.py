@@ -92,6 +92,8 @@ def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> N
     copy_file(folder / HOME / _CATALOGUE, draft)
     with closing(sqlite3.connect(draft)) as con, con:
         con.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [stores.data_path])
+        con.commit()
+        con.execute("PRAGMA journal_mode = WAL")  # as readers expect it, who may not set it
     draft.replace(home.catalogue)
     found = sqlite_rows(home.root)
     for table, rows in manifest.rows.items():

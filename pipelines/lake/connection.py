@@ -78,7 +78,9 @@ _FILE_DAMAGED = (
     "out of buffer",
 )
 _PARQUET = re.compile(r"[^\s\"']+\.parquet")
-_RESTORE = "put the instance back with `cellworks restore` into another CELLWORKS_HOME (docs/how-to/back-up-and-move.md)"
+_RESTORE = (
+    "put the instance back with `cellworks restore` into another CELLWORKS_HOME (docs/how-to/back-up-and-move.md)"
+)
 AWAY_S = 90.0
 """How long a batch is tried again while a server is away."""
 

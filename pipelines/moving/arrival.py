@@ -63,5 +63,3 @@ def _occupied(what: str, found: str) -> CellworksError:
         found=found,
         mend="name others with CELLWORKS_POSTGRES_URL and CELLWORKS_S3_URL; nothing was changed",
     )
-
-

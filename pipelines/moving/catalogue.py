@@ -80,9 +80,7 @@ def refuse_absolute(con: DuckDBPyConnection, sources: Mapping[str, str]) -> None
         CellworksError: it does; names the first.
     """
     for table in ("ducklake_data_file", "ducklake_delete_file"):
-        found = con.execute(
-            f"SELECT path FROM {sources[table]} WHERE NOT path_is_relative::BOOLEAN LIMIT 1"
-        ).fetchone()
+        found = con.execute(f"SELECT path FROM {sources[table]} WHERE NOT path_is_relative::BOOLEAN LIMIT 1").fetchone()
         if found is not None:
             raise CellworksError(
                 "the catalogue names a file outside the lake's data",

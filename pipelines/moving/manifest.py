@@ -52,7 +52,9 @@ class Manifest(BaseModel):
 def write(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, whole or not at all; a backup without one did not end."""
     draft = folder / f"{_NAME}.part"
-    draft.write_text(json.dumps({"sha256": manifest.digest, "backup": manifest.model_dump()}, indent=1), encoding="utf-8")
+    draft.write_text(
+        json.dumps({"sha256": manifest.digest, "backup": manifest.model_dump()}, indent=1), encoding="utf-8"
+    )
     draft.replace(folder / _NAME)
 
 

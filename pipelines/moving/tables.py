@@ -74,7 +74,9 @@ def save(con: DuckDBPyConnection, schema: str, folder: Path) -> dict[str, int]:
     con.execute("BEGIN TRANSACTION")
     for table in tables(con, TARGET, schema):
         file = quote_literal(folder / f"{table}.parquet")
-        done = con.execute(f"COPY (FROM {target(schema, table)}) TO {file} (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        done = con.execute(
+            f"COPY (FROM {target(schema, table)}) TO {file} (FORMAT parquet, COMPRESSION zstd)"
+        ).fetchone()
         rows[table] = int(done[0]) if done else 0
     con.execute("COMMIT")
     return rows
@@ -215,12 +217,12 @@ def _columns(con: DuckDBPyConnection, schema: str, table: str) -> Sequence[tuple
 
 def _set_sequences(con: DuckDBPyConnection, schema: str, table: str) -> None:
     """Let the numbers that PostgreSQL gives go on after those that were brought."""
+    relation = f"{quote_identifier(schema)}.{quote_identifier(table)}"
     for name, kind in _columns(con, schema, table):
-        if kind not in ("INTEGER", "BIGINT"):
-            continue
-        of = f"pg_get_serial_sequence({quote_literal(f'{quote_identifier(schema)}.{quote_identifier(table)}')}, {quote_literal(name)})"
-        column, relation = quote_identifier(name), f"{quote_identifier(schema)}.{quote_identifier(table)}"
-        _run(con, f"SELECT setval({of}, (SELECT max({column}) FROM {relation})) WHERE {of} IS NOT NULL")
+        if kind in ("INTEGER", "BIGINT"):
+            sequence = f"pg_get_serial_sequence({quote_literal(relation)}, {quote_literal(name)})"
+            highest = f"(SELECT max({quote_identifier(name)}) FROM {relation})"
+            _run(con, f"SELECT setval({sequence}, {highest}) WHERE {sequence} IS NOT NULL")
 
 
 def _run(con: DuckDBPyConnection, statement: str) -> None:

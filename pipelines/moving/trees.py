@@ -79,7 +79,9 @@ class Bucket:
         """Bytes of each object."""
         bucket, prefix = self._place("")
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return {each["Key"].removeprefix(prefix): int(each["Size"]) for page in pages for each in page.get("Contents", [])}
+        return {
+            each["Key"].removeprefix(prefix): int(each["Size"]) for page in pages for each in page.get("Contents", [])
+        }
 
     def open(self, key: str) -> IO[bytes]:
         """The object, to be read once from its beginning."""
