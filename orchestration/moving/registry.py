@@ -53,7 +53,7 @@ def _refuse_elsewhere(con: DuckDBPyConnection, runs: str, root: str) -> None:
             "MLflow names artifacts outside this home",
             expected=f"addresses below {root}",
             found=str(found[0]),
-            mend="put the home back into the folder where it was made, or copy it with `cellworks backup` and `restore`",
+            mend="put the home back into the folder where it was made; nothing of it was moved",
         )
 
 

@@ -254,7 +254,7 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
         try:
             yield con
         except duckdb.Error as error:
-            if (damaged := damage(error)) is None:
+            if (damaged := _damage(home, error)) is None:
                 raise
             raise damaged from error
 
@@ -278,7 +278,7 @@ def _unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> Cellwork
     )
 
 
-def damage(error: BaseException) -> CellworksError | None:
+def _damage(home: Home, error: duckdb.Error) -> CellworksError | None:
     """What a person is told when a file of the lake is damaged or lost; None when the error says something else."""
     text = str(error)
     if any(sign in text.lower() for sign in _CATALOGUE_DAMAGED):
@@ -288,7 +288,8 @@ def damage(error: BaseException) -> CellworksError | None:
             found=text.splitlines()[0],
             mend=f"{_RESTORE}; nothing was changed",
         )
-    if (named := _PARQUET.search(text)) and any(sign in text.lower() for sign in _FILE_DAMAGED):
+    named, data = _PARQUET.search(text), home.stores.data_path.removeprefix("s3://")
+    if named and data in named.group() and any(sign in text.lower() for sign in _FILE_DAMAGED):
         return CellworksError(
             "a data file of the lake is damaged or lost",
             expected="the Parquet file as it was written",

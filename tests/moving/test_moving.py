@@ -156,14 +156,20 @@ def test_servers_of_another_instance_are_left_alone(
 
 @pytest.mark.parametrize("environment", ["embedded", pytest.param("servers", marks=pytest.mark.slow)])
 def test_restored_instance_is_the_same(
-    environment: str, instance: Home, servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, site: Any
+    environment: str,
+    instance: Home,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    site: Any,
 ) -> None:
-    if environment == "servers":
+    servers: Servers | None = request.getfixturevalue("servers") if environment == "servers" else None
+    if servers is not None:
         go_to(monkeypatch, servers("kept"))
         migrate(instance)
     before = look(instance)
     taken = backup(Plant(site=site, home=instance), tmp_path / "backup")
-    if environment == "servers":
+    if servers is not None:
         go_to(monkeypatch, servers("restored"))
     again = Home(tmp_path / "again")
     done = restore(Plant(site=site, home=again), tmp_path / "backup")
