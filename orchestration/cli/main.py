@@ -332,6 +332,41 @@ def gateway(
     command.write(listen, host, certificate, key, ca_bundle, as_json=as_json)
 
 
+@app.command()
+def migrate(as_json: Json = False, site: SiteOption = None) -> None:
+    """Move an embedded instance to the servers of CELLWORKS_ENV=servers. Example: cellworks migrate --json."""
+    _at(site)
+    from orchestration.cli import moving
+
+    moving.migrate(as_json=as_json)
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Write lake, registry, runs and home as of one moment. Example: cellworks backup /mnt/backup/2026-11-27."""
+    _at(site)
+    from orchestration.cli import moving
+
+    moving.backup(folder, as_json=as_json)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What `cellworks backup` wrote.")],
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Bring a backup back into an empty instance. Example: cellworks restore /mnt/backup/2026-11-27."""
+    _at(site)
+    from orchestration.cli import moving
+
+    moving.restore(folder, as_json=as_json)
+
+
 @app.command("dbt-docs")
 def dbt_docs(as_json: Json = False, site: SiteOption = None) -> None:
     """Write one page on every curated table, column and unit. Example: cellworks dbt-docs."""

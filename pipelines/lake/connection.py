@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -61,6 +62,27 @@ _AWAY = (
     "could not establish connection",
     "timeout was reached",
 )
+_CATALOGUE_DAMAGED = ("database disk image is malformed", "file is not a database")
+_FILE_DAMAGED = (
+    "magic bytes",
+    "too small to be a parquet file",
+    "no files found",
+    "cannot open file",
+    "no such file",
+    "footer",
+    "corrupt",
+    "thrift",
+    "decompression failure",
+    "failed to read file",
+    "tprotocolexception",
+    "http 404",
+    "reading past",
+    "out of buffer",
+)
+_PARQUET = re.compile(r"[^\s\"']+\.parquet")
+_RESTORE = (
+    "put the instance back with `cellworks restore` into another CELLWORKS_HOME (docs/how-to/back-up-and-move.md)"
+)
 
 
 @cache
@@ -99,7 +121,12 @@ def memory_limit() -> str:
 
 
 def attach_statements(
-    home: Home, *, read_only: bool = False, snapshot: int | None = None, alias: str = ALIAS
+    home: Home,
+    *,
+    read_only: bool = False,
+    snapshot: int | None = None,
+    alias: str = ALIAS,
+    made_in: str | None = None,
 ) -> list[str]:
     """The statements that turn an empty DuckDB into one with the lake attached and in use.
 
@@ -108,6 +135,7 @@ def attach_statements(
         read_only: refuse writes through this connection.
         snapshot: see tables and views as of this snapshot; implies read only.
         alias: name of the attached lake.
+        made_in: make a new catalogue in this schema of the server; None for the lake's own place.
 
     Returns:
         SQL statements to be run in order (also by the dbt profile and the Great Expectations engine).
@@ -132,6 +160,11 @@ def attach_statements(
         options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
     if read_only or snapshot is not None:
         options.append("READ_ONLY")
+    if made_in is not None:
+        options.append(f"METADATA_SCHEMA {quote_literal(made_in)}")
+    elif home.has_lake:
+        # An emptied catalogue would be taken for a new one, and maintenance would delete its files as nobody's.
+        options.append("CREATE_IF_NOT_EXISTS false")
     statements.append(f"ATTACH {quote_literal(stores.catalogue)} AS {alias} ({', '.join(options)})")
     statements.append(f"USE {alias}")
     return statements
@@ -223,7 +256,12 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
             if is_transient(error) or is_away(error):  # the caller may try its whole batch again
                 raise
             raise _unopened(home, snapshot, error) from error
-        yield con
+        try:
+            yield con
+        except duckdb.Error as error:
+            if (damaged := _damage(home, error)) is None:
+                raise
+            raise damaged from error
 
 
 def _unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> CellworksError:
@@ -240,9 +278,63 @@ def _unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> Cellwork
         "the lake can't be opened",
         expected="an undamaged DuckLake catalogue",
         found=found,
-        mend="put the catalogue back from a copy, or begin anew with another CELLWORKS_HOME; nothing was changed",
+        mend=f"{_RESTORE}; nothing was changed",
         where=home.stores.catalogue,
     )
+
+
+def _damage(home: Home, error: duckdb.Error) -> CellworksError | None:
+    """What a person is told when a file of the lake is damaged or lost; None when the error says something else."""
+    text = str(error)
+    if any(sign in text.lower() for sign in _CATALOGUE_DAMAGED):
+        return CellworksError(
+            "the lake's catalogue is damaged",
+            expected="an undamaged SQLite file",
+            found=text.splitlines()[0],
+            mend=f"{_RESTORE}; nothing was changed",
+        )
+    named, data = _PARQUET.search(text), home.stores.data_path.removeprefix("s3://")
+    if named and data in named.group() and any(sign in text.lower() for sign in _FILE_DAMAGED):
+        return CellworksError(
+            "a data file of the lake is damaged or lost",
+            expected="the Parquet file as it was written",
+            found=text.splitlines()[0],
+            mend="copy this one file back from a backup (docs/how-to/back-up-and-move.md): such files never change",
+            where=named.group(),
+        )
+    return None
+
+
+def _refuse_unready(home: Home) -> None:
+    """Refuse to write where an instance was moved away, or is half restored.
+
+    Raises:
+        CellworksError: it was, or is.
+    """
+    if home.stores.lake_url is None and home.moved_file.is_file():
+        raise CellworksError(
+            "this instance was moved to servers",
+            expected="CELLWORKS_ENV=servers and the servers' addresses",
+            found="CELLWORKS_ENV=embedded",
+            mend="set them; or remove this file, to go on here from the moment of the move",
+            where=str(home.moved_file),
+        )
+    if home.restoring_file.is_file():
+        raise CellworksError(
+            "a restore into this home did not end",
+            expected="a whole instance",
+            found="a part of one",
+            mend="run `cellworks restore` again with the same backup",
+            where=str(home.restoring_file),
+        )
+    if home.stores.lake_url is None and not home.catalogue.exists() and next(home.data_dir.rglob("*.parquet"), None):
+        raise CellworksError(
+            "the lake's catalogue is gone, but its data files are there",
+            expected="both, or neither",
+            found="data without a catalogue",
+            mend=f"{_RESTORE}; nothing was changed",
+            where=str(home.catalogue),
+        )
 
 
 def require_lake(home: Home) -> None:
@@ -276,6 +368,7 @@ def writer(
         CellworksError: another writer holds the lock, or an extension is missing.
     """
     with writer_lock(home, why, timeout_s, area):
+        _refuse_unready(home)
         home.ensure()
         with _opened(home, read_only=False, snapshot=None) as con:
             yield con

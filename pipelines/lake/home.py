@@ -55,6 +55,16 @@ class Home:
         return self.lake_dir / "writer.lock"
 
     @property
+    def moved_file(self) -> Path:
+        """There once the embedded instance was moved to servers."""
+        return self.root / "moved.json"
+
+    @property
+    def restoring_file(self) -> Path:
+        """There while a backup is brought back."""
+        return self.root / "restoring.json"
+
+    @property
     def extension_dir(self) -> Path:
         """DuckDB extensions, installed from the wheels."""
         return self.root / "extensions"

@@ -70,8 +70,8 @@ _held: dict[object, _Held] = {}
 _registry = threading.Lock()
 
 
-def _entry(home: Home) -> _Held:
-    stores = home.stores
+def _entry(home: Home, stores: Stores | None = None) -> _Held:
+    stores = stores or home.stores
     key = stores.lake_url or home.lock_file
     with _registry:
         held = _held.get(key)
@@ -185,7 +185,9 @@ def require_held() -> None:
 
 
 @contextlib.contextmanager
-def writer_lock(home: Home, why: str, timeout_s: float = DEFAULT_TIMEOUT_S, area: str = WHOLE) -> Iterator[None]:
+def writer_lock(
+    home: Home, why: str, timeout_s: float = DEFAULT_TIMEOUT_S, area: str = WHOLE, *, stores: Stores | None = None
+) -> Iterator[None]:
     """Hold an area of the lake, or the whole; nested calls of the same thread within it pass through.
 
     Args:
@@ -193,13 +195,14 @@ def writer_lock(home: Home, why: str, timeout_s: float = DEFAULT_TIMEOUT_S, area
         why: what the holder is doing, shown to whoever waits.
         timeout_s: how long to wait, 0 for not at all.
         area: what is read and changed; a SQLite catalogue is always taken as a whole.
+        stores: those whose lock it is; None for the ones that the environment chooses.
 
     Raises:
         CellworksError: somebody else still holds it; says who, why and since when.
         ValueError: a writer of one area wants another, or the whole, inside.
     """
     home.lake_dir.mkdir(parents=True, exist_ok=True)
-    held = _entry(home)
+    held = _entry(home, stores)
     _acquire(held, home, why, timeout_s, area)
     try:
         yield

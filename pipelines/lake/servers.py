@@ -73,11 +73,24 @@ def has_catalogue(stores: Stores) -> bool:
             with con.cursor() as cursor:
                 cursor.execute("SELECT to_regclass('ducklake_snapshot') IS NOT NULL")
                 if not cursor.fetchone()[0]:
+                    _refuse_half_moved(cursor, url)
                     return False
         finally:
             con.close()
         _with_catalogue.add(url)
     return True
+
+
+def _refuse_half_moved(cursor: Any, url: str) -> None:
+    cursor.execute("SELECT to_regclass('cellworks.arrival') IS NOT NULL")
+    if cursor.fetchone()[0]:
+        raise CellworksError(
+            "an instance is on its way to these servers",
+            expected="a whole one",
+            found="a move or restore that did not end",
+            mend="run the same `cellworks migrate` or `cellworks restore` again",
+            where=_place(url),
+        )
 
 
 def _exists(url: str) -> bool:

@@ -94,7 +94,8 @@ def stores_of(home: Home) -> Stores:
     return make(home)
 
 
-def _embedded(home: Home) -> Stores:
+def embedded_stores(home: Home) -> Stores:
+    """The stores in files of the home, whatever the environment says."""
     return Stores(
         name="embedded",
         catalogue=f"ducklake:sqlite:{home.catalogue}",
@@ -121,7 +122,7 @@ def _servers(home: Home) -> Stores:  # noqa: ARG001 - the map's functions take t
     )
 
 
-_ENVIRONMENTS: Final[Mapping[str, Callable[[Home], Stores]]] = {"embedded": _embedded, "servers": _servers}
+_ENVIRONMENTS: Final[Mapping[str, Callable[[Home], Stores]]] = {"embedded": embedded_stores, "servers": _servers}
 
 
 def database_url(server: str, database: str) -> str:

@@ -1,0 +1,1 @@
+"""`migrate`, `backup` and `restore`: an instance whole, with what Dagster and MLflow keep."""

@@ -1,0 +1,133 @@
+"""`cellworks backup`: an instance whole, as of one moment, into a folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from orchestration.moving.home_files import copy_file, keys
+from orchestration.plant import Plant
+from orchestration.run_lock import night_lock
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.connection import extension_file, require_lake
+from pipelines.lake.home import Home
+from pipelines.lake.lock import writer_lock
+from pipelines.lake.sql import quote_literal
+from pipelines.lake.stores import Stores
+from pipelines.moving.catalogue import refuse_lost
+from pipelines.moving.manifest import Manifest, write
+from pipelines.moving.tables import attach_sqlite, mover, parquet_tables, save
+from pipelines.moving.trees import Folder, bring, hashes, tree_of
+
+_WHY: Final = "backup"
+HOME, TABLES, LAKE, MLFLOW = "home", "tables", "lake_data", "mlflow_artifacts"
+"""Folders of a backup."""
+_PACKAGES: Final = ("cellworks", "dagster", "mlflow", "duckdb", "duckdb-extension-ducklake")
+
+
+def backup(here: Plant, folder: Path) -> dict[str, Any]:
+    """Write a backup of an instance; no run and no writer is at work meanwhile.
+
+    Args:
+        here: the plant.
+        folder: a new or empty folder.
+
+    Returns:
+        backup (folder), environment, taken_at, tables, rows, files, bytes.
+
+    Raises:
+        CellworksError: there is no lake, the folder is not empty, somebody is at work, or the instance is damaged.
+        OSError: a file can't be read or written.
+    """
+    home, stores = here.home, here.home.stores
+    require_lake(home)
+    folder = folder.expanduser().resolve()
+    _refuse_unusable(home, folder)
+    with night_lock(home, _WHY), writer_lock(home, _WHY):
+        folder.mkdir(parents=True, exist_ok=True)
+        for key in keys(home, is_embedded=stores.lake_url is None):
+            copy_file(home.root / key, folder / HOME / key)
+        rows = _write_tables(stores, folder)
+        trees = {LAKE: stores.data_path, MLFLOW: stores.mlflow_artifacts}
+        files = {
+            f"{name}/{key}": digest
+            for name, place in trees.items()
+            for key, digest in bring(tree_of(stores.objects, place), Folder(folder / name)).items()
+        }
+        _refuse_incomplete(folder, stores)
+    others = [f"{name}/{key}" for name in (HOME, TABLES) for key in Folder(folder / name).sizes()]
+    manifest = Manifest(
+        environment=stores.name,
+        site=here.site.name,
+        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        lake_data=stores.data_path,
+        mlflow_artifacts=stores.mlflow_artifacts,
+        versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        rows=rows,
+        files=files | hashes(Folder(folder), others),
+    )
+    write(folder, manifest)
+    return summary(folder, manifest)
+
+
+def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """What a backup holds, in figures."""
+    sizes = Folder(folder).sizes()
+    return {
+        "backup": str(folder),
+        "environment": manifest.environment,
+        "taken_at": manifest.taken_at,
+        "tables": len(manifest.rows),
+        "rows": sum(manifest.rows.values()),
+        "files": len(manifest.files),
+        "bytes": sum(sizes[key] for key in manifest.files),
+    }
+
+
+def sqlite_rows(folder: Path) -> dict[str, int]:
+    """Rows of each table of the SQLite files below a folder, by `<file>.<table>`."""
+    rows = {}
+    with duckdb.connect() as con:
+        con.execute(f"LOAD {quote_literal(extension_file('sqlite_scanner'))}")
+        for name in ("lake/catalogue.sqlite", "mlflow/mlflow.sqlite"):
+            if (folder / name).is_file():
+                for table, relation in attach_sqlite(con, folder / name, name).items():
+                    counted = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+                    rows[f"{name}.{table}"] = int(counted[0]) if counted else 0
+    return rows
+
+
+def _write_tables(stores: Stores, folder: Path) -> dict[str, int]:
+    """The databases' part of a backup; rows by `<database>.<table>`."""
+    if stores.lake_url is None or stores.dagster_url is None:
+        return sqlite_rows(folder / HOME)
+    rows = {}
+    for name, url in (("lake", stores.lake_url), ("mlflow", stores.mlflow_uri), ("dagster", stores.dagster_url)):
+        with mover(url) as con:
+            saved = save(con, "public", folder / TABLES / name)
+        rows.update({f"{name}.{table}": count for table, count in saved.items()})
+    return rows
+
+
+def _refuse_incomplete(folder: Path, stores: Stores) -> None:
+    with duckdb.connect() as con:
+        if stores.lake_url is None:
+            con.execute(f"LOAD {quote_literal(extension_file('sqlite_scanner'))}")
+            sources = attach_sqlite(con, folder / HOME / "lake" / "catalogue.sqlite")
+        else:
+            sources = parquet_tables(folder / TABLES / "lake")
+        refuse_lost(con, sources, Folder(folder / LAKE).sizes())
+
+
+def _refuse_unusable(home: Home, folder: Path) -> None:
+    if folder.is_relative_to(home.root) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise CellworksError(
+            "a backup can't be written there",
+            expected="a new or empty folder outside the home",
+            found=str(folder),
+            mend="name another; nothing was changed",
+        )

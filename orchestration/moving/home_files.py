@@ -1,0 +1,92 @@
+"""What of a home belongs into a backup, and whether a home is empty."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+_MADE_AGAIN: Final = ("extensions", "dbt", "gx", "lake/tmp", "lake/staged")
+"""Folders that the platform makes anew."""
+_MOMENTARY: Final = (".lock", "-wal", "-shm", "-journal", ".part")
+_NOTES: Final = ("nightly.json", "lake/writer.json", "restoring.json", "moved.json")
+_OF_ANY_HOME: Final = ("site.json", "dagster/dagster.yaml")
+"""Written by `init` and every command, so they say nothing of an instance."""
+_STORES: Final = ("lake/data", "mlflow/artifacts")
+"""Brought by themselves, as they may lie elsewhere."""
+_EMBEDDED: Final = (
+    "lake/catalogue.sqlite",
+    "mlflow/mlflow.sqlite",
+    "dagster/history",
+    "dagster/schedules",
+    "dagster/run_tags.lock",
+)
+SQLITE: Final = (".sqlite", ".db")
+
+
+def keys(home: Home, *, is_embedded: bool) -> list[str]:
+    """Paths of a home's own files, parted by slashes; without stores that the environment keeps elsewhere."""
+    found = (each.relative_to(home.root).as_posix() for each in home.root.rglob("*") if each.is_file())
+    left_out = (*_MADE_AGAIN, *_STORES, *(() if is_embedded else _EMBEDDED))
+    return sorted(
+        key for key in found if key not in _NOTES and not key.endswith(_MOMENTARY) and not _is_below(key, left_out)
+    )
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file with its rights; a SQLite file as of one moment, and only an undamaged one.
+
+    Raises:
+        CellworksError: a SQLite file is damaged.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix not in SQLITE:
+        shutil.copy2(source, target)
+        return
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+            closing(sqlite3.connect(target)) as new,
+        ):
+            old.backup(new)
+            new.execute("PRAGMA journal_mode = DELETE")
+            verdict = str(new.execute("PRAGMA quick_check").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    if verdict != "ok":
+        raise CellworksError(
+            "a database of this instance is damaged",
+            expected="an undamaged SQLite file",
+            found=verdict.splitlines()[0],
+            mend="restore the newest whole backup; none was taken of this",
+            where=str(source),
+        )
+
+
+def refuse_occupied(home: Home) -> None:
+    """Refuse to restore over an instance.
+
+    Raises:
+        CellworksError: the home holds one, or a part of one.
+    """
+    if not home.root.exists():
+        return
+    own = [key for key in keys(home, is_embedded=True) if key not in _OF_ANY_HOME]
+    own += [f"{store}/..." for store in _STORES if any(each.is_file() for each in (home.root / store).rglob("*"))]
+    if own:
+        raise CellworksError(
+            "this home holds an instance already",
+            expected="an empty home",
+            found=f"{len(own)} files of its own, such as {own[0]}",
+            mend="name another with CELLWORKS_HOME; nothing was changed",
+            where=str(home.root),
+        )
+
+
+def _is_below(key: str, folders: tuple[str, ...]) -> bool:
+    return any(key == folder or key.startswith(f"{folder}/") for folder in folders)

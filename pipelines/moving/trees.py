@@ -1,0 +1,193 @@
+"""Trees of files, in a folder or below a prefix of an object store: list, copy, hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.objects import client
+from pipelines.lake.stores import ObjectStore
+
+_WORKERS = 8
+_CHUNK = 1 << 20
+_Result = TypeVar("_Result")
+
+
+class Tree(Protocol):
+    """Files by key: a path parted by slashes, relative to the tree's root."""
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file."""
+
+    def open(self, key: str) -> IO[bytes]:
+        """The file, to be read once from its beginning."""
+
+    def put(self, key: str, content: IO[bytes]) -> None:
+        """Write a file whole or not at all."""
+
+    def delete(self, key: str) -> None:
+        """Remove a file."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of this machine; it need not be there yet."""
+
+    root: Path
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file."""
+        files = (each for each in self.root.rglob("*") if each.is_file() and not each.is_symlink())
+        return {each.relative_to(self.root).as_posix(): each.stat().st_size for each in files}
+
+    def open(self, key: str) -> IO[bytes]:
+        """The file, to be read once from its beginning."""
+        return (self.root / key).open("rb")
+
+    def put(self, key: str, content: IO[bytes]) -> None:
+        """Write a file whole or not at all; it outlives a power cut from then on."""
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f"{target.name}.part")
+        with draft.open("wb") as written:
+            shutil.copyfileobj(content, written, _CHUNK)
+            written.flush()
+            os.fsync(written.fileno())
+        draft.replace(target)
+
+    def delete(self, key: str) -> None:
+        """Remove a file."""
+        (self.root / key).unlink()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What lies below a prefix, `s3://bucket/prefix`, of an object store."""
+
+    objects: ObjectStore
+    url: str
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each object."""
+        bucket, prefix = self._place("")
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {
+            each["Key"].removeprefix(prefix): int(each["Size"]) for page in pages for each in page.get("Contents", [])
+        }
+
+    def open(self, key: str) -> IO[bytes]:
+        """The object, to be read once from its beginning."""
+        bucket, name = self._place(key)
+        body: IO[bytes] = self._client.get_object(Bucket=bucket, Key=name)["Body"]
+        return body
+
+    def put(self, key: str, content: IO[bytes]) -> None:
+        """Write an object; a store shows it only when it is whole."""
+        bucket, name = self._place(key)
+        self._client.upload_fileobj(content, bucket, name)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        bucket, name = self._place(key)
+        self._client.delete_object(Bucket=bucket, Key=name)
+
+    @property
+    def _client(self) -> Any:
+        return client(self.objects)
+
+    def _place(self, key: str) -> tuple[str, str]:
+        parts = urlsplit(f"{self.url.rstrip('/')}/{key}")
+        return parts.netloc, parts.path.lstrip("/")
+
+
+def tree_of(objects: ObjectStore | None, place: str) -> Tree:
+    """The tree at a folder, or at an `s3://` address when there is an object store."""
+    return Folder(Path(place)) if objects is None else Bucket(objects, place)
+
+
+def hashes(tree: Tree, keys: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files, read back from where they lie.
+
+    Raises:
+        OSError: one can't be read.
+    """
+    return _for_each(keys, lambda key: _digest(tree, key))
+
+
+def copy(source: Tree, target: Tree, keys: Iterable[str]) -> None:
+    """Copy files from one tree to the other.
+
+    Raises:
+        OSError: one can't be read or written.
+    """
+    _for_each(keys, lambda key: _copy_one(source, target, key))
+
+
+def bring(source: Tree, target: Tree) -> dict[str, str]:
+    """Make the target hold the files of the source and no other, and read both back.
+
+    What is there already with the same bytes is not sent again, so an attempt that was killed goes on.
+
+    Returns:
+        SHA-256 by key.
+
+    Raises:
+        CellworksError: a file reads back otherwise after it was written twice.
+        OSError: a file can't be read or written.
+    """
+    wanted, there = source.sizes(), target.sizes()
+    for key in there.keys() - wanted.keys():
+        target.delete(key)
+    copy(source, target, [key for key, size in wanted.items() if there.get(key) != size])
+    expected = hashes(source, wanted)
+    differing = _differing(expected, hashes(target, wanted))
+    copy(source, target, differing)  # of an older attempt, since changed in the same size
+    refuse_differing(expected, hashes(target, differing))
+    return expected
+
+
+def refuse_differing(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Refuse files that read back otherwise than they were written.
+
+    Raises:
+        CellworksError: one does; names it.
+    """
+    for key in sorted(_differing(expected, found)):
+        raise CellworksError(
+            "a file reads back otherwise than it was written",
+            expected=f"SHA-256 {expected[key]}",
+            found=found[key],
+            mend="look at the disk or the object store, and run the command again",
+            where=key,
+        )
+
+
+def _differing(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    return [key for key, digest in found.items() if expected[key] != digest]
+
+
+def _copy_one(source: Tree, target: Tree, key: str) -> None:
+    with source.open(key) as content:
+        target.put(key, content)
+
+
+def _digest(tree: Tree, key: str) -> str:
+    digest = hashlib.sha256()
+    with tree.open(key) as content:
+        while chunk := content.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _for_each(keys: Iterable[str], work: Callable[[str], _Result]) -> dict[str, _Result]:
+    ordered = sorted(keys)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return dict(zip(ordered, pool.map(work, ordered), strict=True))

