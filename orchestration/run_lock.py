@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
+from pipelines.lake.stores import Stores
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -32,18 +33,21 @@ _GLANCE_S = 0.5  # a sensor looks at the lock by taking it for a moment
 
 
 @contextmanager
-def night_lock(home: Home, what: str = "nightly", *, wait_s: float = 0.0) -> Iterator[None]:
+def night_lock(
+    home: Home, what: str = "nightly", *, wait_s: float = 0.0, stores: Stores | None = None
+) -> Iterator[None]:
     """Hold the instance's runs within the block; the lock dies with the process.
 
     Args:
         home: The instance.
         what: What the holder does, for whoever comes second.
         wait_s: How long to wait for it.
+        stores: Those whose lock it is; None for the ones that the environment chooses.
 
     Raises:
         CellworksError: Another process holds it.
     """
-    url = home.stores.lake_url
+    url = (stores or home.stores).lake_url
     with _in_file(home, what, wait_s) if url is None else _on_server(home, url, what, wait_s):
         yield
 

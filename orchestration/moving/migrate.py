@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -56,14 +57,16 @@ def migrate(home: Home) -> dict[str, Any]:
             found="none",
             mend="point CELLWORKS_HOME at the instance's folder",
         )
-    with night_lock(home, _WHY), writer_lock(home, _WHY, stores=old):
-        ensure_stores(new)
-        with writer_lock(home, _WHY, stores=new):
-            found = _move(home, old, new)
-            home.moved_file.write_text(
-                json.dumps({"to": new.data_path, "noted": datetime.now(UTC).isoformat(timespec="seconds")}),
-                encoding="utf-8",
-            )
+    ensure_stores(new)
+    with ExitStack() as held:
+        for stores in (old, new):
+            held.enter_context(night_lock(home, _WHY, stores=stores))
+            held.enter_context(writer_lock(home, _WHY, stores=stores))
+        found = _move(home, old, new)
+        home.moved_file.write_text(
+            json.dumps({"to": new.data_path, "noted": datetime.now(UTC).isoformat(timespec="seconds")}),
+            encoding="utf-8",
+        )
     return found
 
 

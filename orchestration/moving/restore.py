@@ -49,6 +49,8 @@ def restore(here: Plant, folder: Path) -> dict[str, Any]:
     folder = folder.expanduser().resolve()
     manifest = read(folder)
     _refuse_other(manifest, here)
+    if stores.lake_url is not None:
+        ensure_stores(stores)
     with night_lock(home, _WHY):
         _begin(home, manifest)
         home.ensure()
@@ -56,7 +58,6 @@ def restore(here: Plant, folder: Path) -> dict[str, Any]:
             with writer_lock(home, _WHY):
                 _to_files(home, stores, folder, manifest)
         else:
-            ensure_stores(stores)
             with writer_lock(home, _WHY):
                 _to_servers(home, stores, folder, manifest)
         home.restoring_file.unlink()
