@@ -12,9 +12,20 @@ from orchestration.plant import plant
 def migrate(*, as_json: bool) -> None:
     """Move the embedded instance to the servers and print what reads back there."""
     from orchestration.moving.migrate import migrate as move
+    from pipelines.access.identity import authorise
+    from pipelines.access.ledger import entry_of, record
+    from pipelines.lake.connection import writer
+    from pipelines.lake.lock import ACTS
 
+    here = plant()
+    person = authorise(here.site.access, "migration")
     with console.only_ours():
-        found = move(plant().home)
+        found = move(here.home)
+        if found["moved"]:
+            told = {"files": found["files"], "bytes": found["bytes"]}
+            entry = entry_of("migration", "done", here.home.stores.data_path, person, "cellworks migrate", told)
+            with writer(here.home, why="audit of the migration", area=ACTS) as con:
+                record(here.home, con, entry)
     if as_json:
         console.tell(found, "", as_json=True)
         return
@@ -46,9 +57,12 @@ def backup(folder: Path, *, as_json: bool) -> None:
 def restore(folder: Path, *, as_json: bool) -> None:
     """Bring a backup back into an empty instance."""
     from orchestration.moving.restore import restore as bring_back
+    from pipelines.access.identity import authorise
 
+    here = plant()
+    authorise(here.site.access, "migration")
     with console.only_ours():
-        found = bring_back(plant(), folder)
+        found = bring_back(here, folder)
     console.tell(found, f"  restored {_in_words(found)}", as_json=as_json)
 
 

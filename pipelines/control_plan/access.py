@@ -31,8 +31,8 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "write_mode": "admin",
     "migration": "admin",
 }
-# How many people approve an action is the kind's own `approvals`.
-TwoPersonAct = Literal["rollback", "override", "quarantine_replay", "write_mode", "migration"]
+# How many people approve an action is the kind's own `approvals`; a migration begins where no request could be kept yet.
+TwoPersonAct = Literal["rollback", "override", "quarantine_replay", "write_mode"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
