@@ -116,7 +116,7 @@ def test_a_lake_that_lost_a_column_a_file_or_its_catalogue_is_told(doctor: Docto
     assert doctor()[0] == 1
     told = here("doctor").stdout
     assert "lake: the lake can't be opened" in told
-    assert "mend: put the catalogue back from a copy" in told
+    assert "cellworks restore" in told
 
 
 def test_a_wrong_site_a_wrong_environment_and_a_taken_port_are_told(
