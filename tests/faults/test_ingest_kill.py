@@ -30,7 +30,7 @@ from pipelines.lake.maintenance import maintain
 from pipelines.lake.schemas import bootstrap
 from pipelines.lake.sql import quote_literal
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 BATCHES, WEATHER, TELEMETRY = "mes__batch_material", "ems__weather", "historian__telemetry"
 LOTS = "erp__material_lot"
