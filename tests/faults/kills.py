@@ -12,10 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pipelines.lake.home import Home
@@ -64,14 +63,14 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker(folder: Path, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Worker]:
-    """A worker, its environment changed so, whose jobs' own words go to a file of the folder."""
+def worker(folder: Path) -> Iterator[Worker]:
+    """A worker whose jobs' own words go to a file of the folder."""
     log = folder / "worker.log"
     with log.open("w") as told:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.work"],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=told,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ import pytest
 from orchestration.environment import default_site
 from pipelines.control_plan.site import Site, load_site
 from pipelines.ingest.run import ingest
-from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
 from pipelines.twin.simulate import simulate
 from tests.faults.kills import State, Worker, killed, worker
-from tests.faults.work import LOTS, SLUG
+from tests.faults.work import LOTS
 from tests.orchestration.conftest import own_rows
 
 pytestmark = pytest.mark.slow
@@ -49,16 +47,6 @@ def taken_in(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], 
     simulate(site, home, days=3, seed=7, scale=0.05, telemetry_days=0)
     ingest(home, site)
     return home
-
-
-def _clock(moment: str) -> dict[str, str]:
-    """What sets the host's clock for a process, by libfaketime; its monotonic clock stays."""
-    found = find_spec("libfaketime")
-    folders = [*(found.submodule_search_locations or []), "/usr/lib"] if found else ["/usr/lib"]
-    libraries = [file for folder in folders for file in Path(folder).rglob("libfaketime.so.1")]
-    if not libraries:
-        pytest.skip("no libfaketime: `pip install libfaketime`, or Debian's package faketime")
-    return {"LD_PRELOAD": str(libraries[0]), "FAKETIME": f"@{moment}", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "TZ": "UTC"}
 
 
 def _own(folder: Path, site: Site) -> Home:
@@ -125,26 +113,3 @@ def test_a_killed_scoring_answers_and_acts_once(
     found = killed(doing, trained, {"do": "score"}, kills, same)
     record_property("figures", asdict(found))
     assert found.recovered == found.kills == kills
-
-
-@pytest.mark.faults
-@pytest.mark.soak
-def test_a_clock_set_back_between_two_nights_loses_nothing_and_acts_on_nothing_twice(
-    tmp_path: Path, site: Site, record_property: Callable[[str, Any], None]
-) -> None:
-    home = _own(tmp_path, site)
-    counts = []
-    for number, moment in enumerate(["2026-11-25 14:00:00", "2026-11-25 12:00:00"]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        with worker(folder, _clock(moment)) as doing:
-            doing.run(home, {"do": "night"})
-            counts.append(doing.state(home, {"do": "night"}))
-            doing.run(home, {"do": "score"})
-            assert doing.state(home, {"do": "night"}) == counts[-1]
-    first, second = counts
-    assert (first["versions"], second["versions"]) == (1, 2)
-    with reader(home) as con:
-        moments = [row[0] for row in con.execute(f"SELECT DISTINCT predicted_at FROM solutions.{SLUG}").fetchall()]
-    assert {(moment.day, moment.hour) for moment in moments} == {(25, 12), (25, 14)}, "the clock was set back"
-    record_property("figures", {"set_back_h": 2, "actions": [first["actions"], second["actions"]]})
