@@ -56,11 +56,14 @@ test: setup ## the suite, on two cores
 servers: setup ## the lake, ingestion, actions, locks, faults and a night on PostgreSQL and S3 over HTTP
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
 
+faults: setup ## kills, full disk, servers away, hung and poisoned runs; figures into .tmp/faults.json (tens of minutes)
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.faults .tmp/faults.json
+
 infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kubernetes
 	$(VENV)/bin/pytest tests/test_infra.py
 
 soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
-	$(VENV)/bin/pytest -m soak
+	$(VENV)/bin/pytest -m "soak and not faults"
 
 bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/bench.json (half an hour)
 	$(VENV)/bin/cellworks bench --docs docs
@@ -88,4 +91,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --extra kubernetes --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test servers infra soak bench benchmarks peer peer-lock docs docs-graph lock
+.PHONY: help setup demo ui lint types check test servers faults infra soak bench benchmarks peer peer-lock docs docs-graph lock

@@ -106,6 +106,7 @@ def test_the_guard_of_that_test_works(first_night: FirstNight, tmp_path) -> None
     assert file.read_text() == "telemetry.example\n"
 
 
+@pytest.mark.faults
 def test_ctrl_c_is_clean_and_the_next_night_completes(first_night: FirstNight) -> None:
     interrupted = first_night.interrupted
     assert interrupted.code == 130, interrupted.err[-3000:]
@@ -116,6 +117,7 @@ def test_ctrl_c_is_clean_and_the_next_night_completes(first_night: FirstNight) -
     assert first_night.night.code == 0
 
 
+@pytest.mark.faults
 def test_a_second_night_says_who_is_at_it_and_leaves(first_night: FirstNight) -> None:
     assert first_night.second.code == 2
     assert "another run is under way" in first_night.second.err

@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -30,7 +31,7 @@ from pipelines.lake.maintenance import maintain
 from pipelines.lake.schemas import bootstrap
 from pipelines.lake.sql import quote_literal
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 BATCHES, WEATHER, TELEMETRY = "mes__batch_material", "ems__weather", "historian__telemetry"
 LOTS = "erp__material_lot"
@@ -186,7 +187,7 @@ def _kill_within(process: subprocess.Popen[str], after_s: float) -> tuple[bool, 
 
 
 def test_killed_at_twenty_random_moments_ingestion_ends_with_the_rows_of_an_undisturbed_one(
-    tmp_path: Path, site: Site
+    tmp_path: Path, site: Site, record_property: Callable[[str, Any], None]
 ) -> None:
     disturbed, calm = Home(tmp_path / "disturbed").ensure(), Home(tmp_path / "calm").ensure()
     _erp(disturbed, site)
@@ -215,6 +216,7 @@ def test_killed_at_twenty_random_moments_ingestion_ends_with_the_rows_of_an_undi
     ingest(disturbed, site)
     undisturbed = _state(calm, site)
     assert _state(disturbed, site) == undisturbed
+    record_property("figures", {"kills": KILLS, "recovered": KILLS})
     assert ingest(disturbed, site).batch_id is None
     maintain(disturbed)
     assert _state(disturbed, site) == undisturbed

@@ -23,7 +23,7 @@ from pipelines.lake.schemas import bootstrap
 from tests.proxy import Proxy
 from tests.servers import Servers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
 WEATHER, BATCHES = "ems__weather", "mes__batch_material"
 ROWS = 40

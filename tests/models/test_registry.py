@@ -84,6 +84,7 @@ def _killed_at(step, monkeypatch, client, work):
     return False
 
 
+@pytest.mark.faults
 def test_a_rollback_killed_between_any_two_steps_is_finished(two, ctx, monkeypatch):
     client = open_client(ctx)
     for step in range(6):
@@ -189,6 +190,7 @@ def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
     assert newest_alarms(ctx.home)[0]["alarm"] == held.alarm
 
 
+@pytest.mark.faults
 def test_a_verdict_written_by_hand_or_a_swapped_booster_clears_nothing(two, ctx):
     client = open_client(ctx)
     real = get_version(client, two.name, "2")

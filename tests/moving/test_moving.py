@@ -182,6 +182,7 @@ def test_restored_instance_is_the_same(
         restore(Plant(site=site, home=again), tmp_path / "backup")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("harm", ["bit", "truncated", "lost", "manifest", "no_end", "outside"])
 def test_damaged_backup_is_refused(harm: str, instance: Home, tmp_path: Path, site: Any) -> None:
     folder = tmp_path / "backup"
@@ -212,6 +213,7 @@ def test_damaged_backup_is_refused(harm: str, instance: Home, tmp_path: Path, si
     assert not again.root.exists()
 
 
+@pytest.mark.faults
 def test_damaged_instance_is_not_backed_up(instance: Home, tmp_path: Path, site: Any) -> None:
     next(instance.data_dir.rglob("*.parquet")).unlink()
     with pytest.raises(CellworksError, match="damaged or lost"):
@@ -219,6 +221,7 @@ def test_damaged_instance_is_not_backed_up(instance: Home, tmp_path: Path, site:
     assert not (tmp_path / "backup" / "manifest.json").exists()
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("length", [0, 3, 200])
 def test_damaged_data_file_is_named(instance: Home, length: int) -> None:
     files = [each for each in instance.data_dir.rglob("*.parquet") if "delete" not in each.name]
@@ -231,6 +234,7 @@ def test_damaged_data_file_is_named(instance: Home, length: int) -> None:
     assert "backup" in told.value.mend
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("length", [0, 50, 4096, 20000])
 def test_truncated_catalogue_is_refused(instance: Home, length: int) -> None:
     for left in ("-wal", "-shm"):
@@ -242,6 +246,7 @@ def test_truncated_catalogue_is_refused(instance: Home, length: int) -> None:
         assert "cellworks restore" in told.value.mend
 
 
+@pytest.mark.faults
 def test_lost_catalogue_is_not_made_anew(instance: Home) -> None:
     instance.catalogue.unlink()
     with pytest.raises(CellworksError, match="is gone"), writer(instance, why="test"):

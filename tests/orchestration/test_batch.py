@@ -30,6 +30,7 @@ def _send(to: str, number: signal.Signals) -> None:
                 return
 
 
+@pytest.mark.faults
 def test_one_that_hangs_or_dies_is_ended_alone_and_told(workshop: Workshop) -> None:
     write_rule(workshop.tables, workshop.here.home.root)
     specs = [find(f"mine/{slug}") for slug in ("one", "two", "graded")]

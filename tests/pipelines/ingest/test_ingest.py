@@ -116,12 +116,14 @@ def test_a_row_that_does_not_fit_is_set_aside_with_reason_text_and_place(
     assert str(raw).startswith("B2,L2,lfp,")
 
 
+@pytest.mark.faults
 def test_a_clock_in_the_future_is_set_aside(home: Home, site: Site) -> None:
     _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")], known="2026-09-01 00:00:00"))
     assert ingest(home, site).rows_quarantined == 1
     assert "future" in str(_all(home, "SELECT reason FROM ops.quarantine")[0][0])
 
 
+@pytest.mark.faults
 def test_one_clock_that_runs_ahead_does_not_move_the_plants(home: Home, site: Site) -> None:
     """Event and known alike, so that nothing in the record itself shows it."""
     _drop(home, BATCHES, "a.csv", _csv([("B1", "L1", "10")]))

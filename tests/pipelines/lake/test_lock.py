@@ -53,6 +53,7 @@ def test_a_second_process_is_told_who_holds_the_lake_and_why(home: Home) -> None
         process.communicate("")
 
 
+@pytest.mark.faults
 def test_the_lock_of_a_killed_process_does_not_block(home: Home) -> None:
     process = _other(home)
     process.send_signal(signal.SIGKILL)

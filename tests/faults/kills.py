@@ -1,0 +1,136 @@
+"""SIGKILL at random moments of a job, each in the same home as it was before, and what the next run makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.lake.home import Home
+
+ROOT = Path(__file__).parents[2]
+SEED = 7
+PATIENCE_S = 300.0
+State = dict[str, Any]
+
+
+class Worker:
+    """The process of `work.py`."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def _line(self) -> str:
+        out = self._process.stdout
+        assert out is not None
+        assert select.select([out], [], [], PATIENCE_S)[0], f"no word for {PATIENCE_S:g} s: {self._log.read_text()}"
+        return out.readline().strip()
+
+    def run(self, home: Home, job: dict[str, Any], kill_after_s: float | None = None) -> tuple[bool, float]:
+        """Do a job, and kill it after a while; whether it was killed, and how long it ran in seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({**job, "home": str(home.root)}) + "\n")
+        self._process.stdin.flush()
+        pid = int(self._line())
+        begun = time.monotonic()
+        # The moment of the kill is what is being tested: the clock ends this wait, or the job that says it ended.
+        select.select([self._process.stdout], [], [], PATIENCE_S if kill_after_s is None else kill_after_s)
+        lasted_s = time.monotonic() - begun
+        if kill_after_s is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        status = int(self._line())
+        assert status in {0, signal.SIGKILL}, self._log.read_text()
+        return status != 0, lasted_s
+
+    def state(self, home: Home, job: dict[str, Any]) -> State:
+        """What a job left, see `states.py`."""
+        self.run(home, {"do": "state", "of": job["do"], "into": str(self._log.with_suffix(".json"))})
+        state: State = json.loads(self._log.with_suffix(".json").read_text(encoding="utf-8"))
+        return state
+
+
+@contextlib.contextmanager
+def worker(folder: Path) -> Iterator[Worker]:
+    """A worker whose jobs' own words go to a file of the folder."""
+    log = folder / "worker.log"
+    with log.open("w") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.work"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+        )
+        try:
+            made = Worker(process, log)
+            assert made._line() == "ready", log.read_text()
+            yield made
+        finally:
+            process.communicate(timeout=60)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What the kills of one job came to.
+
+    Attributes:
+        kills: Runs that died of SIGKILL.
+        recovered: Those whose next run ended by itself with what an undisturbed run holds.
+        slowest_s: Seconds of the slowest next run.
+    """
+
+    kills: int
+    recovered: int
+    slowest_s: float
+
+
+def killed(doing: Worker, base: Home, job: dict[str, Any], kills: int, same: Callable[[State, State], None]) -> Killed:
+    """Kill a job in each of so many equal parts of its time, at a random moment of it; then run it again.
+
+    Args:
+        doing: Who does it.
+        base: The home before it, and after it.
+        job: See `work.py`.
+        kills: How many.
+        same: Fails if the state of its second argument is not what the undisturbed one of its first is.
+    """
+    rng = random.Random(SEED)
+    pristine = base.root.with_name("pristine")
+    shutil.copytree(base.root, pristine)
+    _, lasts_s = doing.run(base, job)
+    calm = doing.state(base, job)
+    slowest_s, done = 0.0, 0
+    for part in range(kills):
+        share, died = (part + rng.random()) / kills, False
+        while not died:
+            _restore(pristine, base)
+            died, ran_s = doing.run(base, job, share * lasts_s)
+            if not died:
+                lasts_s = ran_s  # it ended before its moment came: the moment stays, the measure is mended
+        _, again_s = doing.run(base, job)
+        same(calm, doing.state(base, job))
+        slowest_s, done = max(slowest_s, again_s), done + 1
+    _restore(pristine, base)
+    shutil.rmtree(pristine)
+    return Killed(done, done, round(slowest_s, 2))
+
+
+def _restore(pristine: Path, home: Home) -> None:
+    """The home as it was, at its own place: a registered version knows where its bundle lies."""
+    shutil.rmtree(home.root)
+    shutil.copytree(pristine, home.root)

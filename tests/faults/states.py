@@ -1,0 +1,53 @@
+"""What an instance holds that a fault may neither lose nor double; looked at from a process that saw no other copy."""
+
+from __future__ import annotations
+
+from duckdb import DuckDBPyConnection
+
+from models.registry.audit import open_moves
+from models.registry.client import open_home
+from models.registry.versions import aliases, champion
+from models.spec import PredictiveSpec
+from pipelines.lake.connection import reader
+from pipelines.lake.hashing import table_hash
+from pipelines.lake.home import Home
+
+
+def curated(home: Home) -> dict[str, str]:
+    """Every curated table, the numbers of builds and the wall clocks aside."""
+    with reader(home) as con:
+        names = con.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'lake' "
+            "AND schema_name IN ('raw', 'staging', 'intermediate', 'marts') ORDER BY ALL"
+        ).fetchall()
+        tables = {f"{schema}.{name}" for schema, name in names}
+        state = {name: table_hash(con, name, exclude=_numbers(con, name)) for name in sorted(tables)}
+        state["batches"] = str(con.execute("SELECT count(*) FROM lake.ops.ingest_offset").fetchone())
+    assert any(name.startswith("marts.") for name in state)
+    return state
+
+
+def _numbers(con: DuckDBPyConnection, table: str) -> list[str]:
+    columns = {row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()}
+    return sorted(columns & {"_build_no", "build_no", "built_at"})
+
+
+def counts(home: Home, spec: PredictiveSpec, lots: int) -> dict[str, int]:
+    """Versions, answers and actions of a solution that answers for so many lots, each once for each version."""
+    client = open_home(home)
+    assert open_moves(home) == []
+    reigning = champion(home, spec.slug)
+    versions = client.search_model_versions(f"name = '{spec.name}'")
+    assert reigning is not None
+    assert reigning.alarm is None
+    assert aliases(client, spec.name)["champion"] == reigning.version.number
+    with reader(home) as con:
+        answers = con.execute(
+            f"SELECT model_version, count(*), count(DISTINCT lot_id) FROM solutions.{spec.slug} GROUP BY 1"
+        )
+        told = {str(version): (rows, once) for version, rows, once in answers.fetchall()}
+        assert set(told.values()) == {(lots, lots)}
+        actions, targets = con.execute("SELECT count(*), count(DISTINCT target_id) FROM lake.ops.action").fetchall()[0]
+        assert actions == targets
+    assert told[reigning.version.number] == (lots, lots)
+    return {"versions": len(versions), "scored_versions": len(told), "actions": actions}
