@@ -71,7 +71,7 @@ def load_settings(site: Site) -> Settings:
     Raises:
         CellworksError: a file is no YAML mapping or holds a wrong key or value.
     """
-    return _load(_FILE, site.folder / _SITE_FILE, _stamp(site.folder / _SITE_FILE))
+    return _load(_FILE, site.file(_SITE_FILE), _stamp(site.file(_SITE_FILE)))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -43,7 +43,7 @@ def _refuse_idle(site: Site, name: str) -> None:
             mend="correct its name or take it out",
             where=str(site.folder / "site.yaml"),
         )
-    if name == PLANT_DAY and not (site.folder / _TWIN).is_file():
+    if name == PLANT_DAY and not site.file(_TWIN).is_file():
         raise CellworksError(
             "a plant day is scheduled on a site without a twin",
             expected=f"{_TWIN} beside site.yaml",

@@ -33,6 +33,8 @@ metrics_app = typer.Typer(no_args_is_help=True, help="Figures of the running pla
 app.add_typer(metrics_app, name="metrics")
 solution_app = typer.Typer(no_args_is_help=True, help="Solutions over your own tables.")
 app.add_typer(solution_app, name="solution")
+pack_app = typer.Typer(no_args_is_help=True, help="Solutions that go from one site to another.")
+app.add_typer(pack_app, name="pack")
 services_app = typer.Typer(no_args_is_help=True, help="The servers of one machine: start, stop, look.")
 app.add_typer(services_app, name="services")
 
@@ -510,6 +512,33 @@ def new_solution(
 
     roles = solution.Roles(target, entity, time, group)
     solution.new(name, table, roles, exclude=exclude or (), as_json=as_json)
+
+
+@pack_app.command("export")
+def pack_export(
+    names: Annotated[list[str], typer.Argument(metavar="STAGE/SLUG...", help="Solutions, as stage/slug.")],
+    to: Annotated[Path, typer.Option("--to", help="The new ZIP file.")],
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Write solutions into a pack. Example: cellworks pack export assembly/tab_weld_quality --to weld.zip."""
+    _at(site)
+    from orchestration.cli import packs
+
+    packs.write(names, to, as_json=as_json)
+
+
+@pack_app.command("import")
+def pack_import(
+    file: Annotated[Path, typer.Argument(help="What `cellworks pack export` wrote.")],
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Take a pack in; it may not act before its gates passed here. Example: cellworks pack import weld.zip."""
+    _at(site)
+    from orchestration.cli import packs
+
+    packs.take(file, as_json=as_json)
 
 
 @services_app.command("up")

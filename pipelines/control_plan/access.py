@@ -21,6 +21,7 @@ ActKind = Literal[
     "quarantine_replay",
     "write_mode",
     "migration",
+    "pack_import",
 ]
 NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "rollback": "approver",
@@ -30,8 +31,9 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "quarantine_replay": "engineer",
     "write_mode": "admin",
     "migration": "admin",
+    "pack_import": "engineer",
 }
-# How many people approve an action is the kind's own `approvals`; a migration begins where no request could be kept yet.
+# How many people approve an action is the kind's own `approvals`; a migration begins where no request can be kept.
 TwoPersonAct = Literal["rollback", "override", "quarantine_replay", "write_mode"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

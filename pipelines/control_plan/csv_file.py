@@ -62,7 +62,7 @@ def read_rows(text: str, folder: Path) -> tuple[list[Characteristic], list[Probl
     problems: list[Problem] = []
     try:
         header = next(lines)
-        if bad := list(_header_problems(header)):
+        if bad := list(header_problems(header)):
             raise PlanError(str(folder), bad)
         for cells in lines:
             if not any(cell.strip() for cell in cells):
@@ -78,7 +78,8 @@ def read_rows(text: str, folder: Path) -> tuple[list[Characteristic], list[Probl
     return rows, problems
 
 
-def _header_problems(header: list[str]) -> Iterator[Problem]:
+def header_problems(header: list[str]) -> Iterator[Problem]:
+    """What is wrong with a header; nothing when its columns are those of the plan, in any order."""
     if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
         yield Problem(FILE, 1, "", f"columns are separated by {other!r}", "separate them by commas")
         return

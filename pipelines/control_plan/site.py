@@ -17,13 +17,14 @@ from pipelines.control_plan.economics import CostRates, Standard, Tariff, standa
 from pipelines.control_plan.errors import CellworksError, PlanError, Problem
 from pipelines.control_plan.feeds import Feed, Model, Source
 from pipelines.control_plan.hierarchy import Area, Shift, machines_of
+from pipelines.control_plan.inherit import Inherited, inherits, read_inherited
 from pipelines.control_plan.plan import Code, ControlPlan, Machine, Step
 from pipelines.control_plan.product import ActionKind, ActionPolicy, Grade, Product
 from pipelines.control_plan.yaml_file import parse_yaml, problems_of
 
 SITE_FILE, FEEDS_FILE, PLAN_FILE = "site.yaml", "feeds.yaml", csv_file.FILE
 _CACHE_SIZE = 8
-_cache: dict[tuple[Path, str], Site] = {}
+_cache: dict[tuple[tuple[Path, ...], str], Site] = {}
 
 
 class Site(Model):
@@ -40,6 +41,7 @@ class Site(Model):
         schedules: cron expressions in the site's time zone, by name.
         sensor_interval_s: how often sensors look for new data, moved aliases, drift and failed runs.
         plan: the control plan. feeds: by name. hash: sha256 over all files read.
+        chain: the site's folder, then those it inherits from, the nearest first.
         name: folder-like name.
         title: for people.
         enterprise: owner of the site (ISA-95).
@@ -89,6 +91,7 @@ class Site(Model):
     plan: ControlPlan
     feeds: dict[str, Feed]
     hash: str
+    chain: tuple[Path, ...] = ()
 
     @field_validator("time_zone")
     @classmethod
@@ -111,6 +114,11 @@ class Site(Model):
         if not any(grade.is_premium for grade in self.grades):
             raise ValueError("grades: none is_premium, so the premium ratio would always be 0")
         return self
+
+    def file(self, name: str) -> Path:
+        """A further file of the site, such as twin.yaml: its own, else that of the nearest it inherits from."""
+        found = (folder / name for folder in self.chain if (folder / name).exists())
+        return next(found, self.folder / name)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -165,7 +173,7 @@ def load_site(folder: Path) -> Site:
     """Read, check and cache a site by the content of its files.
 
     Args:
-        folder: holds site.yaml, feeds.yaml and control_plan.csv.
+        folder: holds site.yaml, feeds.yaml and control_plan.csv; with `inherits` in site.yaml, what differs.
 
     Returns:
         The site; the same object as long as no file changes.
@@ -175,29 +183,38 @@ def load_site(folder: Path) -> Site:
         PlanError: something in the files is wrong; it lists all problems with file, line, field and reason.
     """
     folder = Path(folder).resolve()
-    contents = _read(folder)
-    key = (folder, site_hash(contents))
+    read = _read(folder)
+    # The chain counts: a base of another name may say the same, and the files beside site.yaml are looked for along it.
+    key = (read.chain, site_hash(dict(read.contents)))
     if key not in _cache:
         if len(_cache) >= _CACHE_SIZE:
             _cache.pop(next(iter(_cache)))
-        _cache[key] = _build(folder, contents, key[1])
+        try:
+            _cache[key] = _build(read, key[1])
+        except PlanError as error:
+            raise PlanError(str(folder), [read.at_home(each) for each in error.problems]) from error
     return _cache[key]
 
 
-def _read(folder: Path) -> dict[str, bytes]:
+def _read(folder: Path) -> Inherited:
     if not folder.is_dir():
         mend = "name an existing folder, such as infra/sites/demo"
         raise CellworksError("there is no such site folder", found=str(folder), mend=mend)
-    lost = [name for name in (SITE_FILE, FEEDS_FILE, PLAN_FILE) if not (folder / name).is_file()]
-    if lost:
+    present = {
+        name: (folder / name).read_bytes() for name in (SITE_FILE, FEEDS_FILE, PLAN_FILE) if (folder / name).is_file()
+    }
+    if SITE_FILE in present and inherits(csv_file.decode(present[SITE_FILE], folder, SITE_FILE), folder):
+        return read_inherited(folder)
+    if lost := [name for name in (SITE_FILE, FEEDS_FILE, PLAN_FILE) if name not in present]:
         raise PlanError(
             str(folder),
             [Problem(name, 0, "", "is missing", "copy it from infra/sites/demo") for name in lost],
         )
-    return {name: (folder / name).read_bytes() for name in (SITE_FILE, FEEDS_FILE, PLAN_FILE)}
+    return Inherited((folder,), present)
 
 
-def _build(folder: Path, contents: dict[str, bytes], digest: str) -> Site:
+def _build(read: Inherited, digest: str) -> Site:
+    folder, contents = read.chain[0], read.contents
     texts = {name: csv_file.decode(content, folder, name) for name, content in contents.items()}
     site_data = parse_yaml(texts[SITE_FILE], folder, SITE_FILE)
     feeds_data = parse_yaml(texts[FEEDS_FILE], folder, FEEDS_FILE)
@@ -218,7 +235,9 @@ def _build(folder: Path, contents: dict[str, bytes], digest: str) -> Site:
         row_problems + check.plan_problems(plan, feeds, is_complete=not row_problems), key=lambda each: each.line
     )
     try:
-        site = Site.model_validate({**site_data, "folder": folder, "plan": plan, "feeds": feeds, "hash": digest})
+        site = Site.model_validate(
+            {**site_data, "folder": folder, "plan": plan, "feeds": feeds, "hash": digest, "chain": read.chain}
+        )
     except ValidationError as error:
         raise PlanError(str(folder), problems_of(error, texts[SITE_FILE], SITE_FILE) + problems) from error
     problems = (

@@ -99,7 +99,7 @@ def load_graph(site: Site) -> Graph:
     Raises:
         CellworksError: unreadable, numbers without a source, or it names what the control plan lacks.
     """
-    file = site.folder / FILE
+    file = site.file(FILE)
     data = read_mapping(file)
     parameters = parameters_of(data, file)
     nodes = {code: _made(Node, entry, f"{file}: nodes.{code}", ("link",)) for code, entry in _part(data, "nodes", file)}

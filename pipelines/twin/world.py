@@ -46,7 +46,7 @@ class World:
         self.scale = scale
         self.graph = load_graph(site)
         self.p: Parameters = self.graph.parameters
-        self.scenario = scenario_of(self.graph, scenario, site.folder / FILE)
+        self.scenario = scenario_of(self.graph, scenario, site.file(FILE))
         self.clock = Clock(site.zone, site.day_starts_at, site.start_day)
         self.course = Course()
         self._machines: dict[tuple[str, str], list[str]] = {}
