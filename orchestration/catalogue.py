@@ -16,6 +16,7 @@ from models.families import FAMILIES, Family
 from models.solution import SolutionSpec
 from orchestration.environment import definition_folders, project_root
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -150,7 +151,7 @@ def _read(stage: str, slug: str, file: Path) -> SolutionSpec | None:
     where = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
     try:
         text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CellworksError(
             "a defs.yaml can't be read",
