@@ -171,4 +171,13 @@ def _read(stage: str, slug: str, file: Path) -> SolutionSpec | None:
     family = next((each for each in FAMILIES if type_of(each) == content["type"]), None)
     if family is None:
         return None  # no family of ours; Dagster itself loads and checks it
-    return build_spec(family, (stage, slug), content.get("attributes") or {}, where, text)
+    attributes = content.get("attributes") or {}
+    if not isinstance(attributes, dict) or not all(isinstance(name, str) for name in attributes):
+        raise CellworksError(
+            "a defs.yaml names no attributes",
+            expected="`attributes:` with names and values below it",
+            found=type(attributes).__name__,
+            mend="write one with `cellworks solution new` and compare",
+            where=where,
+        )
+    return build_spec(family, (stage, slug), attributes, where, text)

@@ -54,8 +54,17 @@ def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:
         for path in sorted(own.iterdir()):
             form = format_of(path)
             # A link could lead out of the drop folder.
-            if form is not None and path.is_file() and not path.is_symlink():
+            if form is not None and _is_text(path.name) and path.is_file() and not path.is_symlink():
                 yield feed.name, path, form
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be told: bytes that are no UTF-8 come from the file system as half characters."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def format_of(path: Path) -> Format | None:
@@ -115,7 +124,9 @@ class DropFolder:
             for path in sorted(folder.iterdir()):
                 if path.name.endswith(PART) or path.name.startswith("."):
                     continue
-                if format_of(path) is None:
+                if not _is_text(path.name):
+                    found.append(f"{folder.name}/: {path.name!a} is left alone; a name must be UTF-8")
+                elif format_of(path) is None:
                     found.append(f"{folder.name}/{path.name}: left alone; a delivery ends in {', '.join(_FORMATS)}")
                 elif path.is_symlink() or not path.is_file():
                     found.append(f"{folder.name}/{path.name}: left alone; it is a link or a folder, not a file")

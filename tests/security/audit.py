@@ -1,4 +1,4 @@
-"""What can be said of the dependencies: hashes and pins of the lock, consistency, licences, and known vulnerabilities."""
+"""What can be said of the dependencies: the lock's hashes and pins, consistency, licences, known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -30,7 +31,7 @@ class Finding:
 def audit(root: Path) -> list[Finding]:
     """All findings; those of this machine only, but for the last, which asks the package index for advisories."""
     lock = (root / "requirements.lock").read_text(encoding="utf-8")
-    return [_pins(lock), _consistent(), _licences(), _vulnerabilities(root / "requirements.lock")]
+    return [_pins(lock), _consistent(root), _licences(), _vulnerabilities(root / "requirements.lock")]
 
 
 def entries(lock: str) -> list[str]:
@@ -53,12 +54,17 @@ def _pins(lock: str) -> Finding:
     )
 
 
-def _consistent() -> Finding:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"], capture_output=True, text=True, check=False
-    )
-    text = (done.stdout or done.stderr).strip()
-    return Finding("pip check", "failed" if done.returncode else "passed", text.splitlines()[0] if text else "")
+def _consistent(root: Path) -> Finding:
+    """What `pip check` misses, but for what the project itself left out (`override-dependencies`)."""
+    command = [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    overrides = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"][
+        "override-dependencies"
+    ]
+    left_out = [re.split(r"[^A-Za-z0-9._-]", each)[0] for each in overrides]
+    lines = (done.stdout + done.stderr).strip().splitlines() if done.returncode else []
+    lines = [line for line in lines if not any(f"requires {name}, which is not installed" in line for name in left_out)]
+    return Finding("pip check", "failed" if lines else "passed", "; ".join(lines[:5]) or f"but for {left_out}")
 
 
 def _licences() -> Finding:
@@ -102,3 +108,15 @@ def _asked(requirements: Path, *options: str) -> list[str] | str:
     except (ValueError, KeyError):
         return f"pip-audit gave no answer: {(done.stderr.strip().splitlines() or ['nothing'])[-1][:200]}"
     return [f"{each['name']} ({each['vulns'][0]['id']})" for each in told if each.get("vulns")]
+
+
+def main() -> int:
+    """Print each finding; 1 where one failed."""
+    findings = audit(Path(__file__).parents[2])
+    for each in findings:
+        print(f"audit: {each.verdict}: {each.what}: {each.found}")
+    return int(any(each.verdict == "failed" for each in findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

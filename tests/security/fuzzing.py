@@ -90,7 +90,7 @@ LEDGER = Ledger()
 
 
 def cases(few: int, *, is_shrunk: bool = True) -> settings:
-    """Settings of a fuzzer: `few` cases in the small profile, fifty times as many in the full one."""
+    """Settings of a fuzzer: `few` examples in the small profile, fifty times as many in the full one."""
     return settings(
         max_examples=few * SHARE,
         deadline=None,
@@ -145,7 +145,14 @@ class Guard:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.allowed is None:
             return
-        if event in {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pickle.find_class", "socket.connect"}:
+        if event in {
+            "subprocess.Popen",
+            "os.system",
+            "os.exec",
+            "os.posix_spawn",
+            "pickle.find_class",
+            "socket.connect",
+        }:
             self.escapes.append(f"{event} {arguments[:2]!r}")
         elif event in {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "shutil.rmtree"} or (
             event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
@@ -153,8 +160,14 @@ class Guard:
             path = arguments[1] if event in {"os.symlink", "os.link", "os.rename"} else arguments[0]
             if isinstance(path, int) or path is None:
                 return
-            where = Path(os.fsdecode(path)).resolve()
-            if not where.is_relative_to(self.allowed) and str(where) != "/dev/null" and "__pycache__" not in where.parts:
+            folder = arguments[1] if event in {"os.remove", "os.rmdir"} else -1  # as shutil.rmtree names it
+            base = f"/proc/self/fd/{folder}" if folder != -1 else "."
+            where = Path(base, os.fsdecode(path)).resolve()
+            if (
+                not where.is_relative_to(self.allowed)
+                and str(where) != "/dev/null"
+                and "__pycache__" not in where.parts
+            ):
                 self.escapes.append(f"{event} {where}")
 
 
