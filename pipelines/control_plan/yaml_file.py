@@ -54,7 +54,9 @@ def read_yaml(text: str) -> Any:
 
 def _refuse_bombs(text: str) -> None:
     """Refuse what nests so deep that the C loader's stack ends, and few lines that aliases make millions of nodes."""
-    sizes, anchors, opened = [0], dict[str, int](), list[str | None]()
+    sizes: list[int] = [0]
+    anchors: dict[str, int] = {}
+    opened: list[str | None] = []
     for event in yaml.parse(text, Loader=_SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append(event.anchor)
@@ -65,12 +67,12 @@ def _refuse_bombs(text: str) -> None:
             if anchor is not None:
                 anchors[anchor] = size
         elif isinstance(event, yaml.AliasEvent):
-            sizes[-1] += anchors.get(event.anchor, 1)
+            sizes[-1] += anchors.get(event.anchor or "", 1)
         else:
             sizes[-1] += 1
         if len(opened) > _DEEPEST or sizes[-1] > _MOST_NODES:
             problem = f"more than {_DEEPEST} levels, or {_MOST_NODES} nodes with its aliases"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise yaml.YAMLError(f"{problem}, in line {event.start_mark.line + 1 if event.start_mark else 0}")
 
 
 def parse_yaml(text: str, folder: Path, file: str) -> dict[str, Any]:

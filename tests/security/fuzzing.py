@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,13 +23,63 @@ SLOWEST_S = 10.0
 """A case that takes longer counts as hanging."""
 _HANGS_S = 300
 TOKENS = (
-    b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\t", b"'", b'"', b"'';--", b"\\", b"../../etc/passwd", b"/etc/passwd",
-    b"~", b"${home}", b"%00", b"{{ 7 * 7 }}", b"{", b"}", b"[" * 40, b"[" * 5000, b"{a: " * 3000, b"!!python/object/apply:os.system [id]",
-    b"!!binary x", b"!!set {a}", b"!!timestamp x", b"&a", b"*a", b"<<: *a", b"? [a, b]\n: c\n", b"? {a: b}\n: c\n", b"---\n", b"...\n",
-    b"%YAML 9.9\n", b"1e999", b"-1", b".nan", b".inf", b"0x7fffffffffffffffffff", b"9" * 40, b"9" * 5000, b"1:1:1", b"2026-13-45",
-    b"0001-01-01", b"null", b"true", b",", b";", b"," * 200, b"A" * 70_000, "\u202e\u0000".encode(), "\U0001f50b".encode(), b"\xc3\x28",
-    b"\xed\xa0\x80", b'{"a":' * 2000, b"=cmd|' /C calc'!A0", b"DROP TABLE x",
-)  # fmt: skip
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n",
+    b"\t",
+    b"'",
+    b'"',
+    b"'';--",
+    b"\\",
+    b"../../etc/passwd",
+    b"/etc/passwd",
+    b"~",
+    b"${home}",
+    b"%00",
+    b"{{ 7 * 7 }}",
+    b"{",
+    b"}",
+    b"[" * 40,
+    b"[" * 5000,
+    b"{a: " * 3000,
+    b"!!python/object/apply:os.system [id]",
+    b"!!binary x",
+    b"!!set {a}",
+    b"!!timestamp x",
+    b"&a",
+    b"*a",
+    b"<<: *a",
+    b"? [a, b]\n: c\n",
+    b"? {a: b}\n: c\n",
+    b"---\n",
+    b"...\n",
+    b"%YAML 9.9\n",
+    b"1e999",
+    b"-1",
+    b".nan",
+    b".inf",
+    b"0x7fffffffffffffffffff",
+    b"9" * 40,
+    b"9" * 5000,
+    b"1:1:1",
+    b"2026-13-45",
+    b"0001-01-01",
+    b"null",
+    b"true",
+    b",",
+    b";",
+    b"," * 200,
+    b"A" * 70_000,
+    "\u202e\u0000".encode(),
+    "\U0001f50b".encode(),
+    b"\xc3\x28",
+    b"\xed\xa0\x80",
+    b'{"a":' * 2000,
+    b"=cmd|' /C calc'!A0",
+    b"DROP TABLE x",
+)
 
 
 @dataclass
@@ -97,7 +146,7 @@ def cases(few: int, *, is_shrunk: bool = True) -> settings:
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if is_shrunk else [])],
+        phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if is_shrunk and SHARE == 1 else [])],
     )
 
 
@@ -129,7 +178,6 @@ class Guard:
     def __init__(self) -> None:
         self.allowed: Path | None = None
         self.escapes: list[str] = []
-        self._own = tempfile.gettempdir()
         sys.addaudithook(self._hear)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Hostile model artifacts, loaded and asked in a process of their own: a damaged file may fail there, and do no more."""
+"""Hostile model artifacts, asked in a process of their own: a damaged file may fail there, and do no more."""
 
 from __future__ import annotations
 

@@ -55,12 +55,31 @@ contents = st.one_of(
 )  # fmt: skip
 names = st.one_of(
     st.just(b"plain"),
-    st.sampled_from([
-        b"..", b"..%2f..%2fx", b"..\\..\\x", b"';DROP TABLE x;--", b'"', b"a\nb", b"\xff\xfe", b"[ab]*", b"{a,b}", b"~root",
-        b"$(id)", b"%s%n", "\u202etxt".encode(), b" ", b"a" * 200, b"http:", b"s3:", b"-rf", b".hidden",
-    ]),
+    st.sampled_from(
+        [
+            b"..",
+            b"..%2f..%2fx",
+            b"..\\..\\x",
+            b"';DROP TABLE x;--",
+            b'"',
+            b"a\nb",
+            b"\xff\xfe",
+            b"[ab]*",
+            b"{a,b}",
+            b"~root",
+            b"$(id)",
+            b"%s%n",
+            "\u202etxt".encode(),
+            b" ",
+            b"a" * 200,
+            b"http:",
+            b"s3:",
+            b"-rf",
+            b".hidden",
+        ]
+    ),
     st.binary(min_size=1, max_size=12).map(lambda raw: raw.replace(b"/", b"_").replace(b"\x00", b"0")),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

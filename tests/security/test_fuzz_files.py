@@ -1,4 +1,4 @@
-"""Hostile configuration: the site's YAML and control plan, a solution's defs.yaml, a backup's manifest, the audit's note."""
+"""Hostile files: a site's YAML and control plan, a solution's defs.yaml, a backup's manifest, the audit's note."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from tests.security.fuzzing import GUARD, LEDGER, cases, damaged
 
 HERE = Path("site")
 SITE = {each: (default_site() / each).read_bytes() for each in ("site.yaml", "feeds.yaml", "control_plan.csv")}
-BITS = [b"name: demo\nareas:\n  - id: a\n    units: [x, {y: 1}]\n", b"a: &a [1, 2]\nb: *a\nc: {<<: {d: 2026-01-02}}\n", *(
-    SITE["feeds.yaml"][start : start + 700] for start in (0, 2000, 9000)
-)]  # fmt: skip
+BITS = [
+    b"name: demo\nareas:\n  - id: a\n    units: [x, {y: 1}]\n",
+    b"a: &a [1, 2]\nb: *a\nc: {<<: {d: 2026-01-02}}\n",
+    *(SITE["feeds.yaml"][start : start + 700] for start in (0, 2000, 9000)),
+]
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9)) for n in range(9)
 )
@@ -46,6 +48,7 @@ def test_yaml(content: bytes) -> None:
 
 @cases(300)
 @given(damaged(PLANS))
+@example("\ufeff\ufeff".encode())
 def test_rows_of_the_control_plan(content: bytes) -> None:
     with LEDGER.of("control_plan.csv").case(), GUARD.only(HERE):
         read_rows(decode(content, HERE, "control_plan.csv"), HERE)
@@ -71,6 +74,7 @@ def test_a_site_that_is_a_bomb_of_aliases(tmp_path: Path) -> None:
 
 @cases(40)
 @given(damaged([*SOLUTIONS, BOMB + b"type: orchestration.components.Assistant\nattributes: {question: *j}\n"]))
+@example(b"type: orchestration.components.Assistant\nattributes: text\n")
 def test_a_solution(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mine" / "thing" / "defs.yaml"

@@ -110,18 +110,23 @@ READER = SPEC.model_copy(
 )
 
 
+PRINTED = b"CERTIFICATE lfp-1\nd50: 1.25 um\nD50 | 1,25 | um\n1) d50 [mm] = 0.00125\n"
+printed = damaged([PRINTED]).map(lambda content: content.decode("utf-8", errors="replace"))
+
+
 @cases(8)
-@given(st.lists(st.one_of(texts, damaged([b"CERTIFICATE lfp-1\nd50: 1.25 um\nD50 | 1,25 | um\n1) d50 [mm] = 0.00125\n"]).map(
-    lambda content: content.decode("utf-8", errors="replace"))), min_size=25, max_size=25))  # fmt: skip
+@given(st.lists(st.one_of(texts, printed), min_size=25, max_size=25))
 def test_a_printed_document(documents: list[str]) -> None:
     with duckdb.connect(config={"threads": 1}) as con:
         con.execute(
-            "CREATE TABLE printed AS SELECT 'lot' || i AS material_lot_id, 'lfp_supplier_' || (1 + i % 3) AS supplier_code, "
+            "CREATE TABLE printed AS SELECT 'lot' || i AS material_lot_id, "
+            "'lfp_supplier_' || (1 + i % 3) AS supplier_code, "
             "$texts[i + 1] AS document, TIMESTAMP '2026-09-01' AS event_at FROM range(len($texts)) AS r(i)",
             {"texts": documents},
         )
         con.execute(
-            "CREATE TABLE planned AS SELECT material_lot_id, 'lfp_d50_um' AS characteristic_code, 'lfp' AS material_code, "
+            "CREATE TABLE planned AS SELECT material_lot_id, 'lfp_d50_um' AS characteristic_code, "
+            "'lfp' AS material_code, "
             "'um' AS unit_code FROM printed"
         )
         with LEDGER.of("printed documents").case(cases=len(documents)):
