@@ -16,6 +16,7 @@ from models.families import FAMILIES, Family
 from models.solution import SolutionSpec
 from orchestration.environment import definition_folders, project_root
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -150,7 +151,7 @@ def _read(stage: str, slug: str, file: Path) -> SolutionSpec | None:
     where = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
     try:
         text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CellworksError(
             "a defs.yaml can't be read",
@@ -170,4 +171,13 @@ def _read(stage: str, slug: str, file: Path) -> SolutionSpec | None:
     family = next((each for each in FAMILIES if type_of(each) == content["type"]), None)
     if family is None:
         return None  # no family of ours; Dagster itself loads and checks it
-    return build_spec(family, (stage, slug), content.get("attributes") or {}, where, text)
+    attributes = content.get("attributes") or {}
+    if not isinstance(attributes, dict) or not all(isinstance(name, str) for name in attributes):
+        raise CellworksError(
+            "a defs.yaml names no attributes",
+            expected="`attributes:` with names and values below it",
+            found=type(attributes).__name__,
+            mend="write one with `cellworks solution new` and compare",
+            where=where,
+        )
+    return build_spec(family, (stage, slug), attributes, where, text)

@@ -61,7 +61,7 @@ def read_rows(text: str, folder: Path) -> tuple[list[Characteristic], list[Probl
     rows: list[Characteristic] = []
     problems: list[Problem] = []
     try:
-        header = next(lines)
+        header = next(lines, [])
         if bad := list(header_problems(header)):
             raise PlanError(str(folder), bad)
         for cells in lines:

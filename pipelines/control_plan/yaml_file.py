@@ -13,6 +13,9 @@ from pipelines.control_plan.errors import PlanError, Problem
 
 # libyaml's loader is the same safe loader, ten times as fast; the wheel may lack it on some platforms.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 50
+_MOST_NODES = 200_000
+_SHOWN = 200
 
 
 class _StrictLoader(_SafeLoader):  # type: ignore[misc]
@@ -21,19 +24,55 @@ class _StrictLoader(_SafeLoader):  # type: ignore[misc]
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:  # a date such as 2026-13-01
-            problem = f"{error}, found {node.value!r}"
+        except (ValueError, OverflowError, KeyError, IndexError, AttributeError, TypeError) as error:
+            # a date such as 2026-13-01; a tag on what is not of its kind
+            problem = f"{str(error)[:_SHOWN]}, found {str(node.value)[:_SHOWN]!r}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="a key is a list or a mapping", problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
             seen.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML of unknown origin: no code, no key twice, of bounded depth and size.
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    _refuse_bombs(text)
+    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a subclass of the safe loader)
+
+
+def _refuse_bombs(text: str) -> None:
+    """Refuse what nests so deep that the C loader's stack ends, and few lines that aliases make millions of nodes."""
+    sizes: list[int] = [0]
+    anchors: dict[str, int] = {}
+    opened: list[str | None] = []
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append(event.anchor)
+            sizes.append(1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, anchor = sizes.pop(), opened.pop()
+            sizes[-1] += size
+            if anchor is not None:
+                anchors[anchor] = size
+        elif isinstance(event, yaml.AliasEvent):
+            sizes[-1] += anchors.get(event.anchor or "", 1)
+        else:
+            sizes[-1] += 1
+        if len(opened) > _DEEPEST or sizes[-1] > _MOST_NODES:
+            problem = f"more than {_DEEPEST} levels, or {_MOST_NODES} nodes with its aliases"
+            raise yaml.YAMLError(f"{problem}, in line {event.start_mark.line + 1 if event.start_mark else 0}")
 
 
 def parse_yaml(text: str, folder: Path, file: str) -> dict[str, Any]:
@@ -43,7 +82,7 @@ def parse_yaml(text: str, folder: Path, file: str) -> dict[str, Any]:
         PlanError: not YAML, a key given twice, or a root that isn't a mapping; with the line.
     """
     try:
-        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a subclass of the safe loader)
+        data = read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = mark.line + 1 if mark else 0

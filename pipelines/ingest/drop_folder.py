@@ -26,6 +26,9 @@ _FORMATS: dict[str, Format] = {
 }
 PART = ".part"
 MAX_LINE_BYTES = 1 << 20
+# Readings packed by gzip shrink ten to thirty times; a bomb a thousand times. Below this size it is none.
+_MOST_UNPACKED = 200
+_SMALL_BYTES = 64 << 20
 _CHUNK = 1 << 20
 _GLOB = frozenset("*?[]{}")
 # DuckDB gives these to the rows of files; a column of that name would be taken for them.
@@ -51,8 +54,17 @@ def files_of(site: Site, folder: Path) -> Iterator[tuple[str, Path, Format]]:
         for path in sorted(own.iterdir()):
             form = format_of(path)
             # A link could lead out of the drop folder.
-            if form is not None and path.is_file() and not path.is_symlink():
+            if form is not None and _is_text(path.name) and path.is_file() and not path.is_symlink():
                 yield feed.name, path, form
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be told: bytes that are no UTF-8 come from the file system as half characters."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def format_of(path: Path) -> Format | None:
@@ -112,7 +124,9 @@ class DropFolder:
             for path in sorted(folder.iterdir()):
                 if path.name.endswith(PART) or path.name.startswith("."):
                     continue
-                if format_of(path) is None:
+                if not _is_text(path.name):
+                    found.append(f"{folder.name}/: {path.name!a} is left alone; a name must be UTF-8")
+                elif format_of(path) is None:
                     found.append(f"{folder.name}/{path.name}: left alone; a delivery ends in {', '.join(_FORMATS)}")
                 elif path.is_symlink() or not path.is_file():
                     found.append(f"{folder.name}/{path.name}: left alone; it is a link or a folder, not a file")
@@ -184,10 +198,14 @@ class DropFolder:
 
 def _check_lines(path: Path) -> None:
     """Refuse a broken gzip stream, and a line so long that DuckDB's reader would leave it out without a word."""
-    longest = run = 0
+    longest = run = unpacked = 0
+    most = max(_SMALL_BYTES, path.stat().st_size * _MOST_UNPACKED)
     try:
         with open_bytes(path) as file:
             while chunk := file.read(_CHUNK):
+                unpacked += len(chunk)
+                if is_packed(path) and unpacked > most:
+                    raise FileProblemError(f"the gzip file unpacks to more than {_MOST_UNPACKED} times its size")
                 first = chunk.find(b"\n")
                 longest = max(longest, run + (len(chunk) if first < 0 else first))
                 run = run + len(chunk) if first < 0 else len(chunk) - chunk.rfind(b"\n") - 1

@@ -80,14 +80,14 @@ def read(folder: Path) -> Manifest:
 
 def _parsed(folder: Path) -> Manifest:
     try:
-        text = (folder / _NAME).read_text(encoding="utf-8")
+        content = (folder / _NAME).read_bytes()
     except OSError as error:
         raise _damaged(folder, f"a folder with {_NAME}", "none: no backup, or one that did not end") from error
     try:
-        told = json.loads(text)
+        told = json.loads(content.decode("utf-8"))
         manifest = Manifest.model_validate(told["backup"])
         digest = told["sha256"]
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise _damaged(folder, f"{_NAME} as it was written", str(error).splitlines()[0]) from error
     if digest != manifest.digest:
         raise _damaged(folder, f"{_NAME} as it was written", "its own hash is another")
