@@ -212,7 +212,7 @@ def safe_yaml(text: str, name: str) -> dict[str, Any]:
                 raise refused(
                     "YAML of the pack is refused",
                     expected=f"no alias, no tag, at most {_MAX_YAML_DEPTH} levels and {_MAX_YAML_NODES:,} values",
-                    where=f"{name}, line {event.start_mark.line + 1}",
+                    where=f"{name}, line {event.start_mark.line + 1}" if event.start_mark else name,
                 )
         return parse_yaml(text, Path("pack"), name)
     except (yaml.YAMLError, PlanError, TypeError) as error:  # TypeError: a list or a mapping as a key

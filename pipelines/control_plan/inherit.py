@@ -176,7 +176,8 @@ def _merge(
 
 
 def _kind(value: object) -> str:
-    return {dict: "mapping", list: "list"}.get(type(value), "single value")
+    kinds: dict[type, str] = {dict: "mapping", list: "list"}
+    return kinds.get(type(value), "single value")
 
 
 def _refuse_same_name(layers: Sequence[Layer]) -> None:
