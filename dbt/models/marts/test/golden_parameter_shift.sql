@@ -5,6 +5,10 @@
     'stg_tester__grading',
 ]) }}
 
+-- The days of all of them are asked for, whether a site's plan names a parameter of theirs or not.
+{%- for name in config.get('days_of') or [] %}
+-- depends_on: {{ ref(name) }}
+{%- endfor %}
 {%- set days = rebuild_days('same_and_later_days') %}
 
 {{ rebuild_note(days) }}
