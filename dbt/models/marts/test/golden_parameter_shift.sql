@@ -1,12 +1,13 @@
 {%- set groups = site_plan().parameters %}
-{{ config(days='same_and_later_days', days_of=[
+{%- set feeds = [
     'stg_mes__slurry_batch', 'stg_mes__mother_roll', 'stg_mes__calendering', 'stg_mes__daughter_roll',
     'stg_mes__stacking', 'stg_mes__assembly', 'stg_mes__filling', 'stg_tester__formation', 'stg_tester__ageing',
     'stg_tester__grading',
-]) }}
+] %}
+{{ config(days='same_and_later_days', days_of=feeds) }}
 
 -- The days of all of them are asked for, whether a site's plan names a parameter of theirs or not.
-{%- for name in config.get('days_of') or [] %}
+{%- for name in feeds %}
 -- depends_on: {{ ref(name) }}
 {%- endfor %}
 {%- set days = rebuild_days('same_and_later_days') %}
