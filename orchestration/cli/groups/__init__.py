@@ -1,0 +1,1 @@
+"""Commands by what they are for; `orchestration.cli.main` brings them together."""

@@ -1,0 +1,37 @@
+"""What several commands take, and the site that they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.environment import SITE_VARIABLE, project_root
+from pipelines.control_plan.errors import CellworksError
+
+SiteOption = Annotated[
+    Path | None, typer.Option("--site", help="Folder of the site. Default: infra/sites/demo.", callback=None)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Why = Annotated[str, typer.Option(help="The reason, kept in the audit.")]
+Who = Annotated[
+    str | None, typer.Option(help="Who does it, where the site names no roles. Default: the user of this machine.")
+]
+ActionId = Annotated[str, typer.Argument(help="Id of the action, or enough of its beginning.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+
+
+def at(site: Path | None) -> None:
+    """Make the site known to this process and those it starts."""
+    if site is not None:
+        folder = site if site.is_dir() else project_root() / site
+        if not folder.is_dir():
+            raise CellworksError(
+                "there is no such site",
+                expected="a folder with site.yaml",
+                found=str(site),
+                mend="see infra/sites/demo",
+            )
+        os.environ[SITE_VARIABLE] = str(folder.resolve())
