@@ -24,7 +24,7 @@ AI4I = ROOT.parent / "shared" / "data" / "ai4i2020" / "ai4i2020.csv"
 LEAKS = {"TWF", "HDF", "PWF", "OSF", "RNF"}
 COLUMNS = {
     "stage", "slug", "family", "state", "reason", "champion_version", "metric", "baseline", "last_trained",
-    "last_scored", "rows_scored", "actions", "checks_passed", "checks_failed",
+    "last_scored", "rows_scored", "actions", "checks_passed", "checks_failed", "cost",
 }  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
