@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from models.context import ModelContext
+from models.registry.place import follow
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -60,6 +61,8 @@ def open_at(uri: str) -> Any:
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         with _alone(uri):
+            if file := _sqlite_file(uri):
+                follow(file)
             client = mlflow.MlflowClient(uri, registry_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:

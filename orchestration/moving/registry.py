@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 from duckdb import DuckDBPyConnection
 
+from models.registry.place import root_uri
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.sql import quote_identifier, quote_literal
+from pipelines.lake.sql import quote_literal
 from pipelines.lake.stores import Stores
 from pipelines.moving.tables import Verified, fill, in_order, mover
 
@@ -57,11 +55,6 @@ def _refuse_elsewhere(con: DuckDBPyConnection, runs: str, root: str) -> None:
         )
 
 
-def root_uri(artifacts: str) -> str:
-    """A root of artifacts as MLflow writes it into its tables."""
-    return artifacts if artifacts.startswith("s3://") else Path(artifacts).as_uri()
-
-
 def moved(old_root: str, new_root: str) -> Callable[[str, str, str], str]:
     """The expression of a text column in which addresses below one root lie below another."""
     old, new = root_uri(old_root), root_uri(new_root)
@@ -75,22 +68,3 @@ def moved(old_root: str, new_root: str) -> Callable[[str, str, str], str]:
         )
 
     return change
-
-
-def rewrite_sqlite(file: Path, old_root: str, new_root: str) -> None:
-    """Rewrite the artifacts' addresses in a SQLite file of MLflow, all or none."""
-    old, new = root_uri(old_root), root_uri(new_root)
-    if old == new:
-        return
-    with closing(sqlite3.connect(file)) as con, con:
-        tables = [name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
-        for table in tables:
-            for _, column, kind, *_ in con.execute(f"PRAGMA table_info({quote_identifier(table)})").fetchall():
-                if not kind.upper().startswith(("VARCHAR", "TEXT")):
-                    continue
-                quoted = quote_identifier(column)
-                con.execute(
-                    f"UPDATE {quote_identifier(table)} SET {quoted} = ? || substr({quoted}, ?) "
-                    f"WHERE substr({quoted}, 1, ?) = ?",
-                    [new, len(old) + 1, len(old) + 1, f"{old}/"],
-                )

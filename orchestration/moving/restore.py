@@ -10,9 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from models.registry.place import rewrite
 from orchestration.moving.backup import HOME, LAKE, MLFLOW, TABLES, sqlite_rows, summary
 from orchestration.moving.home_files import copy_file, refuse_occupied
-from orchestration.moving.registry import fill_registry, rewrite_sqlite
+from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs
 from orchestration.plant import Plant
 from orchestration.run_lock import night_lock
@@ -87,7 +88,7 @@ def _begin(home: Home, manifest: Manifest) -> None:
 def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> None:
     _bring_trees(stores, folder, manifest)
     _bring_home(home, folder, manifest, last=_CATALOGUE)
-    rewrite_sqlite(home.root / "mlflow" / "mlflow.sqlite", manifest.mlflow_artifacts, stores.mlflow_artifacts)
+    rewrite(home.root / "mlflow" / "mlflow.sqlite", manifest.mlflow_artifacts, stores.mlflow_artifacts)
     draft = home.catalogue.with_suffix(".restored.sqlite")
     draft.unlink(missing_ok=True)
     copy_file(folder / HOME / _CATALOGUE, draft)

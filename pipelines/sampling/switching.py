@@ -39,7 +39,7 @@ class Switching:
             plan: What it was judged by.
             nonconforming: Units found in its sample.
             reduced_agreed: Production is steady and those responsible wish reduced inspection, which the standard asks
-                for beside the score.
+                for beside the score; once it is no longer so, inspection is normal again.
         """
         is_accepted = nonconforming <= plan.accept
         recent = (*self.recent, is_accepted)[-_LOTS_LOOKED_AT:]
@@ -48,7 +48,8 @@ class Switching:
         if self.state == "tightened":
             return self._after_tightened(recent)
         if self.state == "reduced":
-            return Switching("reduced", recent=recent) if is_accepted else Switching("normal")
+            is_kept = is_accepted and reduced_agreed
+            return Switching("reduced", recent=recent) if is_kept else Switching("normal")
         return self
 
     def resumed(self) -> Switching:

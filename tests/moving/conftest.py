@@ -95,12 +95,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def instance(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A copy of the instance at another place, with the artifacts' addresses of the first."""
-    from orchestration.moving.registry import rewrite_sqlite
+    """A copy of the instance at another place."""
+    from models.registry.client import open_home
 
     home = Home(tmp_path / "home")
     shutil.copytree(made, home.root)
-    rewrite_sqlite(home.root / "mlflow" / "mlflow.sqlite", f"{made}/mlflow/artifacts", f"{home.root}/mlflow/artifacts")
+    open_home(home)  # its artifacts' addresses follow it
     monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
     monkeypatch.delenv("CELLWORKS_ENV", raising=False)
     return home

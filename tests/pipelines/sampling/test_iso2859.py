@@ -216,7 +216,9 @@ def test_the_switching_score(plan: Plan, verdicts: str, score: int) -> None:
 def test_reduced_inspection_needs_a_score_of_thirty_and_an_agreement(plan: Plan, lots: int) -> None:
     states = _walk("a" * lots, plan=plan, reduced_agreed=True)
     assert [each.state for each in states[-2:]] == ["normal", "reduced"]
-    assert _walk("r", states[-1])[-1] == Switching("normal")
+    assert _walk("aaaaaa", states[-1], plan=plan, reduced_agreed=True)[-1].state == "reduced"
+    assert _walk("r", states[-1], plan=plan, reduced_agreed=True)[-1] == Switching("normal"), "any rejection ends it"
+    assert _walk("a", states[-1], plan=plan)[-1] == Switching("normal"), "production is no longer steady"
     unasked = _walk("a" * lots, plan=plan)[-1]
     assert (unasked.state, unasked.score) == ("normal", SCORE_TO_REDUCE)
 
