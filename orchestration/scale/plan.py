@@ -20,6 +20,8 @@ BUSY_SHARE: Final = 0.7
 BEYOND: Final = (30, 100)
 SITES: Final = 10
 SHARED: Final = f"{SITES} sites of 1 line, one machine"
+POINT_NUMBERS: Final = 2**31
+"""Numbers that a control point's hash may be."""
 _MOST_LINES = 10_000
 _FEWEST_CORES = 2
 
@@ -82,6 +84,7 @@ def plan(told: Mapping[str, Any]) -> dict[str, Any]:
             _own(f"{SITES} sites of 10 lines, a machine each", SITES, ten, solutions),
         ],
         "disk": _disk(told),
+        "clash": _clash(told, lines),
     }
 
 
@@ -193,6 +196,14 @@ def _disk(told: Mapping[str, Any]) -> dict[str, float]:
         "by_minute_bytes": lake["bytes_by_minute"] / size["telemetry_days"] / plant["lines"],
         "other_bytes": (lake["bytes"] - lake["bytes_by_minute"]) / size["days"] / plant["lines"],
     }
+
+
+def _clash(told: Mapping[str, Any], lines: list[int]) -> list[dict[str, float]]:
+    """Chance that two control points of a site have the same number, with each number of lines (birthday problem)."""
+    plant = max(told["plants"], key=lambda each: each["lines"])
+    of_line = plant["lake"]["control_points"] / plant["lines"]
+    counts = [round(of_line * each) for each in lines]
+    return [{"points": count, "chance": 1 - math.exp(-(count**2) / 2 / POINT_NUMBERS)} for count in counts]
 
 
 def _up(value: float) -> int:

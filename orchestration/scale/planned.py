@@ -36,6 +36,8 @@ def planned(told: Mapping[str, Any]) -> list[str]:
         _OF_SITES,
         "### Disk\n",
         _disk(told),
+        "### Names\n",
+        _names(told),
     ]
 
 
@@ -138,6 +140,15 @@ def _disk(told: Mapping[str, Any]) -> str:
         f"A line's day is {by_minute:.1f} MB of values by the minute (raw and staged) and {other:.1f} MB of all else. "
         f"With every day by the minute: ({by_minute:.1f} + {other:.1f}) MB x 365 = {year_gb:,.1f} GB a year, ten lines "
         f"{10 * year_gb / 1e3:.2f} TB. Superseded files and backups come on top.\n"
+    )
+
+
+def _names(told: Mapping[str, Any]) -> str:
+    clash = told["plan"]["clash"]
+    said = ", ".join(f"{each['points']:,} points {each['chance']:.1%}" for each in clash)
+    return (
+        "A control point's number is a hash of 31 bits; two alike are refused when the site is read, and a machine has "
+        f"to be renamed. The chance that n points clash is 1 - exp(-n^2 / 2^32): {said}. Sites do not share numbers.\n"
     )
 
 

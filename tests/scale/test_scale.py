@@ -81,7 +81,7 @@ def told(*, exponent: float = 1.0, gib: float = 0.1, lacking: tuple[str, int] | 
                 "simulated": {"cells_started": 40_000 * lines, "seconds": 20.0, "seed": 1},
                 "measured": rows,
                 "failed": {lacking[0]: "out of memory"} if lacking and lacking[1] == lines else {},
-                "lake": {"bytes": 3.4e9 * lines, "bytes_by_minute": 2e9 * lines, "rows_raw": 10, "rows_by_minute": 9},
+                "lake": {"bytes": 3.4e9 * lines, "bytes_by_minute": 2e9 * lines, "control_points": 5000 * lines},
                 "home_bytes": 10**9,
             }
         )
@@ -122,6 +122,8 @@ def test_the_plan_is_the_arithmetic_that_it_shows() -> None:
     assert shared["exact"] == pytest.approx(SITES * (27 + solutions * 18) / (NIGHT_S * BUSY_SHARE))
     assert found["plan"]["disk"]["by_minute_bytes"] == pytest.approx(1e9)
     assert found["plan"]["disk"]["other_bytes"] == pytest.approx(1e8)
+    # 5,000 points a line of 2^31 numbers: 50,000 clash with 1 - exp(-0.582)
+    assert found["plan"]["clash"][2]["chance"] == pytest.approx(0.4413, abs=1e-3)
 
 
 def test_this_machine_ends_where_memory_or_the_night_do() -> None:
