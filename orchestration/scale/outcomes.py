@@ -52,6 +52,10 @@ def outcomes(told: Mapping[str, Any]) -> list[dict[str, Any]]:
         peak, memory = figures[stage][most]["peak_bytes"] / GIB, told["machine"]["memory_gib"]
         held = f"{peak:.2f} of {memory:g} GiB with {most} lines"
         found.append(_outcome(f"{stage}: memory", peak <= MEMORY_SHARE * memory, held))
+    if all_checks := figures.get("checks"):
+        failed = {lines: each["told"]["failed"] for lines, each in all_checks.items()}
+        said = ", ".join(f"{count} with {lines} lines" for lines, count in sorted(failed.items()))
+        found.append(_outcome("checks: all hold", not any(failed.values()), f"failed: {said}"))
     if most in figures.get("genealogy", {}):
         slowest = slowest_answer(figures["genealogy"][most])
         found.append(_outcome("genealogy: slowest answer", slowest < MOST_ANSWER_S, f"{slowest:.2f} s"))

@@ -18,7 +18,7 @@ from orchestration.scale.outcomes import growths, outcomes
 from orchestration.scale.page import page, write
 from orchestration.scale.plan import BUSY_SHARE, NIGHT_S, SITES, figure_at, night_of, plan
 from orchestration.scale.run import measure
-from orchestration.scale.stages import FOUNDATION, FULL, SMALL, STAGES
+from orchestration.scale.stages import FOUNDATION, FULL, SMALL, STAGES, measure_plant
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.lake.home import Home
@@ -70,7 +70,7 @@ def told(*, exponent: float = 1.0, gib: float = 0.1, lacking: tuple[str, int] | 
                 "cpu_seconds": 9 * lines**exponent,
                 "peak_bytes": gib * GIB * lines**exponent,
                 "lake_bytes": 10**9 * lines,
-                "told": {"back_seconds": [0.2], "onward_seconds": [0.1, 0.3], "cells": 40_000 * lines},
+                "told": {"back_seconds": [0.2], "onward_seconds": [0.1, 0.3], "cells": 40_000 * lines, "failed": 0},
             }
             for stage in STAGES
             if (stage, lines) != lacking
@@ -147,6 +147,9 @@ def test_what_grows_too_fast_or_fills_the_machine_or_did_not_run_is_not_met() ->
     assert all(each["passed"] for each in told()["outcomes"])
     steep = {each["name"]: each["passed"] for each in told(exponent=1.3)["outcomes"]}
     assert not steep["curation: time"]
+    broken = told()
+    broken["plants"][2]["measured"][2]["told"]["failed"] = 3
+    assert {each["name"] for each in outcomes(broken) if not each["passed"]} == {"checks: all hold"}
     full = {each["name"]: each["passed"] for each in told(gib=2.0)["outcomes"]}
     assert not full["charts: memory"]
     lacking = told(lacking=("checks", 10))
@@ -189,14 +192,25 @@ def test_a_site_that_has_several_lines_is_not_multiplied(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_stage_that_fails_is_told_and_loses_no_other(tmp_path: Path) -> None:
+    size = replace(SMALL, days=1, telemetry_days=1, scale=0.01, stages=("ingestion", "genealogy"))
+    said: list[str] = []
+    found = measure_plant(tmp_path, 2, size, said.append)
+    assert said == ["2 lines: simulating 1 days, 1 of them by the minute", "2 lines: ingestion", "2 lines: genealogy"]
+    (ingestion,) = found.measured
+    assert ingestion.cpu_seconds > 0.5
+    assert ingestion.peak_bytes > 10**8
+    assert ingestion.lake_bytes > 10**5
+    assert found.lake["rows_raw"] == ingestion.told["rows"]
+    assert 0 < found.lake["bytes_by_minute"] < found.lake["bytes"]
+    assert "nothing is published" in found.failed["genealogy"]
+
+
+@pytest.mark.soak
 def test_small_plants_are_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:
     size = replace(SMALL, days=1, telemetry_days=1, scale=0.01, stages=("ingestion",))
-    said: list[str] = []
-    found = measure(Home(tmp_path), size, said.append)
-    assert said[0] == "1/3 1 line: simulating 1 days, 1 of them by the minute"
-    rows = {plant["lines"]: plant["measured"] for plant in found["plants"]}
-    assert sorted(rows) == [1, 2, 3]
-    assert all(each["cpu_seconds"] > 0 and each["peak_bytes"] > 10**7 for (each,) in rows.values())
+    found = measure(Home(tmp_path), size, lambda _: None)
+    assert [plant["lines"] for plant in found["plants"]] == [1, 2, 3]
     cells = [plant["simulated"]["cells_started"] for plant in found["plants"]]
     assert cells[2] == pytest.approx(3 * cells[0], rel=0.15)
     assert [each["passed"] for each in found["outcomes"] if each["name"] == "ingestion: ran"] == [True]
