@@ -9,8 +9,9 @@ from typing import Any, Final
 from orchestration.scale.growth import growth
 
 GIB: Final = 2**30
-MOST_TIME_EXPONENT: Final = 1.2
-"""Sorting and joining cost a little more than their rows; what costs much more will not carry many lines."""
+MOST_CPU_EXPONENT: Final = 1.2
+"""Of CPU seconds, which other work on the machine hardly changes. Sorting and joining cost a little more than their
+rows; what costs much more will not carry many lines."""
 MEMORY_SHARE: Final = 0.8
 """Of a machine's memory, what one stage may hold; the rest is the system's and the page cache's."""
 MOST_ANSWER_S: Final = 1.0
@@ -47,8 +48,8 @@ def outcomes(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     figures, most = figures_of(told), max(told["size"]["lines"])
     found = [_ran(told, stage, by_lines) for stage, by_lines in figures.items()]
     for stage, grown in told["growth"].items():
-        slope = grown["seconds"]["steepest"]
-        found.append(_outcome(f"{stage}: time", slope <= MOST_TIME_EXPONENT, f"lines to the power of {slope:.2f}"))
+        slope = grown["cpu_seconds"]["steepest"]
+        found.append(_outcome(f"{stage}: CPU time", slope <= MOST_CPU_EXPONENT, f"lines to the power of {slope:.2f}"))
         peak, memory = figures[stage][most]["peak_bytes"] / GIB, told["machine"]["memory_gib"]
         held = f"{peak:.2f} of {memory:g} GiB with {most} lines"
         found.append(_outcome(f"{stage}: memory", peak <= MEMORY_SHARE * memory, held))

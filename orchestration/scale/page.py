@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.bench.report import about_machine, markdown
-from orchestration.scale.outcomes import FIGURES, GIB, MOST_TIME_EXPONENT, figures_of, slowest_answer
+from orchestration.scale.outcomes import FIGURES, GIB, MOST_CPU_EXPONENT, figures_of, slowest_answer
 from orchestration.scale.planned import planned
 
 _GB = 1e9
@@ -57,7 +57,7 @@ def page(told: Mapping[str, Any]) -> str:
         *planned(told),
         "## Asked\n",
         markdown(("what", "met", "found"), [_asked(each) for each in told["outcomes"]]),
-        f"\n`time` asks for at most lines^{MOST_TIME_EXPONENT:g}, by the steeper slope.",
+        f"\n`CPU time` asks for at most lines^{MOST_CPU_EXPONENT:g}, by the steeper slope.",
     ]
     return "\n".join(parts) + "\n"
 

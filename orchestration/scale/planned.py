@@ -73,7 +73,8 @@ def _of_nights(told: Mapping[str, Any]) -> str:
     return (
         f"\nData: {', '.join(FOUNDATION)}, one after the other, as measured on {cores} cores. A solution: training and "
         f"scoring, the mean CPU seconds of the {len(SOLUTIONS)} measured, as if all {assumed['solutions']} were like "
-        f"these (most learn from fewer rows, some learn nothing). Night = data + {assumed['solutions']} x a solution / "
+        f"these (most learn from fewer rows, some learn nothing) and as large as the largest. "
+        f"Night = data + {assumed['solutions']} x a solution / "
         f"({cores} cores x {assumed['busy_share']:g}).\n"
     )
 
