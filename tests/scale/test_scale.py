@@ -108,6 +108,18 @@ def test_a_figure_is_as_measured_between_sizes_on_the_law_and_beyond_by_the_stee
     assert figure_at(found, "curation", "seconds", 90) == pytest.approx(6 * 90**0.5)
 
 
+def test_the_start_of_a_process_does_not_flatten_the_plan() -> None:
+    found = told()
+    for plant in found["plants"]:
+        for row in plant["measured"]:
+            row["seconds"] = 5.0 + row["lines"]
+    found["growth"] = growths(found)
+    grown = found["growth"]["curation"]["seconds"]
+    assert grown["last"] == pytest.approx(math.log(15 / 8) / math.log(10 / 3))
+    assert grown["exponent"] < grown["last"] == grown["steepest"]
+    assert figure_at(found, "curation", "seconds", 100) == pytest.approx(15 * 10 ** grown["last"])
+
+
 def test_the_plan_is_the_arithmetic_that_it_shows() -> None:
     found = told()
     night, solutions = night_of(found, 10), found["plan"]["assumed"]["solutions"]
