@@ -208,4 +208,4 @@ def _clash(told: Mapping[str, Any], lines: list[int]) -> list[dict[str, float]]:
 
 def _up(value: float) -> int:
     """The next power of two, at least 2."""
-    return max(2, 2 ** math.ceil(math.log2(value)))
+    return 1 << max(1, math.ceil(math.log2(value)))

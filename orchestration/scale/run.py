@@ -38,8 +38,7 @@ def measure(home: Home, size: Size, tell: Tell) -> dict[str, Any]:
             if refused := _no_room(plants, lines, folder):
                 not_begun[str(lines)] = refused
                 continue
-            place = f"{number}/{len(size.lines)} "
-            plants.append(measure_plant(folder, lines, size, lambda what, place=place: tell(place + what)))
+            plants.append(measure_plant(folder, lines, size, _placed(tell, f"{number}/{len(size.lines)} ")))
             shutil.rmtree(folder / f"lines_{lines}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -55,6 +54,11 @@ def measure(home: Home, size: Size, tell: Tell) -> dict[str, Any]:
     told["plan"] = plan(told)
     told["outcomes"] = outcomes(told)
     return told
+
+
+def _placed(tell: Tell, place: str) -> Tell:
+    """Says what is being done with the place before it."""
+    return lambda what: tell(place + what)
 
 
 def _no_room(plants: list[Plant], lines: int, folder: Path) -> str:
