@@ -74,7 +74,7 @@ bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/b
 benchmarks: setup ## public data sets beside what was published; writes docs/benchmarks.md (DATA=folder; a quarter of an hour)
 	$(VENV)/bin/cellworks benchmarks --data $(DATA) --docs docs
 
-scale: setup ## one line, three and ten: seconds and memory of each stage and the plan beyond; writes docs/scale.md, .tmp/scale.json (three quarters of an hour)
+scale: setup ## one line, three and ten: seconds and memory of each stage and the plan beyond; writes docs/scale.md, .tmp/scale.json (about an hour)
 	$(VENV)/bin/cellworks scale --docs docs --figures .tmp/scale.json
 
 peer: setup ## FLAML with the same seconds, in its own environment, onto that page (DATA=folder; a quarter of an hour)
