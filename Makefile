@@ -74,6 +74,9 @@ bench: setup ## each figure beside the bare one; writes docs/bench.md and docs/b
 benchmarks: setup ## public data sets beside what was published; writes docs/benchmarks.md (DATA=folder; a quarter of an hour)
 	$(VENV)/bin/cellworks benchmarks --data $(DATA) --docs docs
 
+scale: setup ## one line, three and ten: seconds and memory of each stage and the plan beyond; writes docs/scale.md, .tmp/scale.json (about an hour)
+	$(VENV)/bin/cellworks scale --docs docs --figures .tmp/scale.json
+
 peer: setup ## FLAML with the same seconds, in its own environment, onto that page (DATA=folder; a quarter of an hour)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(PEER)
 	$(UV) pip sync $(QUIET) --python $(PEER)/bin/python --require-hashes tests/bench/peer/requirements.lock
@@ -94,4 +97,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --extra kubernetes --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test servers faults infra soak security bench benchmarks peer peer-lock docs docs-graph lock
+.PHONY: help setup demo ui lint types check test servers faults infra soak security bench benchmarks scale peer peer-lock docs docs-graph lock

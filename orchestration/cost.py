@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipelines.lake.traffic import moved
+
 _IO: Final = Path("/proc/self/io")
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
 
@@ -24,6 +26,8 @@ class Cost:
         read_bytes: what it read from files, the page cache included; None where the system doesn't count it. What
             goes over a connection to a server is not in it.
         written_bytes: what it wrote to files, likewise.
+        s3_read_bytes: what DuckDB fetched from the object store; 0 where the stores are files.
+        s3_written_bytes: what DuckDB and uploads of ours sent there.
     """
 
     wall_s: float
@@ -31,6 +35,8 @@ class Cost:
     peak_memory_bytes: int
     read_bytes: int | None
     written_bytes: int | None
+    s3_read_bytes: int
+    s3_written_bytes: int
 
 
 class Meter:
@@ -38,10 +44,11 @@ class Meter:
 
     def __init__(self) -> None:
         self._wall_s, self._cpu_s, self._bytes = time.monotonic(), _cpu_s(), _bytes()
+        self._moved = moved()
 
     def cost(self) -> Cost:
         """What this process used up since the meter was made."""
-        now = _bytes()
+        now, sent = _bytes(), moved()
         read, written = (None, None) if now is None or self._bytes is None else _minus(now, self._bytes)
         return Cost(
             wall_s=time.monotonic() - self._wall_s,
@@ -49,6 +56,8 @@ class Meter:
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
             read_bytes=read,
             written_bytes=written,
+            s3_read_bytes=sent.read - self._moved.read,
+            s3_written_bytes=sent.written - self._moved.written,
         )
 
 

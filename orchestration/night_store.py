@@ -43,6 +43,8 @@ NIGHT_COLUMNS = {
     "peak_memory_bytes": "BIGINT",
     "read_bytes": "BIGINT",
     "written_bytes": "BIGINT",
+    "s3_read_bytes": "BIGINT",
+    "s3_written_bytes": "BIGINT",
 }
 COST_COLUMNS = tuple(each.name for each in fields(Cost))
 """What the night itself cost; never carried over."""

@@ -37,6 +37,7 @@ PAGES: dict[str, Callable[[], str]] = {
 # Pages that hold measured figures are committed by whoever measured; until then they say how.
 MEASURED = {
     "bench.md": ("Benchmark", "make bench"),
+    "scale.md": ("How sizes grow", "make scale"),
     "reference/twin-hardness.md": (
         "How hard the twin's targets are",
         ".venv/bin/python tests/bench/twin_hardness.py docs/reference/twin-hardness.md",

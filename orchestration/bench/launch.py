@@ -1,7 +1,8 @@
-"""Starts a command and writes down its wall seconds, peak memory and exit code: `launch.py TOLD.json CORES COMMAND...`.
+"""Starts a command and writes down its wall and CPU seconds and peak memory: `launch.py TOLD.json CORES COMMAND...`.
 
-Run by its path, with the standard library alone: a process inherits the peak memory of whoever starts it, so the
-starter has to be small. CORES binds the command to as many cores, where the system can; 0 leaves it free.
+It ends with the exit code of the command. Run by its path, with the standard library alone: a process inherits the peak
+memory of whoever starts it, so the starter has to be small. CORES binds the command to as many cores, where the system
+can; 0 leaves it free.
 """
 
 import json
@@ -29,7 +30,8 @@ def main() -> None:
     seconds = time.perf_counter() - begun
     scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     with open(told, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs as much memory as all the rest
-        json.dump({"seconds": seconds, "peak_bytes": usage.ru_maxrss * scale}, file)
+        spent = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime}
+        json.dump({**spent, "peak_bytes": usage.ru_maxrss * scale}, file)
     sys.exit(abs(os.waitstatus_to_exitcode(status)))
 
 

@@ -57,12 +57,12 @@ def scoring(ground: Ground) -> list[Row]:
     """Rows per second without and with reasons: of the scoring itself, and from table to table."""
     slug, version = _scored(ground)
     out = ground.folder / "scoring"
-    amount = {"rows": ground.size.scored_rows, "explained_rows": ground.size.explained_rows}
+    amount: Told = {"rows": ground.size.scored_rows, "explained_rows": ground.size.explained_rows}
     ours: dict[str, list[Told]] = {"plain": [], "reasons": []}
     alone: dict[str, list[Told]] = {"plain": [], "reasons": []}
     for number in range(ground.size.repeats):
         ground.tell(f"scoring with {slug}")
-        given = {"slug": slug, "version": version, "out": str(out), "salt": number}
+        given: Told = {"slug": slug, "version": version, "out": str(out), "salt": number}
         told = work("score", ground.logs, ground.trained, **given, **amount).told
         for name, scored in ours.items():
             ground.tell(f"scoring by the library alone ({name})")

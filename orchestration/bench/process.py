@@ -1,4 +1,4 @@
-"""Measured processes: wall seconds and peak memory of a child, what it printed, and what it died of."""
+"""Measured processes: wall and CPU seconds and peak memory of a child, what it printed, and what it died of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.environment import HOME_VARIABLE, project_root
+from orchestration.environment import HOME_VARIABLE, SITE_VARIABLE, project_root
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import memory_limit, threads
 from pipelines.lake.home import Home
@@ -28,11 +28,13 @@ class Ran:
         seconds: Wall seconds from start to end, start-up included.
         peak_bytes: Largest resident memory of the process or of any child that it waited for.
         output: What it printed.
+        cpu_seconds: User and system seconds of all cores, of the process and of any child that it waited for.
     """
 
     seconds: float
     peak_bytes: int
     output: str
+    cpu_seconds: float
 
     @property
     def told(self) -> dict[str, Any]:
@@ -43,13 +45,16 @@ class Ran:
         return found
 
 
-def run(command: Sequence[str], logs: Path, *, home: Home | None = None, cores: int = 0) -> Ran:
+def run(
+    command: Sequence[str], logs: Path, *, home: Home | None = None, site: Path | None = None, cores: int = 0
+) -> Ran:
     """Run a command to its end.
 
     Args:
         command: Program and arguments.
         logs: Folder for what it prints; a failed run is read from there.
         home: Instance of the process; None leaves it as it is.
+        site: Folder of its site; None leaves it as it is.
         cores: Bind the process to that many cores, where the system can; 0 leaves it free.
 
     Raises:
@@ -61,7 +66,7 @@ def run(command: Sequence[str], logs: Path, *, home: Home | None = None, cores: 
     launched = [sys.executable, "-I", "-S", str(_LAUNCHER), str(told), str(cores), *command]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own commands
-            launched, stdout=stdout, stderr=stderr, env=_environment(home), cwd=project_root()
+            launched, stdout=stdout, stderr=stderr, env=_environment(home, site), cwd=project_root()
         )
         try:
             code = process.wait()
@@ -78,18 +83,18 @@ def run(command: Sequence[str], logs: Path, *, home: Home | None = None, cores: 
             mend="run that part by itself; the figures of this benchmark are not to be trusted",
         )
     usage = json.loads(told.read_text(encoding="utf-8"))
-    return Ran(usage["seconds"], usage["peak_bytes"], text)
+    return Ran(usage["seconds"], usage["peak_bytes"], text, usage["cpu_seconds"])
 
 
-def work(name: str, logs: Path, home: Home, **arguments: Any) -> Ran:
+def work(name: str, logs: Path, home: Home, *, site: Path | None = None, **arguments: Any) -> Ran:
     """Run a piece of ours, one of `orchestration.bench.work`, in a process of its own."""
     command = [sys.executable, "-m", "orchestration.bench.work", name, json.dumps(arguments)]
-    return run(command, logs, home=home)
+    return run(command, logs, home=home, site=site)
 
 
-def cellworks(logs: Path, home: Home, *arguments: str, cores: int = 0) -> Ran:
+def cellworks(logs: Path, home: Home, *arguments: str, site: Path | None = None, cores: int = 0) -> Ran:
     """Run the command line as a person does."""
-    return run([str(Path(sys.executable).with_name("cellworks")), *arguments], logs, home=home, cores=cores)
+    return run([str(Path(sys.executable).with_name("cellworks")), *arguments], logs, home=home, site=site, cores=cores)
 
 
 def bare_folder() -> Path:
@@ -119,8 +124,9 @@ def limits() -> list[str]:
     return [str(threads()), memory_limit()]
 
 
-def _environment(home: Home | None) -> Mapping[str, str]:
-    return os.environ.copy() if home is None else {**os.environ, HOME_VARIABLE: str(home.root)}
+def _environment(home: Home | None, site: Path | None) -> Mapping[str, str]:
+    named = {HOME_VARIABLE: None if home is None else home.root, SITE_VARIABLE: site}
+    return {**os.environ, **{name: str(folder) for name, folder in named.items() if folder is not None}}
 
 
 def _last_lines(err: Path, out: str) -> str:

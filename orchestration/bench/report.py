@@ -48,14 +48,11 @@ def write(result: Mapping[str, Any], folder: Path) -> None:
 def page(result: Mapping[str, Any]) -> str:
     """The page in Markdown."""
     machine, size = result["machine"], result["size"]
-    load = ", ".join(str(each) for each in machine["load_before"])
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    system = f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}"
     plant = f"{size['days']} days at scale {size['scale']:g}, {size['telemetry_days']} of them by the minute"
     parts = [
         _HEAD,
         f"Command: `{result['command']}`, {machine['at']}.\n",
-        f"Machine: {machine['processor']}, {system}, load before {load}; {packages}.\n",
+        f"{about_machine(machine)}\n",
         f"Plant: {plant}.\n",
         markdown(COLUMNS, lines(result)),
         *(f"\nNot measured: `{name}`: {why}" for name, why in result["failed"].items()),
@@ -63,6 +60,14 @@ def page(result: Mapping[str, Any]) -> str:
         *(f"- `{row['name']}`: {row['note']}" for row in result["rows"] if row["note"]),
     ]
     return "\n".join(parts) + "\n"
+
+
+def about_machine(machine: Mapping[str, Any]) -> str:
+    """What the figures were measured on, in one sentence."""
+    load = ", ".join(str(each) for each in machine["load_before"])
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    system = f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}"
+    return f"Machine: {machine['processor']}, {system}, load before {load}; {packages}."
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

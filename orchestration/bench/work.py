@@ -142,9 +142,28 @@ def score(**arguments: Any) -> Told:
     return predict(**arguments)
 
 
+def grown(piece: str, **arguments: Any) -> Told:
+    """See `orchestration.scale.pieces`."""
+    from orchestration.scale.pieces import PIECES
+
+    return PIECES[piece](**arguments)
+
+
 WORK: dict[str, Callable[..., Told]] = {
     each.__name__: each
-    for each in (ingest, schemas, prepare_curation, curate, check, steps, definitions, train, trial_tables, score)
+    for each in (
+        ingest,
+        schemas,
+        prepare_curation,
+        curate,
+        check,
+        steps,
+        definitions,
+        train,
+        trial_tables,
+        score,
+        grown,
+    )
 }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.context import ModelContext
-from models.solution import NotYetError
+from models.solution import NotYetError, SolutionSpec
 from models.spec import Explain, PredictiveSpec
 from orchestration.catalogue import discover
 from orchestration.plant import Plant, plant
@@ -25,25 +25,45 @@ if TYPE_CHECKING:
     from models.train import TrainingResult
 
 _PREFIX = {"lightgbm": "lgb_", "xgboost": "xgb_", "linear": "linear_"}
+Spec = TypeVar("Spec", bound=SolutionSpec)
 
 
 def solutions(here: Plant) -> Iterator[tuple[PredictiveSpec, ModelContext]]:
     """The project's predictive solutions over published tables, each with the context of a full search."""
-    from orchestration.manifest import curated_tables
-    from pipelines.lake.clock import plant_now
-    from pipelines.lake.publish import published_snapshot
-
-    domains = {f"{table.layer}.{table.name}": table.domain for table in curated_tables(here)}
-    with reader(here.home) as con:
-        now = plant_now(con)
+    domains = domains_of(here)
     for spec in discover():
         if type(spec) is not PredictiveSpec:  # a survival solution's spec is one too, but its fits are others
             continue
-        domain = spec.domain or domains.get(spec.table)
-        snapshot = published_snapshot(here.home, domain) if domain else None
-        if snapshot is not None:
-            ctx = ModelContext(here.home, here.site, snapshot, now, inputs_passed=True, actor="bench")
-            yield spec.model_copy(update={"domain": domain}), ctx
+        if (found := published(spec, here, domains)) is not None:
+            yield found
+
+
+def published(spec: Spec, here: Plant, domains: Mapping[str, str]) -> tuple[Spec, ModelContext] | None:
+    """A solution over its published tables, with the context of a full search; None while they are not published.
+
+    Args:
+        spec: of any family.
+        here: the plant.
+        domains: as `domains_of` has them.
+    """
+    from pipelines.lake.clock import plant_now
+    from pipelines.lake.publish import published_snapshot
+
+    domain = spec.domain or domains.get(spec.table)
+    snapshot = published_snapshot(here.home, domain) if domain else None
+    if snapshot is None:
+        return None
+    with reader(here.home) as con:
+        now = plant_now(con)
+    ctx = ModelContext(here.home, here.site, snapshot, now, inputs_passed=True, actor="bench")
+    return spec.model_copy(update={"domain": domain}), ctx
+
+
+def domains_of(here: Plant) -> dict[str, str]:
+    """Domain of each curated table, by its name with the layer before it."""
+    from orchestration.manifest import curated_tables
+
+    return {f"{table.layer}.{table.name}": table.domain for table in curated_tables(here)}
 
 
 def train(out: str) -> dict[str, Any]:

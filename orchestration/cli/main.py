@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from orchestration.cli import plant_commands, registry_commands
-from orchestration.cli.groups import people, servers, solutions
+from orchestration.cli.groups import figures, people, servers, solutions
 from orchestration.cli.options import Json, SiteOption, Who, Why, at
 from orchestration.environment import HOME_VARIABLE, default_home, prepare_process
 from orchestration.interruption import interruption_in
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="cellworks: from plant data to promoted models that act. State lives under CELLWORKS_HOME.",
 )
-for group in (people.app, solutions.app, servers.app):
+for group in (people.app, solutions.app, servers.app, figures.app):
     app.add_typer(group)
 
 # Trouble of the machine, such as a full disk: the person must mend it, and a traceback would not help.

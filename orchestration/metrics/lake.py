@@ -125,6 +125,8 @@ _TOTALS = {
     "cellworks_solution_cpu_seconds_total": "cpu_s",
     "cellworks_solution_read_bytes_total": "read_bytes",
     "cellworks_solution_written_bytes_total": "written_bytes",
+    "cellworks_solution_object_store_read_bytes_total": "s3_read_bytes",
+    "cellworks_solution_object_store_written_bytes_total": "s3_written_bytes",
 }
 
 

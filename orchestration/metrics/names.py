@@ -80,6 +80,12 @@ METRICS: Final[dict[str, Metric]] = {
     "cellworks_solution_cpu_seconds_total": Metric("counter", "CPU of its nights.", SOLUTION),
     "cellworks_solution_read_bytes_total": Metric("counter", "Bytes that its nights read from files.", SOLUTION),
     "cellworks_solution_written_bytes_total": Metric("counter", "Bytes that its nights wrote to files.", SOLUTION),
+    "cellworks_solution_object_store_read_bytes_total": Metric(
+        "counter", "Bytes fetched from the object store.", SOLUTION
+    ),
+    "cellworks_solution_object_store_written_bytes_total": Metric(
+        "counter", "Bytes sent to the object store.", SOLUTION
+    ),
     "cellworks_solution_night_cpu_seconds": Metric("gauge", "CPU of the newest night.", SOLUTION),
     "cellworks_solution_night_seconds": Metric("gauge", "How long the newest night took.", SOLUTION),
     "cellworks_solution_night_peak_memory_bytes": Metric("gauge", "The most that its process held.", SOLUTION),

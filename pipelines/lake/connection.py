@@ -21,7 +21,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake import warm
+from pipelines.lake import traffic, warm
 from pipelines.lake.home import Home
 from pipelines.lake.lock import AWAY_S, DEFAULT_TIMEOUT_S, WHOLE, LockLostError, require_held, writer_lock
 from pipelines.lake.sql import quote_literal
@@ -237,6 +237,7 @@ def retrying(work: Callable[[], _Result], attempts: int = _ATTEMPTS) -> _Result:
 
 @contextlib.contextmanager
 def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[DuckDBPyConnection]:
+    objects = home.stores.objects
     settings = {
         "threads": threads(),
         "memory_limit": memory_limit(),
@@ -249,6 +250,8 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
             con.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")  # of an attempt that failed half way
             for statement in attach_statements(home, read_only=read_only, snapshot=snapshot):
                 con.execute(statement)
+            if objects is not None:
+                traffic.watch(con)
 
         try:
             retrying(attach)
@@ -257,7 +260,11 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
                 raise
             raise _unopened(home, snapshot, error) from error
         try:
-            yield con
+            try:
+                yield con
+            finally:
+                if objects is not None:
+                    traffic.take(con)
         except duckdb.Error as error:
             if (damaged := _damage(home, error)) is None:
                 raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.lake import traffic
 from pipelines.lake.stores import ObjectStore, Stores
 
 
@@ -55,6 +56,7 @@ def _upload(objects: ObjectStore, file: Path, target: str) -> None:
         client(objects).upload_file(str(file), parts.netloc, parts.path.lstrip("/"))
     except (Boto3Error, BotoCoreError, ClientError) as error:
         raise OSError(f"{target} can't be written: {error}") from error
+    traffic.count(0, file.stat().st_size)
 
 
 def client(objects: ObjectStore, attempts: int = 8) -> Any:

@@ -115,7 +115,7 @@ def test_what_is_being_done_says_which_part_of_how_many(tmp_path: Path, monkeypa
 
 
 def night(seconds: float, trials: dict[str, dict[str, int]]) -> Night:
-    return Night(Ran(seconds, 10**9, ""), dict.fromkeys(STAGES, seconds), trials)
+    return Night(Ran(seconds, 10**9, "", seconds), dict.fromkeys(STAGES, seconds), trials)
 
 
 @pytest.mark.parametrize(

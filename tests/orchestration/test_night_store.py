@@ -62,7 +62,15 @@ def test_a_night_of_an_earlier_release_has_no_cost_and_the_next_one_has(here: He
     with writer(home, why="a lake of an earlier release") as con:
         for name in COST_COLUMNS:
             con.execute(f"ALTER TABLE lake.ops.solution_night DROP COLUMN {name}")
-    cost = Cost(wall_s=2.0, cpu_s=1.5, peak_memory_bytes=300_000_000, read_bytes=None, written_bytes=7)
+    cost = Cost(
+        wall_s=2.0,
+        cpu_s=1.5,
+        peak_memory_bytes=300_000_000,
+        read_bytes=None,
+        written_bytes=7,
+        s3_read_bytes=5,
+        s3_written_bytes=0,
+    )
     store_night(home, {"rows_scored": 3}, Outcome(spec, cost=cost), AT)
     shown = {each["slug"]: each for each in _strict(here("status", "--json").stdout)["solutions"]}
     assert shown[spec.slug]["cost"] == asdict(cost)
