@@ -78,6 +78,16 @@
     where scrap.production_day in {{ days_since('stg_mes__scrap') }}
 {%- endmacro %}
 
+{#- Stretches of foil: days of rolls that are new, and of those with a new splice. -#}
+{% macro foil_stretch_days() -%}
+    select distinct production_day from {{ ref('stg_mes__mother_roll') }}
+    where mother_roll_id in (
+        select mother_roll_id from {{ ref('stg_mes__foil_splice') }}
+        where production_day in {{ days_since('stg_mes__foil_splice') }}
+    )
+    union select production_day from {{ days_since('stg_mes__mother_roll') }}
+{%- endmacro %}
+
 {% macro daughter_roll_days() -%}
     {{ days_of_new('stg_mes__daughter_roll', 'daughter_roll_id', new_daughter_rolls()) }}
     union select distinct roll.production_day from {{ ref('stg_mes__daughter_roll') }} as roll

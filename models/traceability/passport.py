@@ -68,8 +68,9 @@ def issue(tables: Tables, spec: TraceSpec, site: Site, kind: str, moments: Mappi
     ids = list(moments)
     starts = {"kind": [kind] * len(ids), "id": ids, "from_m": [None] * len(ids), "to_m": [None] * len(ids)}
     walk(tables, spec, pa.table(starts, schema=START), "made_of")
-    _propagate(tables, spec, kind)
-    lots = told(tables, spec)
+    lots_of(tables, spec)
+    _parts_of(tables, spec, kind)
+    more = told(tables, spec)
     parts, contents = _parts(tables, spec), _contents(tables)
     counts, figures = _completeness(tables, spec), _figures(tables, spec)
     found = {}
@@ -79,7 +80,7 @@ def issue(tables: Tables, spec: TraceSpec, site: Site, kind: str, moments: Mappi
             "formatVersion": 1,
             "batteryPassportIdentifier": f"{site.enterprise}:{site.name}:{kind}:{name}",
             "generalProductInformation": _product(site, kind, traced, moment),
-            "materialComposition": _composition(spec, site, traced, contents.get(name, []), lots),
+            "materialComposition": _composition(spec, site, traced, contents.get(name, []), more),
             "performance": figures.get(name, []),
             "traceability": {
                 "parts": parts.get(name, {}),
@@ -99,28 +100,37 @@ def faults_of(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def _propagate(tables: Tables, spec: TraceSpec, kind: str) -> None:
-    """Tables `cw_has`, every bought lot in anything reached, and `cw_part`, every part of the starts down to a cell."""
-    con, kinds = tables.con, spec.kinds
-    lots = quote_literal(spec.passport.lots)
-    con.execute("CREATE OR REPLACE TEMP TABLE cw_edge AS SELECT DISTINCT kind, id, part_kind, part_id FROM cw_link")
+def lots_of(tables: Tables, spec: TraceSpec) -> None:
+    """Leave the table `cw_has`, after a walk to what things were made of: every bought `lot` in each `kind` and `id`.
+
+    It follows what the walk followed: a cell cut from one stretch of a roll has no lot of another stretch of the roll,
+    whatever else was asked for along with it.
+    """
+    con, lots = tables.con, quote_literal(spec.passport.lots)
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE cw_has AS "
-        f"SELECT DISTINCT kind, id, id AS lot FROM cw_reached WHERE kind = {lots}"
+        "CREATE OR REPLACE TEMP TABLE cw_stretch AS "
+        f"SELECT DISTINCT kind, id, from_m, to_m, id AS lot FROM cw_reached WHERE kind = {lots}"
     )
+    for each in spec.kinds:  # from what is bought to what is sold
+        con.execute(
+            "INSERT INTO cw_stretch SELECT DISTINCT e.kind, e.id, e.own_from_m, e.own_to_m, h.lot FROM cw_link AS e "
+            "JOIN cw_stretch AS h ON e.part_kind = h.kind AND e.part_id = h.id "
+            "AND e.from_m IS NOT DISTINCT FROM h.from_m AND e.to_m IS NOT DISTINCT FROM h.to_m WHERE e.kind = $kind",
+            {"kind": each},
+        )
+    con.execute("CREATE OR REPLACE TEMP TABLE cw_has AS SELECT DISTINCT kind, id, lot FROM cw_stretch")
+
+
+def _parts_of(tables: Tables, spec: TraceSpec, kind: str) -> None:
+    """Leave the table `cw_part`: every part of the starts, down to a cell."""
+    con, kinds, lots = tables.con, spec.kinds, quote_literal(spec.passport.lots)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE cw_part AS "
         f"SELECT DISTINCT id AS whole, kind, id FROM cw_reached WHERE kind = {quote_literal(kind)}"
     )
-    for each in kinds:  # from what is bought to what is sold
-        con.execute(
-            "INSERT INTO cw_has SELECT DISTINCT e.kind, e.id, h.lot FROM cw_edge AS e "
-            "JOIN cw_has AS h ON e.part_kind = h.kind AND e.part_id = h.id WHERE e.kind = $kind",
-            {"kind": each},
-        )
     for each in reversed(kinds[kinds.index(spec.passport.complete_for) + 1 :]):
         con.execute(
-            "INSERT INTO cw_part SELECT DISTINCT p.whole, e.part_kind, e.part_id FROM cw_edge AS e "
+            "INSERT INTO cw_part SELECT DISTINCT p.whole, e.part_kind, e.part_id FROM cw_link AS e "
             f"JOIN cw_part AS p ON e.kind = p.kind AND e.id = p.id WHERE e.kind = $kind AND e.part_kind <> {lots}",
             {"kind": each},
         )

@@ -12,7 +12,7 @@ from models.solution import Part, RuleSpec
 
 
 class Made(Part):
-    """What went into it: a column of its record that names it, and where on it, for a roll."""
+    """What went into it: a column of its record that names it, and the stretch that it came from or went into."""
 
     kind: str = Field(description="kind of what went in: material_lot, slurry_batch, mother_roll, cell")
     column: str = Field(description="column of the record that names it")
@@ -22,11 +22,31 @@ class Made(Part):
     flipped: str | None = Field(
         default=None, description="column: whether it was wound end for end, so that its own metre 0 lies at to_m"
     )
+    into_from_m: str | None = Field(
+        default=None,
+        description="column: where the stretch of the whole begins that it went into, in the whole's metres; an empty "
+        "value: where the whole begins",
+    )
+    into_to_m: str | None = Field(
+        default=None, description="column: where that stretch ends; an empty value: where the whole ends"
+    )
+    within_m: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="how far off the told ends of that stretch may be, m: what lies so near one counts for both sides",
+    )
 
     @model_validator(mode="after")
     def _both_ends(self) -> Self:
         if (self.from_m is None) != (self.to_m is None) or (self.flipped and not self.from_m):
             msg = "a stretch is told by from_m and to_m, and only a stretch can be flipped"
+            raise ValueError(msg)
+        if (self.into_from_m is None) != (self.into_to_m is None) or (self.within_m and not self.into_from_m):
+            msg = "a stretch of the whole is told by into_from_m and into_to_m, and only its ends are off by within_m"
+            raise ValueError(msg)
+        if self.from_m and self.into_from_m:
+            msg = "either a stretch of what went in is told or one of what it went into; found both"
             raise ValueError(msg)
         return self
 

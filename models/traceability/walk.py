@@ -2,7 +2,8 @@
 
 A stretch of a roll is followed in metres. What was cut from [from_m, to_m] of its parent lies there by its own metres,
 from the other end where it was flipped. So a cell has its metres on the mother roll, and a bad stretch of a mother roll
-its cells and no others.
+its cells and no others. What went into a stretch of a roll, as a lot of foil that ended at a splice, went into what was
+cut from there.
 """
 
 from __future__ import annotations
@@ -30,12 +31,29 @@ _STRETCH: dict[Direction, str] = {
     "went_into": """
         CASE WHEN p_from IS NOT NULL THEN greatest(p_from, r.from_m) END AS from_m,
         CASE WHEN p_from IS NOT NULL THEN least(p_to, r.to_m) END AS to_m,
-        CASE WHEN r.from_m IS NULL THEN NULL WHEN is_flipped THEN p_to - least(p_to, r.to_m)
-            ELSE greatest(p_from, r.from_m) - p_from END AS own_from_m,
-        CASE WHEN r.from_m IS NULL THEN NULL WHEN is_flipped THEN p_to - greatest(p_from, r.from_m)
-            ELSE least(p_to, r.to_m) - p_from END AS own_to_m""",
+        CASE WHEN p_from IS NULL THEN w_from WHEN r.from_m IS NULL THEN NULL
+            WHEN is_flipped THEN p_to - least(p_to, r.to_m) ELSE greatest(p_from, r.from_m) - p_from END AS own_from_m,
+        CASE WHEN p_from IS NULL THEN w_to WHEN r.from_m IS NULL THEN NULL
+            WHEN is_flipped THEN p_to - greatest(p_from, r.from_m) ELSE least(p_to, r.to_m) - p_from END AS own_to_m""",
 }
-_OVERLAP = "AND (r.from_m IS NULL OR p_from IS NULL OR (p_from < r.to_m AND p_to > r.from_m))"
+# Whether what was reached has a part of the stretch: of the whole that it went into, or of the part that it came from.
+_OVERLAP: dict[Direction, str] = {
+    "made_of": """
+        AND (r.from_m IS NULL OR (coalesce(w_from - within_m < r.to_m, true)
+            AND coalesce(w_to + within_m > r.from_m, true)))
+    """,
+    "went_into": "AND (r.from_m IS NULL OR p_from IS NULL OR (p_from < r.to_m AND p_to > r.from_m))",
+}
+# What the walk goes on from: a stretch with an open end reaches to the end of the roll, wherever that was told to be.
+_FOUND: dict[Direction, str] = {
+    "made_of": "part_kind AS kind, part_id AS id, from_m, to_m",
+    "went_into": """
+        kind, id,
+        CASE WHEN own_from_m IS NULL AND own_to_m IS NULL THEN NULL
+            ELSE coalesce(own_from_m, '-infinity'::DOUBLE) - within_m END AS from_m,
+        CASE WHEN own_from_m IS NULL AND own_to_m IS NULL THEN NULL
+            ELSE coalesce(own_to_m, 'infinity'::DOUBLE) + within_m END AS to_m""",
+}
 
 
 def walk(tables: Tables, spec: TraceSpec, starts: pa.Table, direction: Direction) -> None:
@@ -43,7 +61,8 @@ def walk(tables: Tables, spec: TraceSpec, starts: pa.Table, direction: Direction
 
     Leaves two temporary tables: `cw_reached` (`kind`, `id`, `from_m`, `to_m`: what was reached and which stretch of it,
     null for all of it), the starts among them, and `cw_link` (`kind`, `id`, `role`, `part_kind`, `part_id`, `from_m`,
-    `to_m`: the part went into the one named first, from that stretch of it).
+    `to_m`: the part went into the one named first, from that stretch of it; `own_from_m`, `own_to_m`: into that stretch
+    of the one named first, null for all of it and null at one end where it lies open).
 
     Args:
         tables: open connection that sees the tables.
@@ -67,9 +86,6 @@ def walk(tables: Tables, spec: TraceSpec, starts: pa.Table, direction: Direction
         if not made:
             continue
         step = _step(tables.relation(record.table), record, made, direction, reached)
-        found = "part_kind AS kind, part_id AS id, from_m, to_m"
-        if direction == "went_into":
-            found = "kind, id, own_from_m AS from_m, own_to_m AS to_m"
         try:
             con.execute(f"CREATE OR REPLACE TEMP TABLE cw_step AS {step}")
         except duckdb.Error as error:
@@ -79,8 +95,8 @@ def walk(tables: Tables, spec: TraceSpec, starts: pa.Table, direction: Direction
                 found=str(error).splitlines()[0],
                 mend="correct `records` in defs.yaml",
             ) from error
-        con.execute("INSERT INTO cw_link FROM cw_step")
-        con.execute(f"INSERT INTO cw_reached SELECT DISTINCT {found} FROM cw_step")
+        con.execute("INSERT INTO cw_link SELECT * EXCLUDE (within_m) FROM cw_step")
+        con.execute(f"INSERT INTO cw_reached SELECT DISTINCT {_FOUND[direction]} FROM cw_step")
 
 
 def _step(
@@ -105,7 +121,8 @@ def _step(
         known = " OR ".join(between(each.column, each.kind) for each in made)
         joined = "r.kind = part_kind AND r.id = part_id"
     return f"""
-        SELECT DISTINCT {quote_literal(record.kind)} AS kind, t.id, role, part_kind, part_id, {_STRETCH[direction]}
+        SELECT DISTINCT {quote_literal(record.kind)} AS kind, t.id, role, part_kind, part_id, {_STRETCH[direction]},
+            within_m
         FROM (
             SELECT CAST({quote_identifier(record.key)} AS VARCHAR) AS id,
                 unnest([{", ".join(_part(each) for each in made)}], recursive := true)
@@ -113,21 +130,24 @@ def _step(
         ) AS t
         JOIN cw_reached AS r ON {joined}
         WHERE t.id IS NOT NULL AND part_id IS NOT NULL
-            {_OVERLAP if direction == "went_into" else ""}
+            {_OVERLAP[direction]}
     """
 
 
 def _part(made: Made) -> str:
-    """What went in, and its stretch, as a struct."""
-    p_from = p_to = "NULL::DOUBLE"
+    """What went in, the stretch of it, and the stretch of the whole that it went into, as a struct."""
+    p_from = p_to = w_from = w_to = "NULL::DOUBLE"
     if made.from_m is not None and made.to_m is not None:
         ends = f"{quote_identifier(made.from_m)}, {quote_identifier(made.to_m)}"
         p_from, p_to = f"least({ends})", f"greatest({ends})"
+    if made.into_from_m is not None and made.into_to_m is not None:
+        w_from, w_to = (f"CAST({quote_identifier(each)} AS DOUBLE)" for each in (made.into_from_m, made.into_to_m))
     flipped = "false" if made.flipped is None else f"coalesce({quote_identifier(made.flipped)}, false)"
     return (
         f"{{'role': {quote_literal(made.role)}, 'part_kind': {quote_literal(made.kind)}, "
         f"'part_id': CAST({quote_identifier(made.column)} AS VARCHAR), "
-        f"'p_from': {p_from}, 'p_to': {p_to}, 'is_flipped': {flipped}}}"
+        f"'p_from': {p_from}, 'p_to': {p_to}, 'is_flipped': {flipped}, "
+        f"'w_from': {w_from}, 'w_to': {w_to}, 'within_m': {made.within_m!r}::DOUBLE}}"
     )
 
 

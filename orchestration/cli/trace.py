@@ -148,7 +148,7 @@ def _walked(tables: Tables, spec: TraceSpec, kind: str, wanted: Wanted, directio
     reached: dict[str, dict[str, dict[str, Any]]] = {}
     for link in links:
         row = reached.setdefault(link[side[0]], {}).setdefault(link[side[1]], {"id": link[side[1]]})
-        if link[stretch[0]] is not None and link[side[0]].endswith("roll"):
+        if link[side[0]].endswith("roll") and (link[stretch[0]] is not None or link[stretch[1]] is not None):
             row.setdefault("stretches_m", []).append([link[stretch[0]], link[stretch[1]]])
     order = reversed(spec.kinds) if direction == "made_of" else spec.kinds
     return {
@@ -189,7 +189,7 @@ def _moment(tables: Tables, spec: TraceSpec, kind: str, name: str) -> datetime:
 
 
 def _in_words(row: dict[str, Any]) -> str:
-    stretches = ", ".join(f"{begin:,.1f} to {end:,.1f} m" for begin, end in row.get("stretches_m", []))
+    stretches = ", ".join(_in_metres(begin, end) for begin, end in row.get("stretches_m", []))
     more = ", ".join(
         f"{name.removesuffix('_code').replace('_', ' ')} {value:%Y-%m-%d %H:%M}"
         if isinstance(value, datetime)
@@ -198,3 +198,10 @@ def _in_words(row: dict[str, Any]) -> str:
         if name not in ("id", "stretches_m") and value is not None
     )
     return "  ".join(part for part in (str(row["id"]), stretches, more) if part)
+
+
+def _in_metres(begin: float | None, end: float | None) -> str:
+    """A stretch in words; an end that is not told is the roll's own."""
+    if begin is None:
+        return f"up to {end:,.1f} m"
+    return f"from {begin:,.1f} m on" if end is None else f"{begin:,.1f} to {end:,.1f} m"

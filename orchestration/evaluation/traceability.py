@@ -1,4 +1,4 @@
-"""Does tracing answer? Both directions are timed over all days of the home, and passports held against the schema."""
+"""Does tracing answer, and rightly? Both directions timed, foil held against the truth, passports against a schema."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from models.solution import SolutionSpec
 from models.traceability.passport import SCHEMA
 from models.traceability.spec import TraceSpec
 from models.traceability.walk import START, Direction, walk
+from orchestration.evaluation.foil_lots import foil_line
 from orchestration.evaluation.ground import Ground
-from orchestration.evaluation.lines import Line, verdict
+from orchestration.evaluation.lines import Line, beside, verdict
 from orchestration.evaluation.outcome import Evaluation
 from orchestration.evaluation.rows import newest_answers
 from pipelines.lake.connection import reader
@@ -29,7 +30,7 @@ ASKED = 10
 
 
 def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
-    """Time what a cell was made of and what a lot went into, and check the newest passports."""
+    """Time what a cell was made of and what a lot went into, and check its foil and the newest passports."""
     own, night = cast("TraceSpec", spec), ground.evidence(spec).night or {}
     home = cast("Home", ground.home)
     answers = newest_answers(own, home, str(night.get("champion_version")))
@@ -41,7 +42,9 @@ def evaluate(spec: SolutionSpec, ground: Ground) -> Evaluation:
         back = [_timed(tables, own, part, name, "made_of", bought) for name in _some(tables, own, part)]
         onward = [_timed(tables, own, bought, name, "went_into", part) for name in _some(tables, own, bought)]
         days = _days(tables, own, part)
-    return judged(back, onward, _documents(own, home), days)
+        foil = foil_line(tables, own, home)
+    found = judged(back, onward, _documents(own, home), days)
+    return found if foil is None else beside(found, [foil])
 
 
 def judged(

@@ -11,9 +11,10 @@ from pipelines.control_plan.derive import characteristics
 from pipelines.control_plan.product import Grade
 from pipelines.twin.clock import HOUR
 from pipelines.twin.losses import is_lost
+from pipelines.twin.names import daughter_id, lot_id
 from pipelines.twin.rng import hash_uniform
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat, take
-from pipelines.twin.upstream import ELECTRODES, daughter_id, lot_id
+from pipelines.twin.upstream import ELECTRODES
 from pipelines.twin.world import World
 
 # Where cells are lost, in the order of the line: step, reason, name of the loss in twin.yaml.

@@ -18,6 +18,7 @@ from pipelines.twin.course import Course
 from pipelines.twin.cycling_laboratory import cycling_records
 from pipelines.twin.energy import meters, weather
 from pipelines.twin.equipment import Equipment
+from pipelines.twin.foil_splice import FEED as FOIL_SPLICE
 from pipelines.twin.interventions import Interventions
 from pipelines.twin.leak_test import leak_tests
 from pipelines.twin.line import LineDay, run_day
@@ -28,7 +29,7 @@ from pipelines.twin.recipe_line import recipe_records
 from pipelines.twin.state import Carried, State
 from pipelines.twin.table import Array, Floats, Ints, Table, concat
 from pipelines.twin.telemetry import Telemetry
-from pipelines.twin.truth import cell_truth, truth_dir
+from pipelines.twin.truth import cell_truth, splice_truth, truth_dir
 from pipelines.twin.upkeep import calibrations, spare_part_counts, spare_part_uses
 from pipelines.twin.upstream import Upstream
 from pipelines.twin.workplace import Stacked
@@ -80,6 +81,7 @@ class Plant:
         self.truth = {
             "cell": cell_truth(world, cells[over], stacked_s[over]),
             "machine_life": equipment.truth(self._oldest(day), day),
+            "foil_splice": splice_truth(records.get(FOIL_SPLICE, {})),
         }
         columns = {"cell": cells[~over], "stacked_s": stacked_s[~over], "stacker": stackers[~over]}
         return delivery.flawed_by_scenario(world, day, known), Carried(later, pa.table(columns))

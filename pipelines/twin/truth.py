@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.lake.home import Home
 from pipelines.twin.cells import LOSSES, Cells, grade
@@ -12,6 +14,7 @@ from pipelines.twin.table import Array, Floats, Ints, Table
 from pipelines.twin.world import World
 
 OUTCOMES = ("capacity_ah", "dcir_mohm", "acir_mohm", "k_value_mv_h", "thickness_mm")
+SPLICE = ("mother_roll_id", "true_at_m", "ended_lot_id", "begun_lot_id")
 
 
 def truth_dir(home: Home) -> Path:
@@ -82,3 +85,14 @@ def _undisturbed_grade(world: World, cells: Ints, stacked_s: Floats, actual: Arr
         return actual
     other = Cells(world.undisturbed(), cells, stacked_s)
     return np.where(other.lost_at() == "", other.graded()["grade_code"], "")
+
+
+def splice_truth(records: Table) -> Table:
+    """Of the day's splices of foil: mother_roll_id, the metre where it truly lies in true_at_m, and the two lots."""
+    return {name: records[name] for name in SPLICE} if records else {}
+
+
+def read_truth(home: Home, name: str) -> pa.Table | None:
+    """A table of the truth, all days of it, for evaluations; None when this instance has none."""
+    files = sorted((truth_dir(home) / name).glob("*.parquet"))
+    return pa.concat_tables([pq.read_table(file) for file in files]) if files else None

@@ -8,9 +8,12 @@ from pipelines.control_plan.derive import characteristics, column_of
 from pipelines.twin.certificate_text import documents
 from pipelines.twin.clock import HOUR
 from pipelines.twin.course import SPARE
+from pipelines.twin.foil_splice import FEED as FOIL_SPLICE
+from pipelines.twin.foil_splice import foil_of, foil_splices
 from pipelines.twin.incoming import certificates, inspections
 from pipelines.twin.losses import is_lost
 from pipelines.twin.mixing_curve import mixing_records
+from pipelines.twin.names import daughter_id, entity_id, lot_id
 from pipelines.twin.rng import hash_uniform, salt
 from pipelines.twin.table import Array, Bools, Floats, Ints, Table, codes, concat
 from pipelines.twin.web_profile import FEED as WEB_PROFILE
@@ -19,22 +22,6 @@ from pipelines.twin.world import World
 
 ELECTRODES = ("cathode", "anode")
 COATING_H = 0.5  # of a mother roll: 2,000 m at 70 m/min
-
-
-def lot_id(material: str, numbers: Ints) -> Array:
-    """Identifiers of material lots."""
-    return codes(f"{material}-", numbers, 5)
-
-
-def entity_id(electrode: str, kind: str, numbers: Ints) -> Array:
-    """Identifiers of batches (CB, AB) and mother rolls (CR, AR)."""
-    return codes(f"{electrode[0].upper()}{kind}", numbers, 6)
-
-
-def daughter_id(electrode: str, rolls: Ints, lanes: Ints) -> Array:
-    """Identifiers of daughter rolls: the mother roll and the lane, from 1."""
-    ids = entity_id(electrode, "R", rolls)
-    return np.array([f"{each}-{lane + 1}" for each, lane in zip(ids, lanes, strict=True)], dtype=object)
 
 
 class Upstream:
@@ -212,7 +199,7 @@ class Upstream:
         """Add the records of mother rolls, by the first cell of each; their identifiers."""
         numbers = world.numbers(f"{electrode}_roll", first)
         ids = entity_id(electrode, "R", numbers).astype(object)
-        foil = "aluminium_foil" if electrode == "cathode" else "copper_foil"
+        foil = foil_of(electrode)
         batches = world.numbers(f"{electrode}_batch", first)
         names: Table = {
             "mother_roll_id": ids,
@@ -232,6 +219,7 @@ class Upstream:
             }
         )
         found.setdefault(WEB_PROFILE, []).append(web_profiles(world, electrode, first, names))
+        found.setdefault(FOIL_SPLICE, []).append(foil_splices(world, electrode, first, names, COATING_H))
         return ids
 
     def _after_coating(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from models.context import ModelContext
 from models.families import family_of
+from models.features.source import open_tables
 from models.solution import SolutionSpec
 from models.traceability.passport import faults_of
+from models.traceability.spec import TraceSpec
 from orchestration.catalogue import build_spec, find
 from orchestration.cli import trace as tracing
+from orchestration.evaluation.foil_lots import foil_line
 from orchestration.night import solve
 from orchestration.plant import Plant
 from orchestration.solving import PREDICTIONS, Outcome
@@ -29,6 +34,7 @@ SITE = load_site(PROJECT.parent / "infra" / "sites" / "demo")
 FEEDS = {
     "mes__batch_material": "slurry_batch_id, material_lot_id",
     "mes__mother_roll": "mother_roll_id",
+    "mes__foil_splice": "mother_roll_id, splice_no",
     "mes__daughter_roll": "daughter_roll_id",
     "mes__stacking": "cell_id",
     "mes__assembly": "cell_id",
@@ -83,6 +89,9 @@ def by_hand(rows: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, set[str]],
     for row in rows["mes__batch_material"]:
         of_batch[row["slurry_batch_id"]].add(row["material_lot_id"])
     mothers = {row["mother_roll_id"]: row for row in rows["mes__mother_roll"]}
+    spliced: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(rows["mes__foil_splice"], key=lambda row: row["splice_no"]):
+        spliced[row["mother_roll_id"]].append(row)
     daughters = {row["daughter_roll_id"]: row for row in rows["mes__daughter_roll"]}
     lots, metres = {}, {}
     for cell in rows["mes__stacking"]:
@@ -97,13 +106,22 @@ def by_hand(rows: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, set[str]],
                 at = (daughter["to_m"] - end, daughter["to_m"] - begin)
             metres[cell["cell_id"], daughter["mother_roll_id"]] = at
             if mother := mothers.get(daughter["mother_roll_id"]):
-                found |= {mother["foil_lot_id"], *of_batch[mother["slurry_batch_id"]]}
+                found |= foil_at(mother, spliced[mother["mother_roll_id"]], at) | of_batch[mother["slurry_batch_id"]]
         lots[cell["cell_id"]] = found
     for feed, columns in (("mes__assembly", ("can_lot_id", "cap_lot_id")), ("mes__filling", ("electrolyte_lot_id",))):
         own = {row["cell_id"]: [row] for row in rows[feed] if row["cell_id"] in lots}
         for cell, told in (own | neighbours_of_lost(rows, feed)).items():
             lots[cell] |= {row[column] for row in told for column in columns}
     return lots, metres
+
+
+def foil_at(mother: dict[str, Any], splices: list[dict[str, Any]], at: tuple[float, float]) -> set[str]:
+    """Lots of foil on a stretch of a roll, both of them within half a metre of a splice."""
+    lots = [mother["foil_lot_id"], *(each["begun_lot_id"] for each in splices)]
+    ends = [-math.inf, *(each["at_m"] for each in splices), math.inf]
+    return {
+        lot for lot, begin, end in zip(lots, ends, ends[1:], strict=False) if begin - 0.5 < at[1] and end + 0.5 > at[0]
+    }
 
 
 def neighbours_of_lost(rows: dict[str, list[dict[str, Any]]], feed: str) -> dict[str, list[dict[str, Any]]]:
@@ -161,6 +179,46 @@ def test_a_lot_of_any_material_is_traced_to_its_cells(line: Line, capsys: pytest
         assert {row["id"] for row in found["cell"]} == cells_of[lot]
         modules = {module_of[cell] for cell in cells_of[lot] if cell in module_of}
         assert {row["id"] for row in found.get("module", [])} == modules
+
+
+def test_a_lot_of_foil_that_ended_within_a_roll_is_in_its_cells_up_to_the_splice(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splices = line.rows["mes__foil_splice"]
+    assert len(splices) > 5
+    of_lot, cut_apart = line.cells_of, 0
+    for no, splice in enumerate(splices):
+        roll = splice["mother_roll_id"]
+        own = {cell for cell, mother in line.metres if mother == roll}
+        sides = [of_lot[splice[lot]] & own for lot in ("ended_lot_id", "begun_lot_id")]
+        assert sides[0] | sides[1] == own
+        cut_apart += all(0 < len(side) < len(own) for side in sides)
+        if no % 7:
+            continue
+        found = traced(capsys, "lot", splice["ended_lot_id"])["reached"]
+        assert {row["id"] for row in found["cell"]} & own == sides[0]
+        assert [None, pytest.approx(splice["at_m"])] in [
+            each for row in found["mother_roll"] if row["id"] == roll for each in row["stretches_m"]
+        ]
+    assert cut_apart > 2
+
+
+def test_the_foil_of_each_cell_is_held_against_the_truth(line: Line) -> None:
+    spec = find("traceability/genealogy_passport")
+    assert isinstance(spec, TraceSpec)
+    foil = next(record for record in spec.records if record.table == "marts.foil_stretch")
+    turned = {"into_from_m": "spliced_to_m", "into_to_m": "spliced_from_m"}
+    wrong = foil.model_copy(update={"made_of": [foil.made_of[0].model_copy(update=turned)]})
+    others = [record for record in spec.records if record is not foil]
+    with open_tables(ModelContext(home=line.home, site=SITE), spec.table) as tables:
+        right = foil_line(tables, spec, line.home)
+        assert right is not None
+        assert right.is_met, right.found
+        broken = foil_line(tables, spec.model_copy(update={"records": [*others, wrong]}), line.home)
+        assert broken is not None
+        assert not broken.is_met
+        without = foil_line(tables, spec.model_copy(update={"records": others}), line.home)
+        assert without is None
 
 
 def test_a_bad_stretch_of_a_roll_is_traced_to_the_cells_cut_from_it(

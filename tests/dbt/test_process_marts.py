@@ -41,3 +41,22 @@ def test_the_powders_surface_is_that_of_the_batchs_lot(home: Home) -> None:
     known = moments["active_bet_m2_g"].notna()
     assert known.mean() > 0.9
     assert (moments.loc[known, "active_bet_m2_g"] == surface[known]).all()
+
+
+def test_the_stretches_of_foil_follow_each_other_from_the_lot_that_the_roll_names(home: Home) -> None:
+    foil, rolls = _mart(home, "foil_stretch"), _mart(home, "mother_roll").set_index("mother_roll_id")
+    with reader(home) as con:
+        splices = con.execute("SELECT * FROM lake.staging.stg_mes__foil_splice").df()
+    first = foil[foil["stretch_no"] == 1].set_index("mother_roll_id")
+    assert first["foil_lot_id"].sort_index().equals(rolls["foil_lot_id"].sort_index())
+    assert len(foil) == len(rolls) + len(splices)
+    assert len(splices) > 5
+    after = foil[foil["stretch_no"] == 2].set_index("mother_roll_id").loc[splices["mother_roll_id"]]
+    assert (after["foil_lot_id"].to_numpy() == splices["begun_lot_id"]).all()
+    assert (after["spliced_from_m"].to_numpy() == splices["at_m"]).all()
+    assert (first.loc[splices["mother_roll_id"], "spliced_to_m"].to_numpy() == splices["at_m"]).all()
+    assert after["spliced_to_m"].isna().all()
+    # Every roll that follows one with a splice begins with the lot that was spliced on.
+    assert set(splices["begun_lot_id"]) - set(rolls["foil_lot_id"]) <= {splices["begun_lot_id"].max()} | {
+        splices[splices["electrode_code"] == "cathode"]["begun_lot_id"].max()
+    }

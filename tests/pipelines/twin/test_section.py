@@ -12,9 +12,9 @@ import pytest
 from pipelines.control_plan.site import Site
 from pipelines.lake.home import Home
 from pipelines.twin.decisions import SetPoint
+from pipelines.twin.names import entity_id
 from pipelines.twin.section import Electrode, Section
 from pipelines.twin.simulate import simulate
-from pipelines.twin.upstream import entity_id
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,3 @@
+{{ config(feed='mes__foil_splice') }}
+
+{{ stage('mes__foil_splice') }}
