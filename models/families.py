@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.evaluation.bootstrap import Interval
     from models.gates.verdict import Verdict
     from models.scoring.score import ScoreReport
+    from models.tuning.objective import Asked
 
 Part = Literal["model", "predictions", "monitoring"]
 
@@ -74,13 +75,14 @@ class Family:
         checks: Asset checks by the part of the solution they belong to, with a sentence each; the parts that it has, in
             the order of a night.
         functions: Where training, judging, scoring and watching are, as `module:function`; imported on first use, for
-            they bring the libraries of learning. A family that learns nothing only scores.
+            they bring the libraries of learning. A family that learns nothing only scores; one that searches over
+            trials says what it asks, so that others can help.
     """
 
     component: str
     spec: type[SolutionSpec]
     checks: Mapping[Part, Mapping[str, str]]
-    functions: Mapping[Literal["train", "judge", "score", "monitor"], str]
+    functions: Mapping[Literal["train", "judge", "score", "monitor", "asked"], str]
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -96,6 +98,19 @@ class Family:
     def learns(self) -> bool:
         """Whether there are versions in the registry; else the rule in the YAML is the version."""
         return "model" in self.parts
+
+    @property
+    def searches(self) -> bool:
+        """Whether its training is a search over trials, which other workers may join."""
+        return "asked" in self.functions
+
+    def asked(self, spec: SolutionSpec, ctx: ModelContext) -> Asked:
+        """What the search of a solution asks, for a worker that helps.
+
+        Raises:
+            CellworksError: nothing can be learnt from the table.
+        """
+        return cast("Asked", resolve_name(self.functions["asked"])(spec, ctx))
 
     def train(self, spec: SolutionSpec, ctx: ModelContext) -> Trained:
         """Learn and register a challenger; nothing is promoted.
@@ -152,6 +167,7 @@ PREDICTIVE_MODEL = Family(
         "judge": "models.gates.judge:judge",
         "score": "models.scoring.score:score",
         "monitor": "models.drift.monitor:monitor",
+        "asked": "models.ground:asked",
     },
 )
 
@@ -196,6 +212,7 @@ SURVIVAL_MODEL = Family(
         "judge": "models.survival_model.family:judge",
         "score": "models.survival_model.family:score",
         "monitor": "models.survival_model.family:monitor",
+        "asked": "models.survival_model.fitting:asked",
     },
 )
 

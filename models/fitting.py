@@ -11,21 +11,17 @@ import numpy as np
 
 from models.context import ModelContext
 from models.estimators.base import Fold, Problem
-from models.estimators.choose import bins, candidates
 from models.evaluation.calibration import fit_calibration
 from models.evaluation.conformal import fit_interval
 from models.evaluation.costs import choose_threshold
 from models.evaluation.metrics import cost_matrix
-from models.features.built import choose_built
-from models.features.contract import learn_contract
+from models.ground import Ground, ground_of
 from models.prepare import Prepared
-from models.scoring.runtime import FORMAT, Array, Scorer, calibrate, matrix
+from models.scoring.runtime import FORMAT, Array, Scorer, calibrate
 from models.spec import PredictiveSpec
-from models.splits.splits import inner_folds
 from models.tuning.search import Found, out_of_fold, search, warm_starts
-from models.unseen import as_final, folds_of, outer_quantiles
-from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.progress import Progress
+from models.tuning.shared import sharing_of
+from models.unseen import as_final, outer_quantiles
 
 _CLEARLY_BETTER = 0.01  # share of the validation loss from which the plan's signs are doubted
 _MORE_ROWS = 1.1  # the final fit sees all development rows, so it may grow a little longer than the folds did
@@ -72,60 +68,28 @@ class Fitted:
         (folder / "bundle.json").write_text(json.dumps(self.scorer.bundle, indent=1, allow_nan=False), encoding="utf-8")
 
 
-def _monotone(spec: PredictiveSpec, ctx: ModelContext, features: list[dict[str, Any]]) -> tuple[int, ...]:
-    """Signs that the control plan knows, per feature."""
-    if spec.monotone != "plan" or ctx.site is None:
-        return ()
-    from pipelines.control_plan.derive import column_sign
-
-    plan, target = ctx.site.plan, spec.target.column
-    signs = [column_sign(plan, f["name"], target) if f["kind"] == "number" else 0 for f in features]
-    turned = -1 if spec.task == "binary" and spec.target.positive in (False, 0, "false", "0") else 1
-    return tuple(turned * sign for sign in signs) if any(signs) else ()
-
-
-def newest_rows(prepared: Prepared, spec: PredictiveSpec) -> Array:
-    """Development rows for the trials: the newest `max_rows`, or as many drawn without time."""
-    rows = prepared.split.development
-    if len(rows) <= spec.search.max_rows:
-        return rows
-    order = prepared.order
-    rank = order.finish[rows] if order.finish is not None else -order.draw[rows]
-    return np.sort(rows[np.argsort(rank, kind="stable")[-spec.search.max_rows :]])
-
-
-def _with_built(
-    spec: PredictiveSpec, prepared: Prepared, problem: Problem, features: list[dict[str, Any]], x: Array
-) -> tuple[Problem, list[dict[str, Any]], Array]:
-    """Problem, contract and matrix with the features that the family builds."""
-    pairs, _ = inner_folds(prepared.order, newest_rows(prepared, spec), prepared.labels.y, spec, prepared.split.cut)
-    built = choose_built(problem, features, folds_of(prepared, x, pairs))
-    if not built:
-        return problem, features, x
-    signs = (*problem.monotone, *[0] * len(built)) if problem.monotone else ()
-    features = [*features, *built]
-    max_bin = bins(len(prepared.split.development), len(features))
-    return replace(problem, monotone=signs, max_bin=max_bin), features, matrix(prepared.frame.table, features)
-
-
-def _run_search(
-    spec: PredictiveSpec, prepared: Prepared, problem: Problem, x: Array, history: History | None, tell: Progress
-) -> tuple[Found, list[Fold], list[Array], list[str]]:
-    """The study on time-forward folds of the development rows; `x` holds all rows of the frame."""
-    rows = newest_rows(prepared, spec)
-    pairs, notes = inner_folds(prepared.order, rows, prepared.labels.y, spec, prepared.split.cut)
-    folds = folds_of(prepared, x, pairs)
-    learners = candidates(spec.search.libraries, problem, len(rows), x.shape[1])
+def _search(spec: PredictiveSpec, ctx: ModelContext, ground: Ground, history: History | None) -> Found:
+    """The study on the ground's folds; a remark joins the ground's where the plan's signs are doubted."""
     first: list[dict[str, Any]] = []
     trials, draw = spec.search.trials, 0
     if history is not None:
-        draw = len(rows)  # other rows than last night's
+        draw = ground.n_rows  # other rows than last night's
         first = warm_starts(history.trials, history.best_by_library, history.library)
         trials = spec.search.refit_trials
-    found = search(learners, problem, folds, spec.search, trials=trials, first=first, draw=draw, tell=tell)
+    found = search(
+        ground.learners,
+        ground.problem,
+        ground.folds,
+        spec.search,
+        trials=trials,
+        first=first,
+        draw=draw,
+        tell=ctx.tell,
+        sharing=sharing_of(spec, ctx),
+    )
     if not first:
-        notes += _doubt_of_signs(spec, problem, found, folds[-1])
-    return found, folds, [valid for _, valid in pairs], notes
+        ground.notes += _doubt_of_signs(spec, ground.problem, found, ground.folds[-1])
+    return found
 
 
 def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: Fold) -> list[str]:
@@ -144,15 +108,19 @@ def _doubt_of_signs(spec: PredictiveSpec, problem: Problem, found: Found, fold: 
     return [f"without the control plan's signs the loss is {100 * gain:.1f} % lower: one of them may be wrong"]
 
 
-def _final(spec: PredictiveSpec, problem: Problem, found: Found, x: Array, y: Array) -> list[Any]:
+def _final(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, ground: Ground, found: Found) -> list[Any]:
     """Boosters on all development rows: of each member one, or one per quantile."""
-    fold = Fold(x, y)
+    problem = ground.problem
     levels = spec.quantiles if spec.task == "quantile" else [problem.quantile]
-    return [
-        each.estimator.fit(replace(problem, quantile=level), fold, each.params, final_rounds(each.rounds)).booster
-        for each in found.members
-        for level in levels
-    ]
+    wanted = [(each, replace(problem, quantile=level)) for each in found.members for level in levels]
+    if prepared.training_set is not None:
+        from models.distributed.fit import Wanted, fit_on_workers
+
+        asked = [Wanted(each.estimator.library, own, each.params, final_rounds(each.rounds)) for each, own in wanted]
+        return list(fit_on_workers(spec, ctx, ground.features, prepared.training_set, asked))
+    rows = prepared.split.development
+    fold = Fold(ground.x[rows], prepared.labels.y[rows])
+    return [each.estimator.fit(own, fold, each.params, final_rounds(each.rounds)).booster for each, own in wanted]
 
 
 def _finish(spec: PredictiveSpec, prepared: Prepared, oof: Array) -> dict[str, Any]:
@@ -176,18 +144,6 @@ def final_rounds(rounds: int) -> int:
     return max(1, round(rounds * _MORE_ROWS))
 
 
-def problem_of(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, shape: tuple[int, int]) -> Problem:
-    """What is learnt from so many rows and columns, before it is known what these are."""
-    return Problem(
-        spec.task,
-        len(prepared.labels.classes),
-        quantile=spec.quantiles[1],
-        n_threads=ctx.n_threads,
-        seed=spec.search.seed,
-        max_bin=bins(*shape),
-    )
-
-
 def record_of(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, Any]:
     """What the version remembers of its making."""
     split, finish = prepared.split, prepared.order.finish
@@ -195,7 +151,7 @@ def record_of(ctx: ModelContext, prepared: Prepared, found: Found) -> dict[str, 
         "cut": split.cut.as_json(),
         "trained_until": split.cut.after,
         "last_label": None if finish is None else str(finish[split.development].max()),
-        "rows": len(split.development),
+        "rows": prepared.n_learnt,
         "snapshot": ctx.snapshot,
         "digest": prepared.frame.digest,
         "plan_hash": ctx.plan_hash,
@@ -221,24 +177,10 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
     Raises:
         CellworksError: the development rows hold one class only.
     """
-    rows, y = prepared.split.development, prepared.labels.y
-    if spec.is_classification and len(np.unique(y[rows])) < 2:
-        raise CellworksError(
-            "the rows before the hold-out hold one class only",
-            expected="at least two classes to learn from",
-            found=prepared.labels.classes[int(y[rows][0])],
-            mend="wait for more labelled rows",
-            where=spec.solution,
-        )
-    features, dropped = learn_contract(prepared.frame.take(rows))
-    categories = tuple(place for place, f in enumerate(features) if f["kind"] == "category")
-    monotone = _monotone(spec, ctx, features)
-    shape = len(rows), len(features)
-    problem = replace(problem_of(spec, ctx, prepared, shape), categories=categories, monotone=monotone)
-    x = matrix(prepared.frame.table, features)
-    if spec.features.build:
-        problem, features, x = _with_built(spec, prepared, problem, features, x)
-    found, folds, valid, notes = _run_search(spec, prepared, problem, x, history, ctx.tell)
+    rows = prepared.split.development
+    ground = ground_of(spec, ctx, prepared)
+    problem, x, folds, valid = ground.problem, ground.x, ground.folds, ground.valid
+    found = _search(spec, ctx, ground, history)
     sizes = [(len(fold.y), min(fit.curve)) for fold, fit in zip(folds, found.best.fits, strict=True)]
     if not spec.is_classification and len(rows) > spec.search.max_rows:
         found, folds, valid = as_final(spec, prepared, problem, found, x)
@@ -252,19 +194,19 @@ def fit(spec: PredictiveSpec, ctx: ModelContext, prepared: Prepared, history: Hi
         "task": spec.task,
         "library": found.best.estimator.library,
         "libraries": found.libraries,
-        "features": features,
+        "features": ground.features,
         "classes": prepared.labels.classes,
         "quantiles": spec.quantiles,
         **_finish(spec, prepared, oof),
         "record": record_of(ctx, prepared, found),
     }
-    scorer = Scorer(bundle, _final(spec, problem, found, x[rows], y[rows]))
+    scorer = Scorer(bundle, _final(spec, ctx, prepared, ground, found))
     return Fitted(
         scorer,
         found,
         problem,
-        {**prepared.frame.selection.dropped, **dropped},
-        prepared.split.notes + notes,
+        {**prepared.frame.selection.dropped, **ground.dropped},
+        prepared.split.notes + ground.notes,
         sizes,
         x[rows],
     )

@@ -236,6 +236,13 @@ class PredictiveSpec(LearningSpec):
         default="none", description="`plan`: signs that the control plan knows bind the trees"
     )
     search: Search = Field(default_factory=Search, description="budget of the search")
+    train_on: Literal["machine", "dask"] = Field(
+        default="machine",
+        description=(
+            "where the final fit is: this machine, or the workers of a Dask cluster, each of which reads its part of "
+            "the rows; then this machine reads the features of the hold-out and of the newest `search.max_rows` alone"
+        ),
+    )
     gates: Gates = Field(default_factory=Gates, description="limits a challenger must keep")
     action: Threshold = Field(default_factory=Threshold, description="what follows from an answer")
     explain: Explain = Field(default_factory=Explain, description="reasons per prediction")
@@ -268,6 +275,21 @@ class PredictiveSpec(LearningSpec):
     def _advice_moves(self) -> PredictiveSpec:
         if (self.action.kind == "setpoint_advice") != (self.action.move is not None):
             msg = f"action.move and action.kind setpoint_advice go together; the kind is {self.action.kind}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _parts_stand_alone(self) -> PredictiveSpec:
+        if self.train_on == "dask" and self.sequence is not None:
+            msg = "train_on: dask reads rows by parts, and the windows of a sequence reach over them; write machine"
+            raise ValueError(msg)
+        if self.train_on == "dask" and self.task == "quantile":
+            msg = (
+                "train_on: dask has no task quantile: both libraries take the mean of the parts' quantiles in each leaf"
+            )
+            raise ValueError(msg)
+        if self.train_on == "dask" and set(self.search.libraries) == {"linear"}:
+            msg = "train_on: dask needs lightgbm or xgboost among search.libraries; linear is not fitted by parts"
             raise ValueError(msg)
         return self
 

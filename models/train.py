@@ -163,7 +163,7 @@ def _train(
         mode=ctx.mode,
         trials=len(fitted.found.trials),
         params=fitted.found.best.params,
-        rows_development=len(prepared.split.development),
+        rows_development=prepared.n_learnt,
         rows_holdout=len(prepared.split.holdout),
         features=len(fitted.scorer.bundle["features"]),
         dropped=fitted.dropped,

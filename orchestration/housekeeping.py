@@ -22,7 +22,7 @@ class Upkeep(dg.Config):
     """Settings of maintenance.
 
     Attributes:
-        keep_days: Age up to which every snapshot stays, in days.
+        keep_days: Age up to which every snapshot, and on servers every study of a search, stays, in days.
     """
 
     keep_days: float = 7.0
@@ -63,20 +63,23 @@ def simulate_a_day(context: dg.OpExecutionContext) -> None:
 
 @dg.op
 def tidy_lake(context: dg.OpExecutionContext, config: Upkeep) -> None:
-    """Compact the lake and let old snapshots go, but none that a registered version or an open run names.
+    """Compact the lake and let old snapshots and studies go, but no snapshot that a version or an open run names.
 
     A run reads its snapshots while it holds the home's run lock, so with that lock held no run is open.
     """
     from models.registry.published import snapshots_of_versions
+    from models.tuning.shared import board_of, prune
     from pipelines.lake.maintenance import maintain
 
-    home = plant().home
+    home, keep = plant().home, timedelta(days=config.keep_days)
     with night_lock(home, "maintenance", wait_s=PATIENCE_S):
-        report = maintain(home, keep=timedelta(days=config.keep_days), also_keep=snapshots_of_versions(home))
+        report = maintain(home, keep=keep, also_keep=snapshots_of_versions(home))
     context.log.info(
         f"files {report.files_before} to {report.files_after}, {report.removed} removed, "
         f"{report.orphans} left by killed writers; snapshots {len(report.expired)} expired, {len(report.kept)} kept"
     )
+    if (board := board_of(home)) is not None:
+        context.log.info(f"{len(prune(board, keep))} studies of searches deleted")
 
 
 @dg.op

@@ -70,7 +70,7 @@ class Servers:
         con.autocommit = True
         with con.cursor() as cursor:
             for name in self._databases:
-                for part in ("lake", "dagster", "mlflow"):
+                for part in ("lake", "dagster", "mlflow", "optuna"):
                     cursor.execute(f'DROP DATABASE IF EXISTS "{name}_{part}" WITH (FORCE)')
         con.close()
         self._databases.clear()

@@ -16,6 +16,7 @@ from models.context import ModelContext
 from models.drift.live import LiveDay, live_skill
 from models.drift.reference import MIN_ROWS, NEWEST, ks, psi
 from models.features.frame import load_frame
+from models.features.these import these_rows
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
 from models.scoring.runtime import Array, Scorer, raw_columns
@@ -139,15 +140,9 @@ def measure_drift(spec: PredictiveSpec, ctx: ModelContext, version: Version, sco
     reference = json.loads((version.bundle / "reference.json").read_text(encoding="utf-8"))
     features = scorer.bundle["features"]
     columns, places = raw_columns(features), {each["name"]: place for place, each in enumerate(features)}
-    pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
-    frame = load_frame(
-        spec.model_copy(update={"slices": []}),
-        ctx,
-        with_target=False,
-        columns=columns,
-        where=f"EXISTS (SELECT 1 FROM __newest AS d WHERE {pairs})",
-        relations={"__newest": newest},
-    )
+    where, relations = these_rows(spec, newest, None)
+    bare = spec.model_copy(update={"slices": []})
+    frame = load_frame(bare, ctx, with_target=False, columns=columns, where=where, relations=relations)
     x = scorer.matrix(frame.table)
     out = [
         measured("input", name, each, x[:, places[name]])

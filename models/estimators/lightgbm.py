@@ -65,7 +65,8 @@ class LightGBM:
         }
         return [sharp, flat]
 
-    def _fixed(self, problem: Problem, width: int) -> dict[str, Any]:
+    def fixed(self, problem: Problem, width: int) -> dict[str, Any]:
+        """Parameters that follow from the problem and the number of columns."""
         out: dict[str, Any] = {
             "objective": _OBJECTIVES[problem.task],
             "metric": _METRICS[problem.task],
@@ -108,7 +109,7 @@ class LightGBM:
         watch: Watch | None = None,
     ) -> Fit:
         """See `Estimator`."""
-        fixed = self._fixed(problem, fold.x.shape[1])
+        fixed = self.fixed(problem, fold.x.shape[1])
         train, valid = self._sets(problem, fold, fixed)
         curve: list[float] = []
 

@@ -64,7 +64,8 @@ class XGBoost:
             }
         ]
 
-    def _fixed(self, problem: Problem) -> dict[str, Any]:
+    def fixed(self, problem: Problem) -> dict[str, Any]:
+        """Parameters that follow from the problem."""
         out: dict[str, Any] = {
             "objective": _OBJECTIVES[problem.task],
             "eval_metric": _METRICS[problem.task],
@@ -113,7 +114,7 @@ class XGBoost:
     ) -> Fit:
         """See `Estimator`."""
         train, valid = self._sets(problem, fold)
-        everything = {**self._fixed(problem), **params}
+        everything = {**self.fixed(problem), **params}
         if valid is None or stop_after == 0:
             return Fit(
                 XGBoostBooster(xgb.train(everything, train, num_boost_round=rounds), problem.n_threads), rounds, []

@@ -56,7 +56,7 @@ def candidate_of(
         library=fitted.found.best.estimator.library,
         needs=tuple(bundle["libraries"]),
         digest=prepared.frame.digest,
-        rows=(prepared.frame.n_rows, len(split.development) + len(split.holdout)),
+        rows=(prepared.frame.n_rows, prepared.n_learnt + len(split.holdout)),
         columns={
             "features": [f"{f['name']}: {f['kind']}" for f in bundle["features"]],
             "target": spec.target.column,
@@ -109,7 +109,7 @@ def _params(spec: PredictiveSpec, prepared: Prepared, fitted: Fitted) -> dict[st
         "task": spec.task,
         "seed": spec.search.seed,
         "features": len(fitted.scorer.bundle["features"]),
-        "rows_development": len(prepared.split.development),
+        "rows_development": prepared.n_learnt,
         "rows_holdout": len(prepared.split.holdout),
         "primary_metric": spec.primary_metric,
     }

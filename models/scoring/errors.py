@@ -7,11 +7,11 @@ import numpy as np
 from models.context import ModelContext
 from models.evaluation.adaptive import is_adaptive
 from models.features.frame import EmptyTableError, load_frame
+from models.features.these import these_rows
 from models.labels.labels import labels_like
 from models.scoring.runtime import Array, Scorer, raw_columns
 from models.spec import PredictiveSpec
 from models.splits.splits import Cut, make_order
-from pipelines.lake.sql import quote_identifier
 
 
 def errors_seen(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer) -> tuple[Array, Array] | None:
@@ -43,15 +43,14 @@ def errors_seen(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer) -> tupl
     if len(later) == 0:
         return None
     own, known_at = every.take(later), every.known_at[later]
-    asked = own.table.rename_columns([name.removeprefix("__key_") for name in own.table.column_names])
-    pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
+    where, relations = these_rows(spec, own.table, own.time)
     frame = load_frame(
         bare,
         ctx,
         with_target=False,
         columns=raw_columns(scorer.bundle["features"]),
-        where=f"EXISTS (SELECT 1 FROM __later AS d WHERE {pairs})",
-        relations={"__later": asked},
+        where=where,
+        relations=relations,
     )
     # Both come in the order of time and keys, which name one row.
     return np.abs(y[later] - scorer.predict(frame.table)["value"]), known_at

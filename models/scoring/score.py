@@ -15,6 +15,7 @@ import pyarrow as pa
 from models.context import ModelContext
 from models.evaluation.adaptive import adapted
 from models.features.frame import EmptyTableError, Frame, load_frame
+from models.features.these import these_rows
 from models.registry.alarms import raise_alarm
 from models.registry.client import open_client
 from models.registry.versions import Version, champion, without_champion
@@ -107,15 +108,17 @@ def scoring_moment(ctx: ModelContext) -> datetime:
 def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: int) -> Frame | None:
     """Rows that this version has not scored; None when there are none."""
     done = scored_keys(ctx.home, spec, version)
-    where, relations = "", {}
-    if done is not None and done.num_rows:
-        pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
-        where = f"NOT EXISTS (SELECT 1 FROM __done AS d WHERE {pairs})"
-        relations = {"__done": done}
-    columns = raw_columns(scorer.bundle["features"])
     bare = spec.model_copy(update={"slices": []})
-    beside = [spec.action.move.to] if spec.action.move else []
+    where, relations = "", dict[str, pa.Table]()
     try:
+        if done is not None and done.num_rows:
+            # First without features, of which there may be hundreds: few of the rows are new.
+            pairs = " AND ".join(f"d.{quote_identifier(key)} = t0.{quote_identifier(key)}" for key in spec.keys)
+            waiting = f"NOT EXISTS (SELECT 1 FROM __done AS d WHERE {pairs})"
+            new = load_frame(bare, ctx, with_target=False, columns=[], where=waiting, relations={"__done": done})
+            where, relations = these_rows(spec, new.table, new.time)
+        columns = raw_columns(scorer.bundle["features"])
+        beside = [spec.action.move.to] if spec.action.move else []
         return load_frame(
             bare, ctx, with_target=False, columns=columns, where=where, relations=relations, beside=beside
         )

@@ -12,17 +12,20 @@ from models.estimators.base import Problem
 from models.features.contract import learn_contract
 from models.features.fused import fused_features
 from models.features.sequence import window_names
-from models.fitting import Fitted, History, final_rounds, problem_of, record_of
+from models.fitting import Fitted, History, final_rounds, record_of
+from models.ground import problem_of
 from models.scoring.runtime import FORMAT, Array, Scorer, matrix
 from models.splits.splits import inner_folds
 from models.survival_model.bands import fit_life
 from models.survival_model.censoring import known_weights
 from models.survival_model.folds import LifeFold
 from models.survival_model.learners import LifeLightGBM, life_candidates
-from models.survival_model.lives import PreparedLives
+from models.survival_model.lives import PreparedLives, prepare_lives
 from models.survival_model.policy import best_threshold, histories
 from models.survival_model.spec import SurvivalSpec
+from models.tuning.objective import Asked
 from models.tuning.search import Found, search, warm_starts
+from models.tuning.shared import sharing_of
 from pipelines.control_plan.errors import CellworksError
 
 # Quick and the same for all feature sets; leaves of many rows and few rows in all, for the rows of one life are alike.
@@ -143,7 +146,17 @@ def _search(
         first = warm_starts(history.trials, history.best_by_library, history.library)
         trials = spec.search.refit_trials
     learners = life_candidates(list(spec.search.libraries))
-    return search(learners, problem, list(folds), spec.search, trials=trials, first=first, draw=draw, tell=ctx.tell)
+    return search(
+        learners,
+        problem,
+        list(folds),
+        spec.search,
+        trials=trials,
+        first=first,
+        draw=draw,
+        tell=ctx.tell,
+        sharing=sharing_of(spec, ctx),
+    )
 
 
 def _unseen(prepared: PreparedLives, ground: _Ground, found: Found, x: Array) -> Array:
@@ -188,6 +201,38 @@ def _refuse_without_ends(spec: SurvivalSpec, prepared: PreparedLives) -> None:
         )
 
 
+@dataclass
+class _Learnable:
+    """Rows, features, problem and folds; `x` holds all rows of the frame."""
+
+    ground: _Ground
+    features: list[dict[str, Any]]
+    dropped: dict[str, str]
+    problem: Problem
+    x: Array
+    folds: list[LifeFold]
+    notes: list[str]
+
+
+def _learnable(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives) -> _Learnable:
+    ground, notes = _ground(spec, prepared)
+    plain, dropped = learn_contract(prepared.frame.take(ground.rows))
+    problem = problem_of(spec, ctx, prepared, (len(ground.rows), len(plain)))
+    features, told = _choose_features(spec, prepared, problem, ground, plain)
+    problem = replace(problem, categories=_categories(features))
+    x = matrix(prepared.frame.table, features)
+    folds = ground.folds(prepared, x)
+    return _Learnable(ground, features, dropped, problem, x, folds, [*notes, *([told] if told else [])])
+
+
+def asked(spec: SurvivalSpec, ctx: ModelContext) -> Asked:
+    """What a solution's search asks, for a worker that helps it."""
+    prepared = prepare_lives(spec, ctx, None)
+    _refuse_without_ends(spec, prepared)
+    it = _learnable(spec, ctx, prepared)
+    return Asked(life_candidates(list(spec.search.libraries)), it.problem, list(it.folds), spec.search)
+
+
 def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history: History | None = None) -> Fitted:
     """Search, fit and finish a model on the development rows.
 
@@ -204,13 +249,8 @@ def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history:
         CellworksError: of no life that began before the hold-out the end was known then.
     """
     _refuse_without_ends(spec, prepared)
-    ground, notes = _ground(spec, prepared)
-    plain, dropped = learn_contract(prepared.frame.take(ground.rows))
-    problem = problem_of(spec, ctx, prepared, (len(ground.rows), len(plain)))
-    features, told = _choose_features(spec, prepared, problem, ground, plain)
-    problem = replace(problem, categories=_categories(features))
-    x = matrix(prepared.frame.table, features)
-    folds = ground.folds(prepared, x)
+    it = _learnable(spec, ctx, prepared)
+    ground, problem, x, folds = it.ground, it.problem, it.x, it.folds
     found = _search(spec, problem, ground, folds, history, ctx)
     oof = _unseen(prepared, ground, found, x)
     bundle = {
@@ -219,7 +259,7 @@ def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history:
         "task": spec.task,
         "library": found.best.estimator.library,
         "libraries": found.libraries,
-        "features": features,
+        "features": it.features,
         "classes": [],
         "quantiles": [],
         "threshold": 0.5,
@@ -237,8 +277,8 @@ def fit(spec: SurvivalSpec, ctx: ModelContext, prepared: PreparedLives, history:
         Scorer(bundle, boosters),
         found,
         problem,
-        {**prepared.frame.selection.dropped, **dropped},
-        [*prepared.split.notes, *notes, *([told] if told else [])],
+        {**prepared.frame.selection.dropped, **it.dropped},
+        [*prepared.split.notes, *it.notes],
         sizes,
         x[ground.rows],
     )

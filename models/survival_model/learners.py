@@ -49,7 +49,7 @@ class LifeLightGBM(LightGBM):
         """See `Estimator`."""
         if not isinstance(fold, LifeFold) or fold.is_exact:
             return super().fit(problem, fold, params, rounds, stop_after, watch)
-        fixed = self._fixed(problem, fold.x.shape[1]) | {"objective": _squared(*fold.bounds), "metric": "none"}
+        fixed = self.fixed(problem, fold.x.shape[1]) | {"objective": _squared(*fold.bounds), "metric": "none"}
         middle = float(np.mean(fold.y))  # the library starts at 0 where the objective is not its own
         plain = {name: value for name, value in fixed.items() if name != "objective"}
         options = {"params": plain, "categorical_feature": list(problem.categories)}
@@ -135,7 +135,7 @@ class LifeXGBoost(XGBoost):
         return Fit(XGBoostBooster(native[:best], problem.n_threads), best, record.curve)
 
     def _life_params(self, problem: Problem, params: dict[str, Any], fold: LifeFold) -> dict[str, Any]:
-        out = {name: value for name, value in {**self._fixed(problem), **params}.items() if name != "life"}
+        out = {name: value for name, value in {**self.fixed(problem), **params}.items() if name != "life"}
         shape = params["life"]
         out |= {"disable_default_eval_metric": 1, "base_score": float(np.mean(fold.y))}
         if shape != "squared":

@@ -101,6 +101,7 @@ class SurvivalSpec(PredictiveSpec):
     search: Search = Field(
         default_factory=lambda: Search(members=3), description="budget of the search; linear is Weibull regression here"
     )
+    train_on: Literal["machine"] = Field(default="machine", description="where the final fit is: nothing to choose")
     interval_rate: float = Field(
         default=0.0, ge=0.0, le=0.0, description="0: a life is known when it has ended, too late for its interval"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -10,9 +13,11 @@ from typing import Any
 import numpy as np
 import optuna
 
-from models.estimators.base import Estimator, Fit, Fold, Problem
+from models.estimators.base import Estimator, Fold, Problem
 from models.scoring.runtime import Array
 from models.spec import Search
+from models.tuning import shared
+from models.tuning.objective import Asked, Member, Objective
 from pipelines.lake.progress import Progress, silent
 
 _MAX_WARM = 2  # of a refit's few trials; the others are the sampler's
@@ -48,25 +53,6 @@ class Trial:
 
 
 @dataclass
-class Member:
-    """A completed trial that is fitted again on all rows.
-
-    Attributes:
-        estimator: Its library.
-        params: Its parameters as its `fit` takes them.
-        rounds: Rounds of each fold's best iteration, averaged.
-        value: Mean validation loss.
-        fits: Its fit per fold, for out-of-fold predictions.
-    """
-
-    estimator: Estimator
-    params: dict[str, Any]
-    rounds: int
-    value: float
-    fits: list[Fit]
-
-
-@dataclass
 class Found:
     """What the search found.
 
@@ -93,76 +79,14 @@ class Found:
         return sorted({member.estimator.library for member in self.members})
 
 
-class _Objective:
-    """Fits a trial on each fold; reports its progress in the first fold, then after each fold.
-
-    Trials are compared at equal progress, rounds by learning rate: at equal rounds every slow learner would seem
-    hopeless.
-    """
-
-    def __init__(self, estimators: dict[str, Estimator], problem: Problem, folds: list[Fold], search: Search) -> None:
-        self.estimators = estimators
-        self.problem = problem
-        self.folds = folds
-        self.search = search
-        self.members: list[Member] = []
-        self.sizes = np.asarray([len(fold.y_valid) if fold.y_valid is not None else 0 for fold in folds], dtype=float)
-
-    def __call__(self, trial: Any) -> float:
-        library = trial.suggest_categorical("library", list(self.estimators))
-        estimator = self.estimators[library]
-        params = estimator.suggest(trial)
-        fits: list[Fit] = []
-        losses: list[float] = []
-        for place, fold in enumerate(self.folds):
-            fits.append(self._fit(trial, estimator, fold, params, reports=place == 0 and library != "linear"))
-            losses.append(min(fits[-1].curve))
-            trial.set_user_attr("fold_rounds", [len(fit.curve) for fit in fits])
-            if place + 1 < len(self.folds):
-                trial.report(float(np.mean(losses)), self.search.max_rounds + 1 + place)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
-        value = float(np.average(losses, weights=self.sizes))
-        rounds = round(float(np.mean([fit.rounds for fit in fits])))
-        trial.set_user_attr("rounds", rounds)
-        self._keep(Member(estimator, params, rounds, value, fits))
-        return value
-
-    def _keep(self, member: Member) -> None:
-        """Hold the best trials; of the same parameters the first, for a second one would only weigh it double."""
-        if any(other.estimator is member.estimator and other.params == member.params for other in self.members):
-            return
-        self.members = sorted([*self.members, member], key=lambda each: each.value)[: self.search.members]
-
-    def _fit(self, trial: Any, estimator: Estimator, fold: Fold, params: dict[str, Any], *, reports: bool) -> Fit:
-        told = 0
-
-        def watch(rounds: int, value: float) -> None:
-            nonlocal told
-            reached = int(rounds * float(params["learning_rate"]))
-            for step in range(told + 1, reached + 1):
-                trial.report(value, step)
-            if reached > told and trial.should_prune():
-                trial.set_user_attr("fold_rounds", [rounds])
-                raise optuna.TrialPruned
-            told = max(told, reached)
-
-        search = self.search
-        return estimator.fit(
-            self.problem, fold, params, search.max_rounds, search.early_stopping_rounds, watch if reports else None
-        )
-
-
-def _enqueue(study: Any, estimators: Sequence[Estimator], first: Sequence[dict[str, Any]]) -> None:
+def _starts(estimators: Sequence[Estimator], first: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Known good starts before the sampler's own."""
-    for params in first:
-        if params.get("library") in {each.library for each in estimators}:
-            study.enqueue_trial(params)
-    if not first:
-        # Every library's first start, then the second ones: a small budget tries each library once.
-        rounds = zip_longest(*([(each.library, start) for start in each.starts()] for each in estimators))
-        for library, start in (pair for pairs in rounds for pair in pairs if pair is not None):
-            study.enqueue_trial({"library": library, **start})
+    if first:
+        libraries = {each.library for each in estimators}
+        return [params for params in first if params.get("library") in libraries]
+    # Every library's first start, then the second ones: a small budget tries each library once.
+    rounds = zip_longest(*([(each.library, start) for start in each.starts()] for each in estimators))
+    return [{"library": pair[0], **pair[1]} for pairs in rounds for pair in pairs if pair is not None]
 
 
 def warm_starts(
@@ -196,6 +120,7 @@ def search(
     first: Sequence[dict[str, Any]] = (),
     draw: int = 0,
     tell: Progress = silent,
+    sharing: shared.Sharing | None = None,
 ) -> Found:
     """Run the study.
 
@@ -209,26 +134,67 @@ def search(
         draw: which of the seed's sequences the sampler draws from; a refit of few trials would else try the same
             point every night.
         tell: called after each trial with trials done and trials in all.
+        sharing: where other workers may join; None: the study is this process's own.
 
     Returns:
         The best trials with their fits per fold, and the table of all trials.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    by_name = {each.library: each for each in estimators}
-    objective = _Objective(by_name, problem, folds, budget)
-    study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=budget.seed + draw, n_startup_trials=max(4, min(10, trials // 2))),
-        pruner=optuna.pruners.PercentilePruner(_KEEP_PERCENTILE, n_startup_trials=4, n_warmup_steps=_WARM_UP),
-    )
-    _enqueue(study, estimators, first)
-
-    def told(_study: Any, trial: Any) -> None:
-        tell("trials", trial.number + 1, trials)
-
+    asked = Asked(estimators, problem, folds, budget)
+    objective, how = Objective(asked), _how(trials, budget.seed + draw)
+    starts = _starts(estimators, first)
     tell("trials", 0, trials)
-    study.optimize(objective, n_trials=trials, catch=(), callbacks=[told])
-    rows = [_row(trial) for trial in study.trials if trial.state.is_finished()]
-    return Found(objective.members, dict(study.best_trial.params), rows, _best_by_library(rows))
+    if sharing is None:
+        study = optuna.create_study(**how)
+        for params in starts:
+            study.enqueue_trial(params)
+
+        def told(_study: Any, trial: Any) -> None:
+            tell("trials", trial.number + 1, trials)
+
+        study.optimize(objective, n_trials=trials, catch=(), callbacks=[told])
+        every_trial, best = study.trials, study.best_trial
+    else:
+        every = [*starts, *[{} for _ in range(trials)]][:trials]
+        with sharing.opened(asked.digest(), every, how) as study:
+            shared.work(study, objective, lambda done: tell("trials", done, trials), sharing.board, lead=trials)
+            every_trial, best = study.trials, study.best_trial
+            objective.recall(every_trial)
+    rows = [_row(trial) for trial in every_trial if trial.state.name in ("COMPLETE", "PRUNED")]
+    return Found(objective.members, dict(best.params), rows, _best_by_library(rows))
+
+
+def help_search(
+    asked: Asked, name: str, trials: int, board: shared.Board, storage: Any, tell: Progress
+) -> tuple[int, float | None]:
+    """Do trials of a study that another process leads, until none is left.
+
+    Args:
+        asked: the same as the leader's, by its digest.
+        name: the study.
+        trials: how many it has in all.
+        board: where it is.
+        storage: a connection to it.
+        tell: called after each of this worker's trials with the trials that all have finished, and trials in all.
+
+    Returns:
+        Trials done here, and the least loss that any worker found; None where no trial has ended.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # With the leader's seed both would draw the same points.
+    own = int.from_bytes(hashlib.blake2b(f"{socket.gethostname()} {os.getpid()}".encode(), digest_size=4).digest())
+    study = shared.joined(name, storage, _how(trials, asked.budget.seed + own))
+    done = shared.work(study, Objective(asked), lambda done: tell("trials", done, trials), board)
+    ended = [each.value for each in study.trials if each.state.name == "COMPLETE"]
+    return done, min(ended, default=None)
+
+
+def _how(trials: int, seed: int) -> dict[str, Any]:
+    """Sampler and pruner of a study."""
+    return {
+        "sampler": optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=max(4, min(10, trials // 2))),
+        "pruner": optuna.pruners.PercentilePruner(_KEEP_PERCENTILE, n_startup_trials=4, n_warmup_steps=_WARM_UP),
+    }
 
 
 def _row(trial: Any) -> Trial:

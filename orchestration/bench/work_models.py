@@ -107,7 +107,7 @@ def write_work(folder: Path, spec: PredictiveSpec, ctx: ModelContext, result: Tr
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from models.fitting import newest_rows
+    from models.prepare import newest_rows
     from models.splits.splits import inner_folds
 
     prepared, fitted = result.prepared, result.fitted

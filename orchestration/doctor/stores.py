@@ -58,7 +58,13 @@ def servers(it: Installation) -> Iterator[Finding]:
     stores = it.stores
     if stores is None or stores.objects is None:
         return
-    for name, url in (("lake", stores.lake_url), ("dagster", stores.dagster_url), ("mlflow", stores.mlflow_uri)):
+    databases = {
+        "lake": stores.lake_url,
+        "dagster": stores.dagster_url,
+        "mlflow": stores.mlflow_uri,
+        "optuna": stores.optuna_url,
+    }
+    for name, url in databases.items():
         if url is not None:
             yield _timed(f"PostgreSQL, database of {name}", partial(_ask_postgres, url))
     from pipelines.lake.objects import client

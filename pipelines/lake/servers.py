@@ -13,7 +13,7 @@ from psycopg2 import sql
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.objects import ensure_bucket
-from pipelines.lake.stores import Stores
+from pipelines.lake.stores import DATABASES, Stores
 
 _CONNECT_S = 10
 _with_catalogue: set[str] = set()
@@ -51,7 +51,8 @@ def ensure_stores(stores: Stores) -> None:
     """
     if stores.objects is not None:
         ensure_bucket(stores.objects)
-    for url in (stores.lake_url, stores.dagster_url, stores.mlflow_uri if stores.lake_url else None):
+    databases = (stores.lake_url, stores.dagster_url, stores.optuna_url, stores.mlflow_uri if stores.lake_url else None)
+    for url in databases:
         if url is not None and not _exists(url):
             _create(url)
 
@@ -115,7 +116,7 @@ def _create(url: str) -> None:
             f"database {_database(url)} is not there, and this role may not create it",
             expected="the databases of an instance, or a role with CREATEDB",
             found=str(error).strip(),
-            mend=f'ask for CREATE DATABASE "{_database(url)}" OWNER of this role, for each of lake, dagster and mlflow',
+            mend=f'ask for CREATE DATABASE "{_database(url)}" OWNER of this role, for each of {", ".join(DATABASES)}',
             where=_place(url),
         ) from error
     finally:

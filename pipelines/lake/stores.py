@@ -23,8 +23,8 @@ POSTGRES_VARIABLE: Final = "CELLWORKS_POSTGRES_URL"
 S3_VARIABLE: Final = "CELLWORKS_S3_URL"
 ENDPOINT_VARIABLE, KEY_VARIABLE = "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"
 SECRET_VARIABLE, REGION_VARIABLE = "AWS_SECRET_ACCESS_KEY", "AWS_REGION"
-DATABASES: Final = ("lake", "dagster", "mlflow")
-"""A database each: Dagster's and MLflow's migrations would share one table of versions otherwise."""
+DATABASES: Final = ("lake", "dagster", "mlflow", "optuna")
+"""A database each: Dagster's, MLflow's and Optuna's migrations would share one table of versions otherwise."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Stores:
         mlflow_artifacts: folder or `s3://` address of MLflow's artifacts.
         dagster_url: address of Dagster's storage; None for SQLite below `DAGSTER_HOME`.
         lake_url: address of the catalogue's database; None for SQLite.
+        optuna_url: address of the database of studies that several workers share; None where a search is one process's.
         objects: the object store; None for files.
     """
 
@@ -72,6 +73,7 @@ class Stores:
     mlflow_artifacts: str
     dagster_url: str | None = None
     lake_url: str | None = None
+    optuna_url: str | None = None
     objects: ObjectStore | None = None
 
 
@@ -118,6 +120,7 @@ def _servers(home: Home) -> Stores:  # noqa: ARG001 - the map's functions take t
         mlflow_artifacts=f"{objects.url}/mlflow",
         dagster_url=urls["dagster"],
         lake_url=urls["lake"],
+        optuna_url=urls["optuna"],
         objects=objects,
     )
 

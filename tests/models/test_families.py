@@ -24,7 +24,7 @@ def test_a_family_has_its_component_its_functions_and_its_checks(family: Family)
     assert issubclass(component, SolutionComponent)
     assert component.family() is family
     assert set(component.get_model_cls().model_fields) == set(family.spec.model_fields) - {"stage", "slug"}
-    assert set(family.functions) == ({"train", "judge", "score", "monitor"} if family.learns else {"score"})
+    assert set(family.functions) - {"asked"} == ({"train", "judge", "score", "monitor"} if family.learns else {"score"})
     assert all(callable(resolve_name(place)) for place in family.functions.values())
     assert family.parts == (("model", "predictions", "monitoring") if family.learns else ("predictions",))
     assert family.answering == family.parts[family.learns :]

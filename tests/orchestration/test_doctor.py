@@ -160,7 +160,7 @@ def test_servers_that_do_not_answer_are_told_with_their_place(doctor: Doctor, mo
     _, found = doctor()
     assert time.monotonic() - began < 60, "nobody waits for a server that was found to be away"
     told = wrong(found, "servers")
-    assert told.count("PostgreSQL does not answer") == 3
+    assert told.count("PostgreSQL does not answer") == 4
     assert f"a server at {HOST}:{free}" in told
     assert "the object store, s3://bucket/here does not answer" in told
     assert "planted-secret" not in json.dumps(found)

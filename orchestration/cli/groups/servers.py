@@ -68,6 +68,19 @@ def restore(
     moving.restore(folder, as_json=as_json)
 
 
+@app.command("tune-worker")
+def tune_worker(
+    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Help a search under way until no trial is left. Example: cellworks tune-worker yield_root_cause."""
+    at(site)
+    from orchestration.cli import tune_worker as worker
+
+    worker.help_with(solution, as_json=as_json)
+
+
 @metrics_app.command("serve")
 def serve_metrics(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any.")] = 9464,

@@ -1,0 +1,1 @@
+"""Training sets that outgrow a machine: read and learnt by parts on the workers of a Dask cluster."""
