@@ -42,12 +42,12 @@ def run_part(file: Path, target: Path) -> None:
     """Run one file of tests in this process and write what came of it."""
     import pytest
 
-    from tests.security.fuzzing import LEDGER
-
     outcomes = Outcomes()
     # An example that fails is printed whole; a warning that it is long would hide why it failed.
     options = ["-p", "no:cacheprovider", "-n", "0", "-W", "ignore:Generating overly large repr"]
     code = pytest.main([str(file), *options], plugins=[outcomes])
+    from tests.security.fuzzing import LEDGER  # not before: pytest wants to see hypothesis imported itself
+
     if code and not outcomes.failed:
         outcomes.failed.append(f"{file.name}: pytest ended with {code}")
     told = {"passed": outcomes.passed, "failed": outcomes.failed, "doors": LEDGER.told()}
