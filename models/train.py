@@ -16,11 +16,13 @@ from models.fitting import Fitted, History, fit
 from models.prepare import Prepared, prepare
 from models.registry.candidate import register_candidate
 from models.registry.client import open_client
+from models.registry.contents import UntrustedFilesError
 from models.registry.log import candidate_of
 from models.registry.run import TrainingRun, told_failures, training_run
 from models.registry.versions import Version, aliases, all_versions, get_version
 from models.scoring.runtime import Array, Scorer
 from models.spec import PredictiveSpec
+from pipelines.lake.home import Home
 
 
 @dataclass
@@ -86,17 +88,21 @@ class _Clock:
         self.seconds["total"] = round(now - self.begun, 3)
 
 
-def history_of(client: Any, name: str) -> History | None:
-    """What the champion, or else the newest version, leaves to a refit; None for a first version."""
+def history_of(client: Any, name: str, home: Home) -> History | None:
+    """What the champion, or else the newest version, leaves to a refit; None for a first version.
+
+    Raises:
+        UntrustedFilesError: its files are not those that were registered.
+    """
     number = aliases(client, name).get("champion")
     if number is None:
         versions = all_versions(client, name)
         number = str(versions[0].version) if versions else None
     if number is None:
         return None
-    version = get_version(client, name, number)
-    record = json.loads((version.bundle / "bundle.json").read_text(encoding="utf-8"))["record"]
-    trials = json.loads((version.bundle / "trials.json").read_text(encoding="utf-8"))
+    bundle = get_version(client, name, number, home).bundle
+    record = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["record"]
+    trials = json.loads((bundle / "trials.json").read_text(encoding="utf-8"))
     return History(record["library"], record["best_by_library"], trials)
 
 
@@ -133,16 +139,20 @@ def train(spec: PredictiveSpec, ctx: ModelContext, steps: Steps = PREDICTIVE) ->
         CellworksError: MLflow does not answer (before anything is read), or the table cannot be learnt from.
     """
     client = open_client(ctx)
+    history, told = None, []
     with told_failures(spec):
-        history = history_of(client, spec.name) if ctx.mode == "refit" else None
+        try:
+            history = history_of(client, spec.name, ctx.home) if ctx.mode == "refit" else None
+        except UntrustedFilesError as error:  # what is learnt anew mends it
+            told = [f"searched from the start: {error.what}"]
     # Without anything to start from a refit is a search, and is called one.
     ctx = ctx if history is not None else ctx.with_mode("search")
     with training_run(client, spec, ctx) as run:
-        return _train(run, spec, ctx, steps, history)
+        return _train(run, spec, ctx, steps, history, told)
 
 
 def _train(
-    run: TrainingRun, spec: PredictiveSpec, ctx: ModelContext, steps: Steps, history: History | None
+    run: TrainingRun, spec: PredictiveSpec, ctx: ModelContext, steps: Steps, history: History | None, told: list[str]
 ) -> TrainingResult:
     clock = _Clock()
     prepared = steps.prepare(spec, ctx, None)
@@ -172,7 +182,7 @@ def _train(
         baselines=evaluation.baseline_metrics,
         best_baseline=evaluation.best_baseline,
         seconds=clock.seconds,
-        notes=fitted.notes,
+        notes=[*told, *fitted.notes],
         prepared=prepared,
         fitted=fitted,
         evaluation=evaluation,

@@ -49,7 +49,7 @@ def judge(spec: AnomalySpec, ctx: ModelContext, challenger: TrainedDetector | st
     """
     client = open_client(ctx)
     trained = challenger if isinstance(challenger, TrainedDetector) else None
-    version = trained.registered if trained else get_version(client, spec.name, str(challenger))
+    version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.scorer if trained else load(version, ctx.n_threads)
     acting = rival(ctx.home, version, client)
     other = load(acting, ctx.n_threads) if acting else None

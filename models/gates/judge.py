@@ -159,7 +159,7 @@ def judge(
     way = way or Judging(prepare, enough_rows, predictive_gates)
     client = open_client(ctx)
     trained = challenger if isinstance(challenger, TrainingResult) else None
-    version = trained.registered if trained else get_version(client, spec.name, str(challenger))
+    version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.fitted.scorer if trained else version.scorer(ctx.n_threads)
     acting = rival(ctx.home, version, client)
     other = acting.scorer(ctx.n_threads) if acting else None

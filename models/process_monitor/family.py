@@ -162,7 +162,7 @@ def judge(spec: MonitorSpec, ctx: ModelContext, challenger: Trained | str) -> Ve
     """
     client = open_client(ctx)
     trained = challenger if isinstance(challenger, Trained) else None
-    version = trained.registered if trained else get_version(client, spec.name, str(challenger))
+    version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.fitted.scorer if trained else scorer_of(version)
     acting = rival(ctx.home, version, client)
     other = scorer_of(acting) if acting else None

@@ -104,7 +104,7 @@ def _recover_one(client: Any, home: Home, move: Move) -> str:
 
 def _is_cleared(client: Any, home: Home, name: str, number: str) -> bool:
     try:
-        return clearance(home, get_version(client, name, number)) is not None
+        return clearance(home, get_version(client, name, number, home)) is not None
     except CellworksError:
         return False
 
@@ -122,8 +122,9 @@ def _require_clearance(client: Any, home: Home, name: str, number: str) -> None:
 def promote(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: str | None = None) -> Promotion:
     """Give a judged version the alias it has earned.
 
-    A first version that passed becomes champion at once; a later one goes into the shadow for the site's
-    `shadow_nights` (or becomes champion where that is 0). A version in the shadow is not displaced by the next.
+    A first version that passed becomes champion at once, and so does one where no champion may act; a later one goes
+    into the shadow for the site's `shadow_nights` (or becomes champion where that is 0). A version in the shadow is not
+    displaced by the next.
 
     Args:
         spec: the solution.
@@ -152,7 +153,8 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
         return Promotion(name, number, CHALLENGER, False, f"version {number} not promoted, because {_STOPPED}")
     now = aliases(client, name)
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
-    if CHAMPION not in now or nights == 0:
+    # Where no champion acts, as when its files are damaged, there is nobody who goes on meanwhile.
+    if CHAMPION not in now or nights == 0 or verdict.champion is None:
         return _crown(client, ctx, name, number, actor, verdict.sentence)
     if SHADOW in now and now[SHADOW] != number:
         waiting = f"{verdict.sentence}; version {now[SHADOW]} is already in the shadow"
@@ -191,7 +193,7 @@ def shadow_due(spec: SolutionSpec, ctx: ModelContext) -> str | None:
     number = aliases(client, spec.name).get(SHADOW)
     if number is None:
         return None
-    since = get_version(client, spec.name, number).tags.get("shadow_since")
+    since = get_version(client, spec.name, number, ctx.home).tags.get("shadow_since")
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
     now = ctx.as_of or datetime.now(UTC).replace(tzinfo=None)
     is_over = since is None or now - datetime.fromisoformat(since) >= timedelta(days=nights)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from models.context import ModelContext
 from models.evaluation.bootstrap import Interval
+from models.registry.contents import tags_of, write_own_list
 from models.registry.provenance import code_revision, lock_hash, pip_requirements
 from models.registry.run import TrainingRun, input_tags
 from models.registry.versions import Version, get_version
@@ -97,8 +98,9 @@ def register_candidate(run: TrainingRun, spec: SolutionSpec, ctx: ModelContext, 
         candidate.draw(Path(place))
         (Path(place) / "model_card.md").write_text(card, encoding="utf-8")
         client.log_artifacts(run_id, place)
-    model_id = _log_model(run, spec, candidate)
-    return _register(client, spec, (run_id, model_id), card, {**marks, **candidate.tags})
+    model_id, files = _log_model(run, spec, ctx, candidate)
+    number = _register(client, spec, (run_id, model_id), card, {**marks, **candidate.tags, **files})
+    return get_version(client, spec.name, number, ctx.home)
 
 
 def _stamps(ctx: ModelContext, candidate: Candidate) -> dict[str, str]:
@@ -141,8 +143,10 @@ def _log_figures(run: TrainingRun, spec: SolutionSpec, ctx: ModelContext, candid
     run.client.log_inputs(run.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
 
 
-def _log_model(run: TrainingRun, spec: SolutionSpec, candidate: Candidate) -> str:
-    """Log the model in the run; returns the logged model's id."""
+def _log_model(
+    run: TrainingRun, spec: SolutionSpec, ctx: ModelContext, candidate: Candidate
+) -> tuple[str, dict[str, str]]:
+    """Log the model in the run; returns the logged model's id, and the tags that say what its files are."""
     from mlflow.entities import LoggedModelOutput
 
     logged = run.client.create_logged_model(
@@ -159,11 +163,13 @@ def _log_model(run: TrainingRun, spec: SolutionSpec, candidate: Candidate) -> st
         candidate.write(bundle)
         for source in candidate.runtime:
             shutil.copy(source, bundle / source.name)
+        write_own_list(bundle)
         folder = _save_pyfunc(place, bundle, candidate, (run.run_id, logged.model_id))
+        files = tags_of(ctx.home, spec.name, run.run_id, folder)
         run.client.log_model_artifacts(logged.model_id, str(folder))
     run.client.finalize_logged_model(logged.model_id, "READY")
     run.client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, 0)])
-    return str(logged.model_id)
+    return str(logged.model_id), files
 
 
 def _save_pyfunc(place: Path, bundle: Path, candidate: Candidate, numbers: tuple[str, str]) -> Path:
@@ -203,8 +209,8 @@ def _signature(candidate: Candidate) -> Any:
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
-def _register(client: Any, spec: SolutionSpec, numbers: tuple[str, str], card: str, tags: Mapping[str, str]) -> Version:
-    """Register a logged model as a new version with the alias `challenger`."""
+def _register(client: Any, spec: SolutionSpec, numbers: tuple[str, str], card: str, tags: Mapping[str, str]) -> str:
+    """Register a logged model as a new version with the alias `challenger`; returns its number."""
     from mlflow.exceptions import MlflowException
 
     run_id, model_id = numbers
@@ -222,4 +228,4 @@ def _register(client: Any, spec: SolutionSpec, numbers: tuple[str, str], card: s
         description=card[:4900],
     )
     client.set_registered_model_alias(spec.name, "challenger", made.version)
-    return get_version(client, spec.name, str(made.version))
+    return str(made.version)

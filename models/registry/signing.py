@@ -48,4 +48,5 @@ def seal(home: Home, *parts: str) -> str:
 
 def is_sealed(home: Home, given: str, *parts: str) -> bool:
     """Whether a seal is this instance's for these texts."""
-    return hmac.compare_digest(given, seal(home, *parts))
+    # As bytes: of a tag that holds anything but ASCII, texts can't be compared.
+    return hmac.compare_digest(given.encode(errors="replace"), seal(home, *parts).encode())

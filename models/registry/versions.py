@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from models.registry.client import open_at
+from models.registry.contents import BUNDLE, FILES, Owner, UntrustedFilesError, refuse_unlisted, require_listed
 from models.registry.signing import bundle_digest, is_sealed, seal
 from models.scoring.runtime import Scorer
 from pipelines.control_plan.errors import CellworksError
@@ -27,14 +28,40 @@ class Version:
         number: Version number as text.
         run_id: Its MLflow run.
         tags: Tags of the version.
-        bundle: Folder with bundle and boosters.
+        folder: Folder of the model as it lies there: nothing of it is loaded but through `bundle`.
+        home: The instance whose key seals lists of files and verdicts.
     """
 
     name: str
     number: str
     run_id: str
     tags: dict[str, str]
-    bundle: Path
+    folder: Path
+    home: Home
+
+    @property
+    def bundle(self) -> Path:
+        """The folder with bundle and boosters, each file compared with what was registered.
+
+        Raises:
+            UntrustedFilesError: see `check`.
+        """
+        self.check()
+        return self.folder / BUNDLE
+
+    def check(self) -> None:
+        """Compare each file with what was registered.
+
+        A version of an earlier release has no list of files: the verdict on it seals the same content.
+
+        Raises:
+            UntrustedFilesError: a file is missing or another one, or nothing says what the files were.
+        """
+        owner, folder = Owner(self.name, self.number, self.run_id), self.folder / BUNDLE
+        if FILES in self.tags:
+            require_listed(self.home, owner, self.tags, self.folder)
+        elif not folder.is_dir() or not _is_vouched_for(self, bundle_digest(folder)):
+            raise refuse_unlisted(owner, self.folder)
 
     def scorer(self, n_threads: int = 1) -> Scorer:
         """Load the predictor."""
@@ -64,8 +91,14 @@ def _local(uri: str) -> Path:
     return Path(download_artifacts(artifact_uri=uri))
 
 
-def get_version(client: Any, name: str, number: str) -> Version:
+def get_version(client: Any, name: str, number: str, home: Home) -> Version:
     """One version with its bundle.
+
+    Args:
+        client: MLflow's client.
+        name: registered model.
+        number: version.
+        home: the instance whose key seals what is said of it.
 
     Raises:
         CellworksError: no such version.
@@ -79,9 +112,7 @@ def get_version(client: Any, name: str, number: str) -> Version:
         raise CellworksError(
             f"the model {name} has no version {number}", found=str(error).splitlines()[0], mend="see `cellworks models`"
         ) from error
-    return Version(
-        name, str(found.version), str(found.run_id), dict(found.tags), _local(location) / "artifacts" / "bundle"
-    )
+    return Version(name, str(found.version), str(found.run_id), dict(found.tags), _local(location), home)
 
 
 def aliases(client: Any, name: str) -> dict[str, str]:
@@ -114,20 +145,30 @@ def clearance(home: Home, version: Version) -> str | None:
 
     The seal covers the bundle's content, so a version whose files were changed is not cleared either.
     """
-    if not version.bundle.is_dir():
+    try:
+        digest = bundle_digest(version.bundle)
+    except UntrustedFilesError:  # `champion` tells it
         return None
-    digest = bundle_digest(version.bundle)
-    tags = version.tags
-    if tags.get("verdict") == "passed" and is_sealed(
-        home, tags.get("verdict_seal", ""), version.name, version.number, "passed", digest
-    ):
+    if version.tags.get("verdict") == "passed" and _is_judged(home, version, digest):
         return "passed"
-    who, why = tags.get("override_by", ""), tags.get("override_why", "")
-    if who and is_sealed(
-        home, tags.get("override_seal", ""), version.name, version.number, "override", who, why, digest
-    ):
-        return "override"
-    return None
+    return "override" if _is_signed_for(home, version, digest) else None
+
+
+def _is_judged(home: Home, version: Version, digest: str) -> bool:
+    """Whether the version's verdict, whatever it says, was made here on this content."""
+    told, sealed = version.tags.get("verdict", ""), version.tags.get("verdict_seal", "")
+    return is_sealed(home, sealed, version.name, version.number, told, digest)
+
+
+def _is_signed_for(home: Home, version: Version, digest: str) -> bool:
+    """Whether a person answers for the version with this content."""
+    who, why, sealed = (version.tags.get(f"override_{part}", "") for part in ("by", "why", "seal"))
+    return bool(who) and is_sealed(home, sealed, version.name, version.number, "override", who, why, digest)
+
+
+def _is_vouched_for(version: Version, digest: str) -> bool:
+    """Whether this instance's key has sealed this content, with a verdict or an override."""
+    return _is_judged(version.home, version, digest) or _is_signed_for(version.home, version, digest)
 
 
 def tag_verdict(client: Any, home: Home, version: Version, status: str, reason: str) -> None:
@@ -161,7 +202,7 @@ def sign_override(home: Home, name: str, number: str, who: str, why: str, *, uri
     if not who.strip() or not why.strip():
         raise CellworksError("an override needs a name and a reason", expected="--who and --why", found="one is empty")
     client = open_at(uri or home.stores.mlflow_uri)
-    version = get_version(client, name, number)
+    version = get_version(client, name, number, home)
     sealed = seal(home, version.name, version.number, "override", who, why, bundle_digest(version.bundle))
     for key, value in (("override_by", who), ("override_why", why), ("override_seal", sealed)):
         client.set_model_version_tag(name, number, key, value)
@@ -187,15 +228,24 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
     named = aliases(client, name)
     if CHAMPION not in named:
         return None
-    version = get_version(client, name, named[CHAMPION])
+    version = get_version(client, name, named[CHAMPION], home)
     if clearance(home, version) is not None:
         return Champion(version)
-    alarm = f"alias champion of {name} names version {version.number}, which has no passing verdict or signed override"
+    alarm = f"alias champion of {name} names version {version.number}, {_why_not(version)}"
     last = _last_cleared(client, home, name)
     if last is None:
         # No version acts, and silence would look like a solution that was never trained.
         return Champion(None, f"{alarm}; no earlier champion is cleared, so nothing is scored")
     return Champion(last, f"{alarm}; version {last.number} goes on")
+
+
+def _why_not(version: Version) -> str:
+    """What keeps a version from acting, as the end of a sentence."""
+    try:
+        version.check()
+    except UntrustedFilesError as error:
+        return f"but {error.what} (expected {error.expected}; found {error.found})"
+    return "which has no passing verdict or signed override"
 
 
 def rival(home: Home, version: Version, client: Any) -> Version | None:
@@ -229,7 +279,7 @@ def _last_cleared(client: Any, home: Home, name: str) -> Version | None:
     """The newest former champion that is cleared."""
     former = [version for version in all_versions(client, name) if "champion_since" in version.tags]
     for each in sorted(former, key=lambda version: version.tags["champion_since"], reverse=True):
-        version = get_version(client, name, str(each.version))
+        version = get_version(client, name, str(each.version), home)
         if clearance(home, version) is not None:
             return version
     return None

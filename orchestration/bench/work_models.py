@@ -189,11 +189,12 @@ def trial_tables() -> dict[str, Any]:
     from models.registry.client import open_home
     from models.registry.versions import all_versions, get_version
 
-    client = open_home(plant().home)
+    home = plant().home
+    client = open_home(home)
     told: dict[str, dict[str, int]] = {}
     for spec in (each for each in discover() if isinstance(each, PredictiveSpec)):
         for version in all_versions(client, spec.name):
-            bundle = get_version(client, spec.name, str(version.version)).bundle
+            bundle = get_version(client, spec.name, str(version.version), home).bundle
             trials = json.loads((bundle / "trials.json").read_text(encoding="utf-8"))
             done = sum(trial["state"] == "COMPLETE" for trial in trials)
             told.setdefault(spec.solution, {})[str(version.version)] = done
@@ -218,7 +219,7 @@ def score(slug: str, version: str, out: str, rows: int, explained_rows: int, sal
     client = open_client(ctx)
     sign_override(ctx.home, spec.name, version, "bench", "measured, never to act")
     client.set_registered_model_alias(spec.name, "champion", version)
-    bundle = get_version(client, spec.name, version).bundle
+    bundle = get_version(client, spec.name, version, ctx.home).bundle
     told: dict[str, Any] = {"booster": str(bundle / json.loads((bundle / "bundle.json").read_text())["boosters"][0])}
     for name, count, explain in (
         ("plain", rows, Explain(rows="none", top_k=0)),

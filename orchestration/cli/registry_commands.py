@@ -77,7 +77,7 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
 
     here, spec = plant(), find(solution)
     person = authorise(here.site.access, "override", who)
-    get_version(open_home(here.home), spec.name, version)
+    get_version(open_home(here.home), spec.name, version, here.home)
     if not grant(here.home, here.site.access, "override", spec.name, person, why, {"version": version}):
         console.tell_waiting("override", spec.solution, person.name, as_json=as_json)
         return

@@ -174,11 +174,31 @@ def registry(it: Installation) -> Iterator[Finding]:
     from models.registry.client import open_home
 
     try:
-        models = open_home(it.home).search_registered_models(max_results=1000)
+        client = open_home(it.home)
+        models = client.search_registered_models(max_results=1000)
     except CellworksError as problem:
         yield of(problem)
     else:
         yield ok(f"MLflow answers: {len(models)} registered models")
+        reigning = sorted(model.name for model in models if "champion" in model.aliases)
+        if reigning and it.stores.objects is None:  # from an object store each model would be fetched
+            yield from _champions(it, client, reigning)
+
+
+def _champions(it: Installation, client: Any, names: list[str]) -> Iterator[Finding]:
+    """The files of each champion are those that were registered, and it may act."""
+    from models.registry.versions import champion
+
+    key = it.home.root / "registry.key"
+    if not key.is_file():  # a look would make a new one
+        mend = "put it back from a back-up; without it nothing is scored until the next nights have judged anew"
+        yield error(f"{key} is gone, which verdicts and lists of files are sealed with", mend)
+        return
+    alarms = [found.alarm for name in names if (found := champion(it.home, name, client=client)) and found.alarm]
+    for alarm in alarms:
+        yield error(alarm, "`cellworks rollback`, a back-up, or the next night, which trains and judges anew")
+    if not alarms:
+        yield ok(f"the files of every champion ({len(names)}) are as they were registered")
 
 
 def runs(it: Installation) -> Iterator[Finding]:

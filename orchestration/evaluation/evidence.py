@@ -108,7 +108,7 @@ def read(spec: SolutionSpec, home: Home, site: Site) -> Evidence:
     if number is None:
         return Evidence(night, failed_checks=failed_checks(spec, home, family_of(spec).parts))
     parts = checked_parts(family_of(spec), number, newest)
-    version = get_version(client, spec.name, number)
+    version = get_version(client, spec.name, number, home)
     files = verdict_files(client, version.run_id, number)
     judged = json.loads(Path(client.download_artifacts(version.run_id, files[-1])).read_text("utf-8")) if files else {}
     until = _trained_until(judged.get("cutoffs", {}).get(number, {}))

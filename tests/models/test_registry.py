@@ -193,10 +193,10 @@ def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):
 @pytest.mark.faults
 def test_a_verdict_written_by_hand_or_a_swapped_booster_clears_nothing(two, ctx):
     client = open_client(ctx)
-    real = get_version(client, two.name, "2")
+    real = get_version(client, two.name, "2", ctx.home)
     for key in ("verdict", "verdict_seal"):
         client.set_model_version_tag(two.name, "3", key, real.tags[key])
-    assert clearance(ctx.home, get_version(client, two.name, "3")) is None
+    assert clearance(ctx.home, get_version(client, two.name, "3", ctx.home)) is None
     booster = real.bundle / "booster_0.txt"
     booster.write_text(booster.read_text() + "\n")
     assert clearance(ctx.home, real) is None

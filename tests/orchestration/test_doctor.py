@@ -12,9 +12,13 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from models.registry.client import open_home
+from models.registry.contents import tags_of
+from models.registry.versions import get_version, tag_verdict
 from orchestration.cli.serve import HOST, MLFLOW_PORT
 from orchestration.doctor import machine
 from orchestration.environment import SITE_VARIABLE, default_site
@@ -164,3 +168,27 @@ def test_servers_that_do_not_answer_are_told_with_their_place(doctor: Doctor, mo
     assert f"a server at {HOST}:{free}" in told
     assert "the object store, s3://bucket/here does not answer" in told
     assert "planted-secret" not in json.dumps(found)
+
+
+def test_a_champion_with_a_damaged_file_and_a_key_that_is_gone_are_told(doctor: Doctor) -> None:
+    home, name = plant().home, "finishing.cells"
+    client = open_home(home)
+    run = client.create_run(client.create_experiment("finishing/cells", (home.root / "mlflow/artifacts").as_uri())).info
+    client.log_text(run.run_id, "tree", "model/artifacts/bundle/booster_0.txt")
+    folder = Path(urlsplit(run.artifact_uri).path) / "model"
+    client.create_registered_model(name)
+    tags = tags_of(home, name, run.run_id, folder)
+    client.create_model_version(name, f"{run.artifact_uri}/model", run.run_id, tags=tags)
+    tag_verdict(client, home, get_version(client, name, "1", home), "passed", "")
+    client.set_registered_model_alias(name, "champion", "1")
+    _, found = doctor()
+    assert "the files of every champion (1) are as they were registered" in [each["what"] for each in found["registry"]]
+    (folder / "artifacts" / "bundle" / "booster_0.txt").write_text("treE")
+    _, found = doctor()
+    told = wrong(found, "registry")
+    assert "artifacts/bundle/booster_0.txt of version 1 of finishing.cells is not the file that was registered" in told
+    assert "-> `cellworks rollback`" in told
+    (home.root / "registry.key").unlink()
+    _, found = doctor()
+    assert "registry.key is gone" in wrong(found, "registry")
+    assert not (home.root / "registry.key").exists(), "a look makes none"

@@ -21,17 +21,20 @@ _COPYLEFT = re.compile(r"\bAGPL|Affero", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Finding:
-    """One question that was asked of the dependencies; `not_run` where it could not be answered here."""
+    """One question that was asked of the dependencies; `not_checked` where it could not be answered here."""
 
     what: str
-    verdict: Literal["passed", "failed", "not_run"]
+    verdict: Literal["passed", "failed", "not_checked"]
     found: str
+
+    def __str__(self) -> str:
+        return f"audit: {self.verdict.replace('_', ' ').upper()}: {self.what}: {self.found}"
 
 
 def audit(root: Path) -> list[Finding]:
     """All findings; those of this machine only, but for the last, which asks the package index for advisories."""
     lock = (root / "requirements.lock").read_text(encoding="utf-8")
-    return [_pins(lock), _consistent(root), _licences(), _vulnerabilities(root / "requirements.lock")]
+    return [_pins(lock), _consistent(root), _licences(), vulnerabilities(root / "requirements.lock")]
 
 
 def entries(lock: str) -> list[str]:
@@ -78,20 +81,20 @@ def _licences() -> Finding:
     return Finding("no package under the AGPL", "failed" if found else "passed", ", ".join(sorted(found)) or "none")
 
 
-def _vulnerabilities(lock: Path) -> Finding:
-    """pip-audit, where it is installed and the index answers with advisories; else said plainly."""
+def vulnerabilities(lock: Path) -> Finding:
+    """pip-audit, where the index answers with advisories; where it knows of none, that nothing was checked is said."""
     what = "no known vulnerability (pip-audit)"
     with tempfile.TemporaryDirectory() as folder:
         canary = Path(folder) / "canary.txt"
         canary.write_text(f"{CANARY}\n", encoding="utf-8")
         known = _asked(canary, "--no-deps")
     if isinstance(known, str):
-        return Finding(what, "not_run", known)
+        return Finding(what, "not_checked", known)
     if not known:
-        return Finding(what, "not_run", f"this index has no advisories: none is known to it of {CANARY}")
+        return Finding(what, "not_checked", f"this index has no advisories: none is known to it of {CANARY}")
     found = _asked(lock, "--require-hashes")
     if isinstance(found, str):
-        return Finding(what, "not_run", found)
+        return Finding(what, "not_checked", found)
     return Finding(what, "failed" if found else "passed", ", ".join(found) or "none")
 
 
@@ -107,14 +110,16 @@ def _asked(requirements: Path, *options: str) -> list[str] | str:
         return "pip-audit did not answer within 300 s"
     except (ValueError, KeyError):
         return f"pip-audit gave no answer: {(done.stderr.strip().splitlines() or ['nothing'])[-1][:200]}"
-    return [f"{each['name']} ({each['vulns'][0]['id']})" for each in told if each.get("vulns")]
+    found = [f"{each['name']} ({each['vulns'][0]['id']})" for each in told if each.get("vulns")]
+    left_out = [each["skip_reason"] for each in told if "skip_reason" in each]
+    return found if found or not left_out else f"pip-audit left out {len(left_out)}, the first: {left_out[0]}"
 
 
 def main() -> int:
     """Print each finding; 1 where one failed."""
     findings = audit(Path(__file__).parents[2])
     for each in findings:
-        print(f"audit: {each.verdict}: {each.what}: {each.found}")
+        print(each)
     return int(any(each.verdict == "failed" for each in findings))
 
 

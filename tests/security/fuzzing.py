@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from pipelines.control_plan.errors import CellworksError
 
 PROFILE = os.environ.get("CELLWORKS_FUZZ", "small")
-SHARE = {"small": 1, "full": 50}[PROFILE]
+IS_FULL = {"small": False, "full": True}[PROFILE]
 SLOWEST_S = 10.0
 """A case that takes longer counts as hanging."""
 _HANGS_S = 300
@@ -90,6 +91,8 @@ class Figures:
         door: what was fuzzed.
         cases: inputs given.
         refused: of these, answered by a worded refusal.
+        ended: of these, ended a process that was there to be ended.
+        endless: of these, kept such a process busy until it was stopped.
         seconds: by the clock.
         slowest_s: the slowest case, or batch where cases go in together.
     """
@@ -97,11 +100,13 @@ class Figures:
     door: str
     cases: int = 0
     refused: int = 0
+    ended: int = 0
+    endless: int = 0
     seconds: float = 0.0
     slowest_s: float = 0.0
 
     @contextlib.contextmanager
-    def case(self, *refusals: type[Exception], cases: int = 1) -> Iterator[None]:
+    def case(self, *refusals: type[Exception], cases: int = 1, within_s: float = SLOWEST_S) -> Iterator[None]:
         """One case: ends within the bound, with success or a worded refusal; anything else fails the test."""
         begun = time.perf_counter()
         faulthandler.dump_traceback_later(_HANGS_S, exit=True)
@@ -116,7 +121,7 @@ class Figures:
             self.cases += cases
             self.seconds += took
             self.slowest_s = max(self.slowest_s, took)
-        assert took < SLOWEST_S * max(1, cases / 20), f"{self.door}: a case took {took:.1f} s"
+        assert took < within_s * max(1, cases / 20), f"{self.door}: a case took {took:.1f} s"
 
 
 @dataclass
@@ -129,46 +134,55 @@ class Ledger:
         """Figures of a door."""
         return self.doors.setdefault(door, Figures(door))
 
-    def told(self) -> dict[str, Any]:
-        """All figures, as JSON takes them."""
-        every = [asdict(each) for each in self.doors.values()]
-        return {"profile": PROFILE, "cases": sum(each["cases"] for each in every), "doors": every}
+    def told(self) -> list[dict[str, Any]]:
+        """Figures of every door, as JSON takes them."""
+        return [asdict(each) for each in self.doors.values()]
 
 
 LEDGER = Ledger()
 
 
-def cases(few: int, *, is_shrunk: bool = True) -> settings:
-    """Settings of a fuzzer: `few` examples in the small profile, fifty times as many in the full one."""
+def cases(few: int, many: int, *, is_shrunk: bool = True) -> settings:
+    """Settings of a fuzzer: `few` examples in the small profile, `many` in the full one."""
     return settings(
-        max_examples=few * SHARE,
+        max_examples=many if IS_FULL else few,
         deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if is_shrunk and SHARE == 1 else [])],
+        phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if is_shrunk and not IS_FULL else [])],
     )
 
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
-    """One of some good inputs, with up to six damages: bits flipped, cut, repeated, hostile words put in."""
-    content = bytearray(draw(st.sampled_from(seeds)))
-    for _ in range(draw(st.integers(1, 6))):
-        place = draw(st.integers(0, 1 << 20)) % (len(content) + 1)
-        how = draw(st.integers(0, 5))
+    """One of some good inputs, with up to six damages: bits flipped, cut, repeated, hostile words put in.
+
+    Choices that are drawn one by one shrink; the full profile, which does not shrink, draws a seed of all of them.
+    """
+    if IS_FULL:
+        pick = random.Random(draw(st.integers(0, (1 << 64) - 1))).randint
+    else:
+
+        def pick(low: int, high: int) -> int:
+            return draw(st.integers(low, high))
+
+    content = bytearray(seeds[pick(0, len(seeds) - 1)])
+    for _ in range(pick(1, 6)):
+        place = pick(0, 1 << 20) % (len(content) + 1)
+        how = pick(0, 5)
         if how == 0 and content:
-            content[place % len(content)] ^= 1 << draw(st.integers(0, 7))
+            content[place % len(content)] ^= 1 << pick(0, 7)
         elif how == 1:
             del content[place:]
         elif how == 2:
-            del content[place : place + draw(st.integers(1, 40))]
+            del content[place : place + pick(1, 40)]
         elif how == 3:
-            length = draw(st.integers(1, 60))
-            content[place:place] = content[place : place + length] * draw(st.integers(1, 5))
+            length = pick(1, 60)
+            content[place:place] = content[place : place + length] * pick(1, 5)
         else:
-            length = draw(st.integers(0, 12)) if how == 5 else 0
-            content[place : place + length] = draw(st.sampled_from(TOKENS))
+            length = pick(0, 12) if how == 5 else 0
+            content[place : place + length] = TOKENS[pick(0, len(TOKENS) - 1)]
     return bytes(content)
 
 

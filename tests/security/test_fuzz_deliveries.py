@@ -20,7 +20,7 @@ from pipelines.control_plan.site import load_site
 from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
-from tests.security.fuzzing import GUARD, LEDGER, cases, damaged, tree
+from tests.security.fuzzing import GUARD, IS_FULL, LEDGER, cases, damaged, tree
 
 SITE = load_site(default_site())
 FEED = "historian__machine_hour"
@@ -44,15 +44,26 @@ def _parquet() -> bytes:
 
 
 PARQUET = _parquet()
-contents = st.one_of(
-    st.tuples(st.just("csv"), damaged([CSV])),
-    st.tuples(st.just("jsonl"), damaged([LINES])),
-    st.tuples(st.just("parquet"), damaged([PARQUET])),
-    st.tuples(st.just("csv.gz"), damaged([gzip.compress(CSV, mtime=0)])),
-    st.tuples(st.just("csv.gz"), damaged([CSV]).map(lambda plain: gzip.compress(plain, mtime=0))),
-    st.tuples(st.just("csv"), st.sampled_from(["utf-16", "latin-1", "cp037", "utf-32"]).map(
-        lambda coding: CSV.decode().replace("40.0", "4\xe9").encode(coding))),
-)  # fmt: skip
+CONTENTS = {
+    "csv": st.tuples(st.just("csv"), damaged([CSV])),
+    "jsonl": st.tuples(st.just("jsonl"), damaged([LINES])),
+    "parquet": st.tuples(st.just("parquet"), damaged([PARQUET])),
+    "csv.gz": st.tuples(
+        st.just("csv.gz"),
+        st.one_of(
+            damaged([gzip.compress(CSV, mtime=0)]), damaged([CSV]).map(lambda plain: gzip.compress(plain, mtime=0))
+        ),
+    ),
+    "other encodings": st.tuples(
+        st.just("csv"),
+        st.sampled_from(["utf-16", "latin-1", "cp037", "utf-32"]).map(
+            lambda coding: CSV.decode().replace("40.0", "4\xe9").encode(coding)
+        ),
+    ),
+}
+MANY = {"csv": 40, "jsonl": 40, "parquet": 40, "csv.gz": 20, "other encodings": 1}
+"""Batches of the full profile."""
+AT_ONCE = 60 if IS_FULL else 10
 names = st.one_of(
     st.just(b"plain"),
     st.sampled_from(
@@ -96,22 +107,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     assert {each.name for each in place.iterdir()} == {"home", "outside"}
 
 
-@cases(2, is_shrunk=False)
-@given(st.lists(st.tuples(names, contents), min_size=20, max_size=30))
-def test_deliveries(home: Home, files: list[tuple[bytes, tuple[str, bytes]]]) -> None:
-    folder = home.drop_dir / FEED
-    folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    for number, (name, (ending, content)) in enumerate(files):
-        (Path(os.fsdecode(os.fsencode(folder) + b"/" + name + f"{number}.{ending}".encode()))).write_bytes(content)
-    link = folder / "link.csv"
-    link.symlink_to(home.root.parent / "outside" / "secret.csv")
-    with LEDGER.of("deliveries").case(cases=len(files)), GUARD.only(home.root):
-        ingest(home, SITE)
-    with reader(home) as con:
-        [[taken]] = con.execute(f"SELECT count(*) FROM raw.{FEED} WHERE _source LIKE '%link.csv'").fetchall()
-    assert taken == 0
+@pytest.mark.parametrize("kind", sorted(CONTENTS))
+def test_deliveries(home: Home, kind: str) -> None:
+    @cases(1, MANY[kind], is_shrunk=False)
+    @given(st.lists(st.tuples(names, CONTENTS[kind]), min_size=AT_ONCE, max_size=AT_ONCE))
+    def run(files: list[tuple[bytes, tuple[str, bytes]]]) -> None:
+        folder = home.drop_dir / FEED
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        for number, (name, (ending, content)) in enumerate(files):
+            (Path(os.fsdecode(os.fsencode(folder) + b"/" + name + f"{number}.{ending}".encode()))).write_bytes(content)
+        link = folder / "link.csv"
+        link.symlink_to(home.root.parent / "outside" / "secret.csv")
+        door = LEDGER.of(f"delivered {kind}")
+        with door.case(cases=len(files)), GUARD.only(home.root):
+            door.refused += ingest(home, SITE).files_quarantined
+        with reader(home) as con:
+            [[taken]] = con.execute(f"SELECT count(*) FROM raw.{FEED} WHERE _source LIKE '%link.csv'").fetchall()
+        assert taken == 0
+
+    run()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ DEFS = sorted(file for folder in definition_folders() for file in folder.glob("*
 SOLUTIONS = [file.read_bytes() for file in DEFS[::9]]
 
 
-@cases(300)
+@cases(300, 20_000)
 @given(damaged(BITS))
 @example(BOMB)
 @example(b"? [a]\n: b\n")
@@ -46,7 +46,7 @@ def test_yaml(content: bytes) -> None:
         parse_yaml(decode(content, HERE, "site.yaml"), HERE, "site.yaml")
 
 
-@cases(300)
+@cases(300, 20_000)
 @given(damaged(PLANS))
 @example("\ufeff\ufeff".encode())
 def test_rows_of_the_control_plan(content: bytes) -> None:
@@ -54,7 +54,7 @@ def test_rows_of_the_control_plan(content: bytes) -> None:
         read_rows(decode(content, HERE, "control_plan.csv"), HERE)
 
 
-@cases(4)
+@cases(4, 150)
 @given(st.sampled_from(sorted(SITE)), st.data())
 def test_a_whole_site(name: str, data: st.DataObject) -> None:
     content = data.draw(damaged([SITE[name]]))
@@ -72,7 +72,7 @@ def test_a_site_that_is_a_bomb_of_aliases(tmp_path: Path) -> None:
         load_site(tmp_path)
 
 
-@cases(40)
+@cases(40, 1_500)
 @given(damaged([*SOLUTIONS, BOMB + b"type: orchestration.components.Assistant\nattributes: {question: *j}\n"]))
 @example(b"type: orchestration.components.Assistant\nattributes: text\n")
 def test_a_solution(content: bytes) -> None:
@@ -100,7 +100,7 @@ with tempfile.TemporaryDirectory() as _place:
     MANIFEST = _manifest(Path(_place))
 
 
-@cases(120)
+@cases(120, 3_000)
 @given(
     st.one_of(damaged([MANIFEST]), st.dictionaries(st.text(max_size=20), st.text(max_size=5)).map(
         lambda files: json.dumps({**json.loads(MANIFEST), "files": files}).encode()
@@ -113,7 +113,7 @@ def test_a_manifest_of_a_backup(content: bytes) -> None:
             manifest.read(Path(folder))
 
 
-@cases(100)
+@cases(100, 2_000)
 @given(damaged([b'{"number": 12, "hash": "abc"}']))
 def test_the_note_of_the_audit(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -36,10 +36,10 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-@cases(40)
+@cases(40, 1_000)
 @given(st.lists(texts, min_size=20, max_size=40))
 def test_names_and_values_come_back_as_they_were(con: duckdb.DuckDBPyConnection, words: list[str]) -> None:
-    with LEDGER.of("SQL names and values").case(cases=2 * len(words)):
+    with LEDGER.of("SQL names and values").case(cases=len(words)):
         usable = {}
         for word in words:
             try:
@@ -72,7 +72,7 @@ forged = st.builds(
 )
 
 
-@cases(200)
+@cases(200, 6_000)
 @given(st.one_of(damaged([TOKEN]), forged))
 @example(b".".join([_part(b"3"), _part(b"{}"), b"x"]))
 def test_no_token_but_the_issuers_is_believed(token: bytes) -> None:
@@ -85,7 +85,7 @@ def test_no_token_but_the_issuers_is_believed(token: bytes) -> None:
 JWKS = json.dumps(KEYS).encode()
 
 
-@cases(60)
+@cases(60, 4_000)
 @given(damaged([JWKS]))
 def test_keys_of_an_issuer(content: bytes) -> None:
     try:
@@ -114,7 +114,7 @@ PRINTED = b"CERTIFICATE lfp-1\nd50: 1.25 um\nD50 | 1,25 | um\n1) d50 [mm] = 0.00
 printed = damaged([PRINTED]).map(lambda content: content.decode("utf-8", errors="replace"))
 
 
-@cases(8)
+@cases(8, 200)
 @given(st.lists(st.one_of(texts, printed), min_size=25, max_size=25))
 def test_a_printed_document(documents: list[str]) -> None:
     with duckdb.connect(config={"threads": 1}) as con:
