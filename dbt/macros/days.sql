@@ -95,12 +95,16 @@
     where scrap.production_day in {{ days_since('stg_mes__scrap') }}
 {%- endmacro %}
 
-{#- Leak tests: days with a new test, and those of the test before it, which it settles. -#}
+{#- Leak tests: days with a new test, those of the test before it, which it settles, and those of new records of seams. -#}
 {% macro leak_test_days() -%}
     select distinct production_day from {{ ref('stg_tester__leak_test') }}
     where cell_id in (
         select cell_id from {{ ref('stg_tester__leak_test') }}
         where test_no > 1 and production_day in {{ days_since('stg_tester__leak_test') }}
+    )
+    or cell_id in (
+        select cell_id from {{ ref('stg_mes__assembly') }}
+        where production_day in {{ days_since('stg_mes__assembly') }}
     )
     union select production_day from {{ days_since('stg_tester__leak_test') }}
 {%- endmacro %}

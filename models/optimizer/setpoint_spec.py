@@ -58,7 +58,7 @@ class SetpointSearch(LonePart):
     )
     ran_at: str = Field(description="column: when the run ended")
     known_at: str = Field(description="column: when its record was known")
-    rows: int = Field(default=30, ge=10, le=500, description="last runs that stand for the next one")
+    rows: int = Field(default=30, ge=10, le=1000, description="last runs that stand for the next one")
     share: float = Field(
         default=0.9, gt=0.5, le=1.0, description="of these, whose prediction intervals must keep the limits"
     )

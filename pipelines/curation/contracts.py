@@ -290,8 +290,8 @@ def _columns(site: Site, data: Mapping[str, Any], entry: Mapping[str, str]) -> I
         yield from (_column(f"{material}_lot_id", "varchar") for material in data["materials"])
     elif kind == "suppliers":
         yield from (_column(f"{material}_supplier_code", "varchar") for material in tested_materials(data))
-    elif kind in ("material_results", "cell"):
-        rows = data["cell"] if kind == "cell" else data["codes"][MATERIAL_RESULT]
+    elif kind in ("material_results", "cell", "seam"):
+        rows = data["codes"][MATERIAL_RESULT] if kind == "material_results" else data[kind]
         yield from (_column(row["code"], "double", text[row["code"]]) for row in rows)
     elif kind == "cell_at_ageing":
         yield from (

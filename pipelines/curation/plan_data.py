@@ -61,6 +61,7 @@ def plan_data(site: Site) -> dict[str, Any]:
         "dry_room_hour": names_of(site, "ems__dry_room_hour"),
         "stacker_hour": [row.name for row in characteristics(site, "mes__stacking") if row.step == "stacking"],
         "leak_test": names_of(site, "tester__leak_test"),
+        "seam": [row for row in cell_characteristics(site) if row["step"] == "sealing"],
         "web_profile": names_of(site, "mes__web_profile"),
         "mixing_moment": names_of(site, "mes__mixing_moment"),
         "sample_fineness_most": {

@@ -99,3 +99,13 @@ def test_an_alarm_of_the_leak_test_is_settled_by_the_next_test_alone(home: Home)
     assert (settled["is_false_alarm"].astype(bool) == again["is_passed"]).all()
     assert (settled["label_known_at"] == again["known_at"]).all()
     assert first.loc[first["is_passed"], "is_false_alarm"].isna().all()
+
+
+def test_a_leak_test_stands_beside_what_was_known_of_its_seam(home: Home) -> None:
+    with reader(home) as con:
+        seams = con.execute("SELECT cell_id, penetration_mm, known_at FROM lake.staging.stg_mes__assembly").df()
+    both = _mart(home, "leak_test").merge(seams, on="cell_id", how="left", suffixes=("", "_of_seam"))
+    is_known = both["known_at_of_seam"] <= both["known_at"]
+    assert is_known.mean() > 0.9
+    assert (both["penetration_mm"] == both["penetration_mm_of_seam"])[is_known].all()
+    assert both.loc[~is_known, "penetration_mm"].isna().all()

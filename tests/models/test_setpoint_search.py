@@ -144,27 +144,33 @@ def test_the_way_back_to_the_recipe_is_one_allowed_step_and_ends_there() -> None
     assert step(-50.0, reach=0.0) is None
 
 
-def dry_room(site: Site, champion: Scorer | None, setpoint: float, **changed: Any) -> tuple[str, float]:
-    """What is told of a room whose supply stood at a set-point for a fortnight, and the value that is proposed."""
+def dry_room(
+    site: Site, champion: Scorer | None, setpoint: float, crowded_days_ago: int | None = None, **changed: Any
+) -> tuple[str, float]:
+    """What is told of a room whose supply stood at a set-point for 30 days, and the value that is proposed."""
     spec = find("energy/dry_room_optimizer")
     assert isinstance(spec, OptimizerSpec)
     assert isinstance(spec.optimizer, SetpointSearch)
-    hours = np.arange(24 * 14) * HOUR_S
+    hours = np.arange(24 * 30) * HOUR_S
+    people = np.full(len(hours), 6.0)
+    if crowded_days_ago is not None:
+        people[-24 * crowded_days_ago] = 30.0
     past = pa.table({"target_id": ["dry_room_1"], "code": ["supply_air_dew_point_c"], "at_s": [-1e6],
                      "size": [setpoint + 52], "proposed_value": [setpoint], "state": ["released"]})  # fmt: skip
     moved = [moved_of(site, "supply_air_dew_point_c", None, "dry_room_1", past, "test")]
     supply = setpoint + np.random.default_rng(2).normal(0, 1, len(hours))
     rows = pa.table({"variant": pa.array([None] * len(hours), pa.string()), "at_s": hours, "moved_0": supply,
-                     "read_supply_air_dew_point_c": supply})  # fmt: skip
+                     "read_supply_air_dew_point_c": supply, "read_people_count": people})  # fmt: skip
     asked = Asked({} if champion is None else {"energy/dry_room_dew_point": champion})
     kind = spec.optimizer.model_copy(update=changed)
     _, advice, reason = searched(spec, kind, site, asked, rows, moved, float(hours[-1]))
     return reason, advice.proposed
 
 
-def moist(level: float) -> Scorer:
-    """Half of the supply's dew point goes into the room's, which stands at a level with the recipe's -52 C."""
-    scorer = linear({"supply_air_dew_point_c": 0.5}, level + 26, 1.0)
+def moist(level: float, per_person: float = 0.0) -> Scorer:
+    """Half of the supply's dew point goes into the room's, at a level with the recipe's -52 C and six people."""
+    coefficients = {"supply_air_dew_point_c": 0.5, "people_count": per_person}
+    scorer = linear(coefficients, level + 26 - 6 * per_person, 1.0)
     scorer.bundle["interval"]["tails"] = {"rate": [0.001], "below": [1.0], "above": [1.0]}
     scorer.bundle["record"]["trained_until"] = None
     return scorer
@@ -179,6 +185,14 @@ def test_what_cannot_be_shown_to_be_safe_goes_back_to_the_recipe_and_not_beyond(
     assert dry_room(site, None, -52.0)[0] == "no_model"
     assert dry_room(site, None, -50.0, otherwise="hold")[0] == "no_model"
     assert dry_room(site, moist(-41), -52.0, otherwise="hold") == ("restore", -52.5)
+
+
+def test_the_wettest_hour_of_all_the_days_that_were_learnt_from_may_come_again(site: Site) -> None:
+    # 24 people more make the room wetter by 4.8 C, for an hour 25 days ago.
+    room = moist(-44, per_person=0.2)
+    assert dry_room(site, room, -52.0) == ("move", -51.5)
+    assert dry_room(site, room, -52.0, crowded_days_ago=25)[0] == "unsafe"
+    assert dry_room(site, room, -50.0, crowded_days_ago=25) == ("fall_back", -50.5)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 {%- set days = rebuild_days('leak_test_days') %}
 
 {{ rebuild_note(days) }}
--- The next test of a cell settles what this one found; nothing of it is known when this one is judged.
+-- The next test of a cell settles what this one found; nothing of it is known when this one is judged, nor is a record
+-- of the seam that came later than the test's.
 with test as (
     select
         *,
@@ -14,18 +15,23 @@ with test as (
 )
 
 select
-    cell_id,
-    test_no,
-    production_day,
-    event_at as tested_at,
-    machine_id,
-    chamber_no,
+    test.cell_id,
+    test.test_no,
+    test.production_day,
+    test.event_at as tested_at,
+    test.machine_id,
+    test.chamber_no,
     {%- for name in site_plan().leak_test %}
-    "{{ name }}",
+    test."{{ name }}",
     {%- endfor %}
-    is_passed,
-    known_at,
-    case when not is_passed then next_is_passed end as is_false_alarm,
-    case when not is_passed then next_known_at end as label_known_at
+    {%- for row in site_plan().seam %}
+    assembly."{{ row.code }}",
+    {%- endfor %}
+    test.is_passed,
+    test.known_at,
+    case when not test.is_passed then test.next_is_passed end as is_false_alarm,
+    case when not test.is_passed then test.next_known_at end as label_known_at
 from test
-where {{ in_days('production_day', days) }}
+left join {{ ref('stg_mes__assembly') }} as assembly
+    on test.cell_id = assembly.cell_id and assembly.known_at <= test.known_at
+where {{ in_days('test.production_day', days) }}
