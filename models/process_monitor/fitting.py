@@ -79,7 +79,7 @@ def fit(spec: MonitorSpec, ctx: ModelContext, seen: Observations, chosen: Array,
             found=f"{len(x)} rows of {len(members)} groups",
             where=f"{spec.solution}: reference",
         )
-    if spec.charts and len(learnt) > 1:
+    if spec.has_common_limits and len(learnt) > 1:
         learnt = share_chart_limits(learnt, spec)
         notes.append(f"the limits of the charts are set by the rows of all {len(learnt)} groups together")
     references = {group: each.reference.content for group, each in learnt.items()}

@@ -280,15 +280,12 @@ def share_chart_limits(learnt: Mapping[str, Learnt], spec: MonitorSpec) -> dict[
     A level that lasts over many rows leaves a group few independent values, and the largest of `n` is exceeded
     by one later value of `n + 1`: ten days of a machine have no quantile of one in a hundred, but they have a spread.
     What a chart measures is in each group's own deviations from row to row. How far it really varies is told by the
-    held-out rows of all variables and groups, each held-out block as one value. All else keeps the group's own limits,
-    and so do runs of signals and a CUSUM, which is not normal.
+    held-out rows of all variables and groups, each held-out block as one value. All else keeps the group's own limits.
 
     Source: Montgomery, Introduction to Statistical Quality Control, 10.4 (limits by the statistic's own deviation).
     """
     every, first = list(learnt.values()), next(iter(learnt.values())).reference
-    kinds = list(first.charts.kinds) if first.charts else []
-    if spec.persistence > 1 or not kinds or "cusum" in kinds:
-        return dict(learnt)
+    kinds = first.charts.kinds if first.charts else []
     beyond = spec.false_alarm_rate / (2 * len(first.mean) * len(kinds))
     factor = float(stats.t.ppf(1 - beyond, len(every) * spec.pca.folds - 1))
     limits = {kind: factor * float(np.sqrt(np.mean([each.squares[kind] for each in every]))) for kind in kinds}

@@ -166,6 +166,14 @@ def test_levels_that_last_are_held_by_limits_of_all_machines_together(tmp_path: 
     limits = [each.limits for each in monitor.references.values()]
     assert len({each["ewma"] for each in limits}) == len({each["charts"] for each in limits}) == 1
     assert len({each["spe"] for each in limits}) == 8
+    own = {"statistic": "charts", "group": "machine", "references": "each", "table": "marts.x"}
+    assert MonitorSpec.model_validate({**BASE, **own, "charts": {}}).has_common_limits
+    for other in (
+        {"charts": {"kinds": ["cusum"]}},
+        {"charts": {}, "persistence": 2},
+        {"charts": {}, "references": "one"},
+    ):
+        assert not MonitorSpec.model_validate({**BASE, **own, **other}).has_common_limits
 
 
 def test_the_first_row_of_a_run_is_judged_by_how_much_the_variable_itself_varies() -> None:
