@@ -12,7 +12,7 @@ import numpy as np
 
 from models.context import ModelContext
 from models.process_monitor.blocks import Rows, rows_of
-from models.process_monitor.learning import MIN_ROWS, Learnt, learn
+from models.process_monitor.learning import MIN_ROWS, Learnt, learn, share_chart_limits
 from models.process_monitor.observations import Observations
 from models.process_monitor.runtime import FORMAT, Array, Scorer, column_numbers, groups_of
 from models.process_monitor.spec import MonitorSpec
@@ -79,6 +79,9 @@ def fit(spec: MonitorSpec, ctx: ModelContext, seen: Observations, chosen: Array,
             found=f"{len(x)} rows of {len(members)} groups",
             where=f"{spec.solution}: reference",
         )
+    if spec.has_common_limits and len(learnt) > 1:
+        learnt = share_chart_limits(learnt, spec)
+        notes.append(f"the limits of the charts are set by the rows of all {len(learnt)} groups together")
     references = {group: each.reference.content for group, each in learnt.items()}
     return Fitted(
         Scorer(_bundle(spec, ctx, names, references, _record(ctx, seen, len(x), cut))), learnt, len(x), dropped, notes

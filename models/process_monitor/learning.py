@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
+from scipy import stats
 
 from models.process_monitor.blocks import Rows, held_out
 from models.process_monitor.charting import learn_charts
+from models.process_monitor.charts import Charts as VariableCharts
 from models.process_monitor.runtime import Array, Reference, lowest_of_run, with_lags
 from models.process_monitor.spec import Charts, Kind, MonitorSpec, Pca
 from models.process_monitor.theory import spe_limit, t2_limit_phase_1, t2_limit_phase_2
@@ -40,6 +43,7 @@ class Learnt:
         choice: Lags and components.
         tried: The best choice of each number of lags.
         held: Statistics of the reference rows, each from a model that had not seen its block.
+        squares: Mean square of what each kind of chart measures of them, over all variables.
         rows: Rows learnt from.
         screened: Rows left out as outliers.
         theory: Limits as theory has them at the same rate, for comparison.
@@ -50,6 +54,7 @@ class Learnt:
     choice: Choice
     tried: list[Choice]
     held: dict[str, Array]
+    squares: dict[str, float]
     rows: int
     screened: int
     theory: dict[str, float]
@@ -150,6 +155,16 @@ def held_statistics(rows: Rows, pca: Pca, choice: Choice, charts: Charts | None 
         for name, values in measured.items():
             out.setdefault(name, np.full(len(values), np.nan))[block] = values[block]
     return out
+
+
+def held_squares(rows: Rows, pca: Pca, choice: Choice, charts: Charts) -> dict[str, float]:
+    """Mean square of what each kind of chart measures of a variable, of rows held out as in `held_statistics`."""
+    found: dict[str, list[Array]] = {}
+    for learnt, block in held_out(rows, pca.folds, pca.gap_share, choice.lags):
+        measured = VariableCharts(learn_charts(rows.take(learnt), charts)).each(rows.x, rows.before)
+        for kind, values in measured.items():
+            found.setdefault(kind, []).append(values[block].ravel())
+    return {kind: float(np.mean(np.concatenate(values) ** 2)) for kind, values in found.items()}
 
 
 def limits_of(held: dict[str, Array], before: Array, rate: float, persistence: int) -> dict[str, float]:
@@ -254,4 +269,28 @@ def learn(rows: Rows, spec: MonitorSpec) -> Learnt:
     rest = directions(clean, best.lags)[2][len(reference.variances) :]
     theory = {"spe": spe_limit(rest, spec.false_alarm_rate)} if rest.sum() > 0 else {}
     theory["t2"] = t2_limit_phase_2(len(clean.x), len(reference.variances), spec.false_alarm_rate)
-    return Learnt(Reference(content), best, tried, held, len(clean.x), len(rows.x) - len(clean.x), theory, notes)
+    screened = len(rows.x) - len(clean.x)
+    squares = held_squares(clean, spec.pca, best, spec.charts) if spec.charts else {}
+    return Learnt(Reference(content), best, tried, held, squares, len(clean.x), screened, theory, notes)
+
+
+def share_chart_limits(learnt: Mapping[str, Learnt], spec: MonitorSpec) -> dict[str, Learnt]:
+    """The same references, with limits of the charts that the rows of all groups set together.
+
+    A level that lasts over many rows leaves a group few independent values, and the largest of `n` is exceeded
+    by one later value of `n + 1`: ten days of a machine have no quantile of one in a hundred, but they have a spread.
+    What a chart measures is in each group's own deviations from row to row. How far it really varies is told by the
+    held-out rows of all variables and groups, each held-out block as one value. All else keeps the group's own limits.
+
+    Source: Montgomery, Introduction to Statistical Quality Control, 10.4 (limits by the statistic's own deviation).
+    """
+    every, first = list(learnt.values()), next(iter(learnt.values())).reference
+    kinds = first.charts.kinds if first.charts else []
+    beyond = spec.false_alarm_rate / (2 * len(first.mean) * len(kinds))
+    factor = float(stats.t.ppf(1 - beyond, len(every) * spec.pca.folds - 1))
+    limits = {kind: factor * float(np.sqrt(np.mean([each.squares[kind] for each in every]))) for kind in kinds}
+
+    def shared(reference: Reference) -> Reference:
+        return Reference({**reference.content, "limits": {**reference.limits, **limits, "charts": 1.0}})
+
+    return {group: replace(each, reference=shared(each.reference)) for group, each in learnt.items()}

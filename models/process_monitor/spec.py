@@ -195,6 +195,15 @@ class MonitorSpec(LearningSpec):
         return self
 
     @property
+    def has_common_limits(self) -> bool:
+        """Whether groups with references of their own share the limits of their charts.
+
+        Runs of signals and a CUSUM, which is not normal, have limits that only a group's own rows can tell.
+        """
+        kinds = self.charts.kinds if self.charts else ["cusum"]
+        return self.references == "each" and self.persistence == 1 and "cusum" not in kinds
+
+    @property
     def tables(self) -> list[str]:
         """Rows and the studies of gauges."""
         return list(dict.fromkeys([self.table, *(gauge.table for gauge in self.gauges.values())]))

@@ -72,7 +72,7 @@ def limit_for(most: int, values: Any, count: Callable[[Any], int]) -> float:
 
 
 def judged(
-    told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: float = HORIZON_H, best: float | None = None
+    told: Sequence[Told], alarms_a_day: float, days: float, horizon_h: float = HORIZON_H, best: Any = None
 ) -> Evaluation:
     """Hold delays and reasons against the lines.
 
@@ -81,7 +81,8 @@ def judged(
         alarms_a_day: alarms that the monitor raises where nothing was put in; the chart's limit lets it raise as many.
         days: later days without a fault over which they were counted.
         horizon_h: see `delay_h`.
-        best: share of the faults that the best chart finds, where that is known; it is told and eases no line.
+        best: hours until the best chart finds each fault, where that is known, (2, faults): at as many alarms as are
+            allowed, and as the monitor raises. It is told and eases no line.
     """
     if len(told) < LEAST_FAULTS:
         return Evaluation("not_run", f"{len(told)} faults could be put in, {LEAST_FAULTS} are needed")
@@ -93,8 +94,11 @@ def judged(
     both = f"{found['own']} at all, {found['chart']} by the chart"
     quiet = f"{alarms_a_day:.2f} alarms a day without a fault"
     reasons = f"{named:.1%} of the faults named among the first {TOP} reasons"
+    found_at_best, median_at_best = None, None
     if best is not None:
-        reasons += f", where a chart that knew what was put in would find {best:.1%}"
+        found_at_best, median_at_best = float(np.mean(best[0] < horizon_h)), float(np.median(best[1]))
+        half += f", by a chart that knew what was put in within {median_at_best:.1f} h"
+        reasons += f", where a chart that knew what was put in would find {found_at_best:.1%}"
     lines = [
         Line(f"sooner than the Shewhart chart's {other:.1f} h", f"{half} ({both})", median < other),
         Line(f"at least {NAMED_SHARE:.0%}", reasons, named >= NAMED_SHARE),
@@ -115,7 +119,8 @@ def judged(
             "found": found["own"],
             "found_by_chart": found["chart"],
             "named": named,
-            "found_at_best": best,
+            "found_at_best": found_at_best,
+            "median_at_best_h": median_at_best,
             "named_of_found": named * len(told) / found["own"] if found["own"] else None,
             "alarms_a_day": alarms_a_day,
             "days_without_fault": days,

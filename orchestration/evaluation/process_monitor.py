@@ -16,7 +16,7 @@ from models.process_monitor.spec import MonitorSpec
 from models.solution import SolutionSpec
 from orchestration.evaluation import waste
 from orchestration.evaluation.causes import channels, lots, parameters
-from orchestration.evaluation.causes.best_chart import kind_of, share_found
+from orchestration.evaluation.causes.best_chart import delays_at_best, kind_of
 from orchestration.evaluation.faults import HORIZON_DAYS, Cause, Moved, Plant, WatchedRows
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.monitors import ALARMS_A_DAY, HORIZON_H, TOP, Told, delay_h, judged, limit_for
@@ -87,24 +87,29 @@ def _of_causes(watched: _Watched, plant: Plant, home: Home) -> Evaluation:
     if not told:
         days = f"{cause.HORIZON_DAYS} days after its reference"
         return Evaluation("not_run", f"faults need {days}: simulate more and run a night")
-    # Rows of many characteristics in one column have no course in common that a chart could know.
-    best = _best_share(watched, put_in, horizon_h) if all(each.own is None for each in put_in) else None
+    # Rows of many characteristics in one column have no course in common: a chart is made for each fault by itself.
+    parts = [put_in] if all(each.own is None for each in put_in) else [[each] for each in put_in]
+    best = np.concatenate([_best_delays(watched, part, horizon_h) for part in parts], axis=1)
     return judged(told, watched.alarms_a_day, watched.days, horizon_h, best)
 
 
-def _best_share(watched: _Watched, put_in: Sequence[Moved], horizon_h: float) -> float:
-    """Share of the faults that the best chart of these rows finds, at as many alarms as are allowed."""
+def _best_delays(watched: _Watched, put_in: Sequence[Moved], horizon_h: float) -> Any:
+    """Hours until the best chart finds each fault: at as many alarms as are allowed, and as the monitor raises."""
     seen, features = watched.seen, watched.scorer.bundle["features"]
     order, before = follow(groups_of(seen.table, watched.spec.group)[0], seen.time, watched.spec.max_gap_s)
-    still = np.zeros(seen.table.num_rows)
-    moved = [np.column_stack([each.columns.get(name, still) for name in features])[order] for each in put_in]
-    time = seen.time[order]
-    since_h = [
-        np.where(by.any(axis=1), (time - time[by.any(axis=1)].min()) / np.timedelta64(1, "h"), np.nan) for by in moved
-    ]
-    return share_found(
+    time, still = seen.time[order], np.zeros(seen.table.num_rows)
+    moved, since_h = [], []
+    for each in put_in:
+        by = np.column_stack([each.columns.get(name, still) for name in features])[order]
+        felt = np.asarray(by.any(axis=1))
+        own = felt if each.own is None else felt & each.own[order]
+        own = own if own.any() else felt  # only what follows from it shows
+        moved.append(np.where(own[:, np.newaxis], by, 0.0))
+        since_h.append(np.where(own, (time - time[felt].min()) / np.timedelta64(1, "h"), np.nan))
+    return delays_at_best(
         column_numbers(seen.table, features)[order], before, since_h, moved, [kind_of(each) for each in put_in],
-        most=int(ALARMS_A_DAY * watched.days), counted=time > watched.learnt_until, horizon_h=horizon_h,
+        most=[int(a_day * watched.days) for a_day in (ALARMS_A_DAY, watched.alarms_a_day)],
+        counted=time > watched.learnt_until, horizon_h=horizon_h,
     )  # fmt: skip
 
 

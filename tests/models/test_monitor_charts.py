@@ -140,6 +140,42 @@ def test_what_follows_itself_is_charted_by_what_the_row_before_does_not_tell(tmp
     assert raw.scorer.references[""].content["charts"]["carry"] == [0.0, 0.0]
 
 
+def later_rate(tmp_path: Path, table: pa.Table) -> tuple[float, Any]:
+    """Share of later rows in alarm where each machine has nine reference levels of twenty rows, and the monitor."""
+    found, seen = fitted(
+        tmp_path, table, statistic="charts", charts={"kinds": ["ewma"], "weight": 0.1, "residuals": "never"},
+        pca={"lags": 0, "components": 1}, reference={"share": 0.15}, group="machine", references="each",
+    )  # fmt: skip
+    return found.scorer.predict(seen.table)["is_flagged"][~seen.is_reference].mean(), found.scorer
+
+
+def test_levels_that_last_are_held_by_limits_of_all_machines_together(tmp_path: Path) -> None:
+    alone, together = [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        level = np.repeat(rng.normal(size=(8, 60, 5)), 20, axis=1)
+        x = (level + rng.normal(size=level.shape)).reshape(-1, 5)
+        machine = np.repeat([f"m{each}" for each in range(8)], 1200)
+        table = table_of(x, 0, machine=machine).drop_columns(["is_reference"])
+        rate, monitor = later_rate(tmp_path, table)
+        together.append(rate)
+        alone += [later_rate(tmp_path, table.slice(1200 * each, 1200))[0] for each in range(3)]
+    # The largest of nine levels is exceeded by one later level of ten.
+    assert np.mean(together) < 0.015
+    assert np.mean(alone) > 2 * np.mean(together)
+    limits = [each.limits for each in monitor.references.values()]
+    assert len({each["ewma"] for each in limits}) == len({each["charts"] for each in limits}) == 1
+    assert len({each["spe"] for each in limits}) == 8
+    own = {"statistic": "charts", "group": "machine", "references": "each", "table": "marts.x"}
+    assert MonitorSpec.model_validate({**BASE, **own, "charts": {}}).has_common_limits
+    for other in (
+        {"charts": {"kinds": ["cusum"]}},
+        {"charts": {}, "persistence": 2},
+        {"charts": {}, "references": "one"},
+    ):
+        assert not MonitorSpec.model_validate({**BASE, **own, **other}).has_common_limits
+
+
 def test_the_first_row_of_a_run_is_judged_by_how_much_the_variable_itself_varies() -> None:
     chart = {"centre": [10.0], "sigma": [0.5], "carry": [0.6], "kinds": ["individuals"], "rules": []}
     x, before = np.array([[12.0], [12.0], [7.5]]), np.array([0, 1, 0])

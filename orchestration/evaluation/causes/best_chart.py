@@ -15,14 +15,14 @@ import numpy as np
 from orchestration.evaluation.faults import Array, Moved
 from orchestration.evaluation.monitors import delay_h, limit_for
 
-_ROWS = 8  # of a course: the rows of a fault that every fault of its kind has
+_ROWS = 8  # of a course: the first rows of a fault, as many as most faults of its kind have
 
 
-def share_found(
-    x: Array, before: Array, since_h: Sequence[Array], moved: Sequence[Array], kinds: Sequence[str], *, most: int,
-    counted: Array, horizon_h: float,
-) -> float:  # fmt: skip
-    """Share of faults that the best chart finds.
+def delays_at_best(
+    x: Array, before: Array, since_h: Sequence[Array], moved: Sequence[Array], kinds: Sequence[str], *,
+    most: Sequence[int], counted: Array, horizon_h: float,
+) -> Array:  # fmt: skip
+    """Hours until the best chart finds each fault, (limits, faults); the horizon where it does not.
 
     Args:
         x: rows without a fault, in the order of their runs, (rows, variables).
@@ -30,25 +30,26 @@ def share_found(
         since_h: of each fault, hours since it began, NaN for rows that it does not touch, (rows,).
         moved: of each fault, by how much it moves the rows, (rows, variables).
         kinds: of each fault, what it is known by: faults of a kind differ in direction, place and moment alone.
-        most: alarms that the chart may raise where nothing was put in.
+        most: alarms that the chart may raise where nothing was put in; each number gives a limit.
         counted: rows that these are counted among, a mask.
         horizon_h: hours after which a fault counts as not found.
     """
     mean, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
     z = np.nan_to_num((x - mean) / scale)
-    inverse = np.linalg.inv(np.corrcoef(z.T))
+    inverse = np.linalg.inv(np.atleast_2d(np.corrcoef(z.T)))
     courses = list(_courses(since_h, moved, kinds, scale))
     usual = _likelihood(z, before, courses, inverse)
     told = np.where(counted, usual, np.nan)
-    limit = limit_for(most, told, lambda over: int(np.count_nonzero(_begins(over, before))))
-    found = 0
-    for hours, by in zip(since_h, moved, strict=True):
+    limits = [limit_for(each, told, lambda over: int(np.count_nonzero(_begins(over, before)))) for each in most]
+    delays = np.empty((len(limits), len(moved)))
+    for fault, (hours, by) in enumerate(zip(since_h, moved, strict=True)):
         # A fault touches rows of one run and its neighbours alone; all others stay as they are.
         near = np.flatnonzero(np.isfinite(hours))
         rows = np.arange(max(0, near[0] - _ROWS), near[-1] + 1)
         seen = _likelihood(z[rows] + np.nan_to_num(by[rows]) / scale, before[rows], courses, inverse)
-        found += delay_h(seen > limit, usual[rows] > limit, hours[rows], horizon_h)[0] < horizon_h
-    return found / len(moved)
+        for place, limit in enumerate(limits):
+            delays[place, fault] = delay_h(seen > limit, usual[rows] > limit, hours[rows], horizon_h)[0]
+    return delays
 
 
 def _begins(over: Array, before: Array) -> Array:
@@ -58,14 +59,17 @@ def _begins(over: Array, before: Array) -> Array:
 def _courses(since_h: Sequence[Array], moved: Sequence[Array], kinds: Sequence[str], scale: Array) -> Iterator[Array]:
     """The mean course of each kind in both directions, (rows, variables), in standard deviations."""
     for kind in dict.fromkeys(kinds):
-        each = []
-        for hours, by, own in zip(since_h, moved, kinds, strict=True):
-            course = by[np.isfinite(hours)][:_ROWS] / scale
-            if own == kind and len(course) == _ROWS:
-                each.append(course * np.sign(course[-1, np.abs(course[-1]).argmax()]))
-        if each:
-            yield np.mean(each, axis=0)
-            yield -np.mean(each, axis=0)
+        own = [at for at, each in enumerate(kinds) if each == kind]
+        courses = [moved[at][np.isfinite(since_h[at])][:_ROWS] / scale for at in own]
+        rows = max(len(course) for course in courses)
+        each = [course * _sign(course) for course in courses if len(course) == rows]
+        yield np.mean(each, axis=0)
+        yield -np.mean(each, axis=0)
+
+
+def _sign(course: Array) -> Array:
+    """In which direction a course goes where it went furthest at last."""
+    return np.asarray(np.sign(course[-1, np.abs(course[-1]).argmax()]))
 
 
 def _likelihood(z: Array, before: Array, courses: Sequence[Array], inverse: Array) -> Array:
