@@ -119,23 +119,28 @@ def test_a_parameter_is_held_against_its_golden_value(
 def test_a_parameter_is_held_against_the_machines_earlier_shifts(home: Home) -> None:
     with reader(home) as con:
         rows = con.execute(
-            "SELECT series_code, machine_id || '/' || characteristic_code, parameter_mean, deviation_sigma "
+            "SELECT series_code, machine_id || '/' || characteristic_code, parameter_mean - nominal, parameter_count, "
+            "deviation_sigma "
             "FROM marts.golden_parameter_shift ORDER BY series_code, shift_from_at"
         ).fetchall()
     told = 0
     for series, of_series in groupby(rows, key=lambda row: row[0]):
         past: list[float] = []
-        for _, named, mean, figure in of_series:
+        weights: list[int] = []
+        for _, named, mean, count, figure in of_series:
             assert series == named
             if len(past) < 4 or not stdev(past):
                 assert figure is None
             else:
-                away = (mean - fmean(past)) / (stdev(past) * (1 + 1 / len(past)) ** 0.5)
+                centre = fmean(past, weights)
+                squares = sum(each * (value - centre) ** 2 for value, each in zip(past, weights, strict=True))
+                away = (mean - centre) / (squares / (len(past) - 1) * (1 / count + 1 / sum(weights))) ** 0.5
                 expected = norm.ppf(t.cdf(away, len(past) - 1))
                 # Wallace's approximation errs most on the fewest days and far out.
                 assert figure == pytest.approx(expected, rel=0.02, abs=0.03)
                 told += 1
             past.append(mean)
+            weights.append(count)
     assert told > 200
 
 

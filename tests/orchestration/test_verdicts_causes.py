@@ -180,23 +180,35 @@ def test_a_lot_that_differs_moves_the_figures_of_those_after_it_the_other_way(pl
             assert abs(by[first[-1]]) < 0.8 * abs(by[first[0]])
 
 
-def q_of(values: np.ndarray) -> np.ndarray:
-    """Quesenberry's Q for an unknown mean and spread, by its definition."""
+def q_of(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Quesenberry's Q for an unknown mean and spread, by its definition, of means of so many records."""
     out = np.full(len(values), np.nan)
     for row in range(parameters.LEAST_SHIFTS, len(values)):
-        past = values[:row]
-        away = (values[row] - past.mean()) / (past.std(ddof=1) * np.sqrt(1 + 1 / row))
+        past, weight = values[:row], counts[:row]
+        mean = np.average(past, weights=weight)
+        spread = np.sqrt((weight * (past - mean) ** 2).sum() / (row - 1))
+        away = (values[row] - mean) / (spread * np.sqrt(1 / counts[row] + 1 / weight.sum()))
         out[row] = norm.ppf(t.cdf(away, row - 1))
     return out
 
 
 def test_the_figure_of_a_parameter_is_quesenberrys() -> None:
-    values = np.random.default_rng(6).normal(850.0, 3.0, 40)
+    draw = np.random.default_rng(6)
+    values, counts = draw.normal(850.0, 3.0, 40), draw.integers(1, 130, 40)
     values[30:] += 6.0
-    found = parameters.figures(values)
+    found = parameters.figures(values, counts)
     assert np.isnan(found[: parameters.LEAST_SHIFTS]).all()
     # Wallace's approximation errs most on the fewest days.
-    assert found[4:] == pytest.approx(q_of(values)[4:], abs=0.03)
+    assert found[4:] == pytest.approx(q_of(values, counts)[4:], abs=0.03)
+
+
+def test_a_shift_of_few_records_is_as_seldom_far_out_as_one_of_many() -> None:
+    draw = np.random.default_rng(8)
+    counts = np.where(np.arange(4000) % 10 == 0, 3, 130)
+    found = parameters.figures(draw.normal(0.0, 1.0, 4000) / np.sqrt(counts), counts)[50:]
+    is_small = counts[50:] == 3
+    assert found[is_small].std() == pytest.approx(1.0, abs=0.1)
+    assert found[~is_small].std() == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_fault_of_a_parameter_moves_the_later_rows_of_its_machine(plant: Plant, tmp_path: Path) -> None:
@@ -223,7 +235,12 @@ def test_a_fault_of_a_parameter_moves_the_later_rows_of_its_machine(plant: Plant
     }
     mean = draw.normal(850.0, 2.0, 2 * len(shifts))
     with writer(home, why="test rows") as con:
-        con.register("given", pa.table({**keys, "parameter_mean": mean, "nominal": [850.0] * len(mean)}))
+        con.register(
+            "given",
+            pa.table(
+                {**keys, "parameter_mean": mean, "nominal": [850.0] * len(mean), "parameter_count": [48] * len(mean)}
+            ),
+        )
         con.execute("CREATE TABLE lake.marts.golden_parameter_shift AS FROM given")
     time = keys["shift_from_at"]
     groups = [each for each in parameters.parameter_groups(plant.site) if each["machine"] == "tab_welder_id"]

@@ -89,9 +89,13 @@ class _Shown:
         with reader(rows.home) as con:
             found = con.execute(
                 "SELECT machine_id, characteristic_code, list(shift_from_at ORDER BY shift_from_at), "
-                f"list(parameter_mean - nominal ORDER BY shift_from_at) FROM lake.{_ROWS} GROUP BY ALL ORDER BY ALL"
+                "list(parameter_mean - nominal ORDER BY shift_from_at), list(parameter_count ORDER BY shift_from_at) "
+                f"FROM lake.{_ROWS} GROUP BY ALL ORDER BY ALL"
             ).fetchall()
-        self._series = {(machine, code): (days, np.array(values, dtype=float)) for machine, code, days, values in found}
+        self._series = {
+            (machine, code): (shifts, np.array(values, dtype=float), np.array(counts, dtype=float))
+            for machine, code, shifts, values, counts in found
+        }
 
     @property
     def series(self) -> list[tuple[str, str]]:
@@ -106,8 +110,9 @@ class _Shown:
         """By how much the figure of each watched row moves when means of shifts do."""
         out = np.zeros(len(self._place))
         for (machine, code), by in moved.items():
-            shifts, values = self._series[(machine, code)]
-            off = figures(values + np.array([by.get(shift, 0.0) for shift in shifts])) - figures(values)
+            shifts, values, counts = self._series[(machine, code)]
+            moved_by = np.array([by.get(shift, 0.0) for shift in shifts])
+            off = figures(values + moved_by, counts) - figures(values, counts)
             for shift, each in zip(shifts, off, strict=True):
                 at = self._place.get((machine, code, shift))
                 if at is not None and np.isfinite(each):
@@ -115,17 +120,18 @@ class _Shown:
         return out
 
 
-def figures(values: Array) -> Array:
+def figures(values: Array, counts: Array) -> Array:
     """Quesenberry's Q of each of a machine's shifts for an unknown mean and spread, NaN where too few are before it.
 
     Args:
         values: means of the shifts in their order, (shifts,).
+        counts: records that each is the mean of, (shifts,): it weighs by them.
     """
     count = np.arange(len(values))
-    summed, squared = np.cumsum(values) - values, np.cumsum(values**2) - values**2
+    weight, summed, squared = (np.cumsum(each) - each for each in (counts, counts * values, counts * values**2))
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = (count * squared - summed**2) / (count * (count - 1.0))
-        away = (values - summed / count) / np.sqrt(variance * (1 + 1 / count))
+        variance = (squared - summed**2 / weight) / (count - 1.0)
+        away = (values - summed / weight) / np.sqrt(variance * (1 / counts + 1 / weight))
         free = count - 1.0
         normal = np.sign(away) * (8 * free + 1) / (8 * free + 3) * np.sqrt(free * np.log1p(away**2 / free))
     return np.asarray(np.where((count >= LEAST_SHIFTS) & np.isfinite(normal), normal, np.nan))

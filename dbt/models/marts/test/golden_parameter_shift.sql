@@ -54,13 +54,15 @@ ran as (
     where parameter_count > 0
 ),
 
--- The earlier shifts of the same machine: how many, their mean, and how much they vary.
+-- The earlier shifts of the same machine: how many, their mean, and how much they vary. A mean of few records varies
+-- more than one of many: each weighs by how many it has.
 past as (
     select
         *,
         count(*) over earlier as shift_count,
-        (sum(away) over earlier)::double as summed,
-        (sum(away * away) over earlier)::double as squared
+        sum(parameter_count) over earlier as weight,
+        (sum((parameter_count * away)::decimal(38, 9)) over earlier)::double as summed,
+        (sum((parameter_count * away::double * away)::decimal(38, 15)) over earlier)::double as squared
     from ran
     window earlier as (
         partition by series_code order by shift_from_at
@@ -72,10 +74,10 @@ beside_past as (
     select
         *,
         shift_count - 1 as free,
-        (away - summed / shift_count) / nullif(
+        (away - summed / weight) / nullif(
             sqrt(
-                greatest(shift_count * squared - summed * summed, 0) / (shift_count * (shift_count - 1.0))
-                * (1 + 1 / shift_count)
+                greatest(squared - summed * summed / weight, 0) / (shift_count - 1.0)
+                * (1 / parameter_count + 1 / weight)
             ), 0
         ) as student_t
     from past
