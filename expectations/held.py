@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from duckdb import DuckDBPyConnection
@@ -19,6 +18,7 @@ from expectations.checks import TableSuite, all_of
 from expectations.database import METADATA, LakeColumns, Relation
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site
+from pipelines.lake.clock import wall_now
 
 CHECKED = "ops.checked"
 _CHANGE = re.compile(r"([a-z_]+):(\d+)")
@@ -125,7 +125,7 @@ def record(con: DuckDBPyConnection, suites: Iterable[tuple[str, str]], snapshot:
         suites: `schema.table` and hash of each suite.
         snapshot: what they held on.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = wall_now()
     rows = [(relation, digest, snapshot, now) for relation, digest in suites]
     con.execute(f"DELETE FROM lake.{CHECKED} WHERE relation IN ({all_of(row[0] for row in rows)})")
     marks = ", ".join("(?, ?, ?, ?)" for _ in rows)

@@ -9,6 +9,7 @@ from orchestration.catalogue import discover
 from orchestration.night_store import last_night, nights, store_night
 from orchestration.plant import Plant
 from orchestration.solving import PARTS, Outcome
+from pipelines.lake.clock import wall_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -37,9 +38,11 @@ def tell_blocked(here: Plant, instance: DagsterInstance, run_id: str) -> list[st
     told = []
     for spec in discover():
         newest = known.get(spec.solution, {}).get("run_at")
-        if spec.solution in blocked and (newest is None or newest < ended_at):
+        # A stamp ahead of the clock is of before the clock was set back.
+        is_older = newest is None or newest < ended_at or newest > wall_now()
+        if spec.solution in blocked and is_older:
             row = last_night(here.home, spec.solution)
-            store_night(here.home, row, Outcome(spec, failure=why), datetime.now(UTC).replace(tzinfo=None))
+            store_night(here.home, row, Outcome(spec, failure=why), wall_now())
             told.append(spec.solution)
     return told
 

@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from models.context import ModelContext
@@ -30,6 +30,7 @@ from orchestration.solving import (
     Outcome,
 )
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import plant_now, wall_now
 
 _LOG = logging.getLogger("cellworks.night")
 
@@ -94,7 +95,7 @@ def _night_of(
         ctx = _context(spec, here, domain, full_search, actor)
     except CellworksError as error:
         outcome.failure, outcome.cost = str(error), meter.cost()
-        store_night(here.home, begun, outcome, _now())
+        store_night(here.home, begun, outcome, wall_now())
         return
     night = Night(spec, ctx, outcome, begun)
     work = {MODEL: _learn, PREDICTIONS: _score, MONITORING: _watch}
@@ -132,7 +133,7 @@ def give_up(spec: SolutionSpec, here: Plant, why: str) -> Outcome:
     outcome = Outcome(spec, failure=why)
     with bound(solution=spec.solution):
         _tell_end(outcome)
-    store_night(here.home, last_night(here.home, spec.solution), outcome, _now())
+    store_night(here.home, last_night(here.home, spec.solution), outcome, wall_now())
     return outcome
 
 
@@ -172,7 +173,6 @@ def _context(spec: SolutionSpec, here: Plant, domain: str | None, full_search: b
 
 def _plant_now(here: Plant, domain: str | None) -> datetime | None:
     """The plant's clock for what reads the plant; a person's own table has none, all its labels are known."""
-    from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import reader
 
     if domain is None:
@@ -182,11 +182,7 @@ def _plant_now(here: Plant, domain: str | None) -> datetime | None:
 
 
 def _moment(ctx: ModelContext) -> datetime:
-    return ctx.as_of or _now()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    return ctx.as_of or wall_now()
 
 
 def _learn(night: Night) -> None:

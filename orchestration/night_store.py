@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from orchestration.cost import Cost
 from orchestration.solving import Outcome
+from pipelines.lake.clock import next_stamp
 from pipelines.lake.connection import reader, retrying, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
@@ -100,7 +101,6 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
         **({} if outcome.cost is None else asdict(outcome.cost)),
         "solution": outcome.spec.solution,
         "at": at,
-        "run_at": datetime.now(UTC).replace(tzinfo=None),
         "state": "failing" if outcome.failure else "working",
         "reason": outcome.failure or outcome.skipped,
         "checks_passed": len(outcome.checks) - failed,
@@ -109,6 +109,7 @@ def store_night(home: Home, row: dict[str, Any], outcome: Outcome, at: datetime)
     solution, names = outcome.spec.solution, ", ".join(quote_identifier(name) for name in NIGHT_COLUMNS)
     with writer(home, why=f"status of {solution}", area=area_of(solution)) as con:
         retrying(partial(_ensure_table, con))
+        values["run_at"] = next_stamp(con, "lake.ops.solution_night", "run_at")
         con.execute(
             f"INSERT INTO lake.ops.solution_night ({names}) VALUES ({', '.join('?' * len(NIGHT_COLUMNS))})",
             [_finite(values.get(name)) for name in NIGHT_COLUMNS],

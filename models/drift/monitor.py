@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from models.scoring.runtime import Array, Scorer, raw_columns
 from models.scoring.table import relation
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.lock import MONITORING
 from pipelines.lake.sql import quote_identifier
@@ -234,7 +234,7 @@ def watch_by(spec: SolutionSpec, ctx: ModelContext, watch: Callable[[Version], S
 
 def _write(ctx: ModelContext, spec: SolutionSpec, version: int, drift: list[Drift], days: list[LiveDay]) -> None:
     """Replace this version's rows of the same days and of the same batch in `ops.live_skill` and `ops.drift`."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = wall_now()
     at = ctx.as_of or now
     own_days = [day for day in days if day.production_day is not None]
     if not drift and not own_days:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import create_missing, reader, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import ACTS
@@ -20,13 +21,14 @@ QUIET = timedelta(days=1)
 
 def raise_alarm(home: Home, solution: str, alarm: str) -> None:
     """Write an alarm; the same words for the same solution are not repeated within a day."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = wall_now()
     with writer(home, why=f"alarm of {solution}", area=ACTS) as con:
         create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops", _DDL)
         con.execute(
             "INSERT INTO lake.ops.model_alarm SELECT ?, ?, ? WHERE NOT EXISTS "
-            "(SELECT 1 FROM lake.ops.model_alarm WHERE solution = ? AND alarm = ? AND raised_at > ?)",
-            [solution, alarm, now, solution, alarm, now - QUIET],
+            # One that is ahead of a clock which was set back must not keep it quiet for longer.
+            "(SELECT 1 FROM lake.ops.model_alarm WHERE solution = ? AND alarm = ? AND raised_at BETWEEN ? AND ?)",
+            [solution, alarm, now, solution, alarm, now - QUIET, now + QUIET],
         )
 
 

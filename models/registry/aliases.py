@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from models.context import ModelContext
@@ -25,6 +25,7 @@ from models.registry.versions import (
 )
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import wall_now
 from pipelines.lake.home import Home
 from pipelines.lake.lock import ACTS, writer_lock
 
@@ -44,7 +45,7 @@ _STOPPED = "the champion was taken away by hand; `cellworks rollback` or the ali
 
 
 def _moment(at: datetime | None) -> str:
-    return (at or datetime.now(UTC).replace(tzinfo=None)).isoformat(timespec="microseconds")
+    return (at or wall_now()).isoformat(timespec="microseconds")
 
 
 def _apply(client: Any, move: Move) -> None:
@@ -195,7 +196,7 @@ def shadow_due(spec: SolutionSpec, ctx: ModelContext) -> str | None:
         return None
     since = get_version(client, spec.name, number, ctx.home).tags.get("shadow_since")
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
-    now = ctx.as_of or datetime.now(UTC).replace(tzinfo=None)
+    now = ctx.as_of or wall_now()
     is_over = since is None or now - datetime.fromisoformat(since) >= timedelta(days=nights)
     return number if is_over else None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from duckdb import DuckDBPyConnection
 
 from pipelines.access import ledger
 from pipelines.access.chain import Entry
+from pipelines.lake.clock import next_stamp
 from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import ACTS
@@ -64,12 +64,12 @@ def write_phase(home: Home, move: Move, phase: str) -> None:
         json.dumps(move.after, sort_keys=True),
         move.who,
         move.why,
-        datetime.now(UTC).replace(tzinfo=None),
     ]
     with writer(home, why=f"{move.kind} of {move.model}: {phase}", area=ACTS) as con:
         ensure_table(con)
         with transaction(con):
-            con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(row))})", row)
+            values = [*row, next_stamp(con, _TABLE, "written_at")]
+            con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(values))})", values)
             if phase != "intent":
                 ledger.append(con, _entry(move, phase))
         if phase != "intent":

@@ -16,6 +16,7 @@ from models.context import ModelContext
 from models.scoring.score import ScoreReport, scoring_moment, told_of
 from models.scoring.table import answer_table, append_answers, news, not_current
 from models.solution import RuleSpec
+from pipelines.lake.clock import wall_now
 
 _NO_RULE = {"stage", "slug", "question", "owner", "description", "domain", "trigger", "action", "resources"}
 
@@ -67,7 +68,7 @@ def score_by_rule(
         engine: see `rule_version`.
         answer: the family's own part, at the plant's now; None where there is no row.
     """
-    begun = time.perf_counter()
+    begun, since = time.perf_counter(), wall_now()
     version, now = rule_version(spec, engine), scoring_moment(ctx)
     found = answer(now)
     if found is None:
@@ -78,7 +79,7 @@ def score_by_rule(
     changed = not_current(ctx.home, spec, found.current)
     if fresh.num_rows or changed:
         stamped = {end: _stamped(table, rows) for end, table in found.further.items()} if fresh.num_rows else {}
-        append_answers(ctx.home, spec, fresh, stamped, changed)
+        append_answers(ctx.home, spec, fresh, since, stamped, changed)
     ended = time.perf_counter()
     stands = (revised == 0, f"answers changed as rows came late or were corrected: {revised:,}" if revised else "")
     return ScoreReport(

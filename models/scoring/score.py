@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -26,9 +26,10 @@ from models.scoring.table import answer_table, append_answers, scored_keys
 from models.solution import SolutionSpec
 from models.spec import PredictiveSpec
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.clock import plant_now
+from pipelines.lake.clock import next_stamp, plant_now, wall_now
 from pipelines.lake.connection import reader
 from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ def _explained(spec: PredictiveSpec, acting: Array) -> Array:
 
 
 def scoring_moment(ctx: ModelContext) -> datetime:
-    """The plant's now; the wall clock where no plant has delivered anything (a table of the user's own)."""
+    """The plant's now; where no plant has delivered anything (a table of the user's own) the wall clock.
+
+    Actions and their limits are counted by it, so it never goes back before the last of them.
+    """
     if ctx.as_of is not None:
         return ctx.as_of
     if ctx.home.has_lake:
@@ -101,8 +105,9 @@ def scoring_moment(ctx: ModelContext) -> datetime:
             try:
                 return plant_now(con)
             except (CellworksError, duckdb.CatalogException):
-                return datetime.now(UTC).replace(tzinfo=None)
-    return datetime.now(UTC).replace(tzinfo=None)
+                if has_table(con, "ops", "action"):
+                    return next_stamp(con, "lake.ops.action", "proposed_at")
+    return wall_now()
 
 
 def _new_rows(spec: PredictiveSpec, ctx: ModelContext, scorer: Scorer, version: int) -> Frame | None:
@@ -218,14 +223,14 @@ def score_by(
         raise_alarm(ctx.home, spec.solution, reigning.alarm)
     if reigning.version is None:
         return ScoreReport(spec.name, None, alarm=reigning.alarm, skipped="there is no champion that may act")
-    begun = time.perf_counter()
+    begun, since = time.perf_counter(), wall_now()
     number, now = reigning.version.number, scoring_moment(ctx)
     found = answers(reigning.version, now)
     if found is None:
         return ScoreReport(spec.name, number, alarm=reigning.alarm, skipped="no entity that it has not scored")
     rows, seconds = found
     writing = time.perf_counter()
-    append_answers(ctx.home, spec, rows, further or {})
+    append_answers(ctx.home, spec, rows, since, further or {})
     ended = time.perf_counter()
     seconds = {**seconds, "write": ended - writing, "total": ended - begun}
     return ScoreReport(

@@ -1,13 +1,14 @@
 """The table `solutions.<slug>`: one row per entity and model version, only ever appended to.
 
-`predicted_at` and `known_at` are the plant's now; `scored_at` is the wall clock, by which the newest row is told.
+`predicted_at` and `known_at` are the plant's now; `scored_at` is the wall clock when it was written,
+by which the newest row is told: never before that of an earlier row, whatever became of the clock.
 `model_version` is the number that the registry gave; in the table of a family that learns nothing, the rule's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.solution import SolutionSpec
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import newest_stamp, stamp_after, wall_now
 from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
@@ -37,6 +40,8 @@ COLUMNS = {
     "known_at": "TIMESTAMP",
     "scored_at": "TIMESTAMP",
 }
+
+_STAMP = "scored_at"
 
 
 def relation(slug: str) -> str:
@@ -90,7 +95,7 @@ def answer_table(
         "lake_snapshot": column(None if snapshot is None else np.full(count, snapshot), pa.int64()),
         "predicted_at": pa.repeat(pa.scalar(now, moment), count),
         "known_at": pa.repeat(pa.scalar(now, moment), count),
-        "scored_at": pa.repeat(pa.scalar(datetime.now(UTC).replace(tzinfo=None), moment), count),
+        "scored_at": pa.repeat(pa.scalar(wall_now(), moment), count),
     }
     return pa.table(columns)
 
@@ -99,6 +104,7 @@ def append_answers(
     home: Home,
     spec: SolutionSpec,
     rows: pa.Table,
+    since: datetime,
     further: Mapping[str, pa.Table] = MappingProxyType({}),
     current: Mapping[str, pa.Table] = MappingProxyType({}),
 ) -> None:
@@ -108,9 +114,13 @@ def append_answers(
         home: the instance.
         spec: the solution.
         rows: as `answer_table` makes them.
+        since: the wall's clock before it was asked what is answered already.
         further: what is no answer for an entity, by the end of its table's name (`solutions.<slug>_<end>`), with the
             columns that it has; written in the same transaction.
         current: likewise, but in place of what was there.
+
+    Raises:
+        CellworksError: another run has answered since; nothing is written.
     """
     own = {key: _key_type(rows.schema.field(key).type) for key in spec.keys}
     version = "VARCHAR" if pa.types.is_string(rows.schema.field("model_version").type) else COLUMNS["model_version"]
@@ -119,9 +129,12 @@ def append_answers(
     with writer(home, why=f"answers of {spec.solution}", area=area_of(spec.solution)) as con:
         create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.solutions")
         con.execute(f"CREATE TABLE IF NOT EXISTS {relation(spec.slug)} ({body})")
-        con.register("__new", rows)
+        newest = newest_stamp(con, relation(spec.slug), _STAMP)
+        _refuse_beside(spec, newest, since)
+        stamp = stamp_after(newest)
+        con.register("__new", _stamped(rows, stamp))
         for end, table in further.items():
-            con.register(f"__new_{end}", table)
+            con.register(f"__new_{end}", _stamped(table, stamp))
             con.execute(
                 f"CREATE TABLE IF NOT EXISTS {relation(f'{spec.slug}_{end}')} AS SELECT * FROM __new_{end} LIMIT 0"
             )
@@ -132,6 +145,28 @@ def append_answers(
             for end, table in current.items():
                 con.register(f"__now_{end}", table)
                 con.execute(f"CREATE OR REPLACE TABLE {relation(f'{spec.slug}_{end}')} AS FROM __now_{end}")
+
+
+def _refuse_beside(spec: SolutionSpec, newest: datetime | None, since: datetime) -> None:
+    """Refuse answers that were worked out beside another run: both would answer for the same entities.
+
+    A stamp ahead of the clock is of before the clock was set back.
+    """
+    if newest is not None and since <= newest <= wall_now():
+        raise CellworksError(
+            f"another run has answered for {spec.solution} meanwhile",
+            expected=f"no answer since {since:%Y-%m-%d %H:%M:%S} UTC, when this run asked what is answered already",
+            found=f"one of {newest:%Y-%m-%d %H:%M:%S} UTC",
+            mend="let it end; this run has written no answer, and the next one goes on from there",
+        )
+
+
+def _stamped(rows: pa.Table, stamp: datetime) -> pa.Table:
+    """Rows with the stamp of their writing, where their table has one."""
+    place = rows.schema.get_field_index(_STAMP)
+    if place < 0:
+        return rows
+    return rows.set_column(place, _STAMP, pa.repeat(pa.scalar(stamp, pa.timestamp("us")), rows.num_rows))
 
 
 def not_current(home: Home, spec: SolutionSpec, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

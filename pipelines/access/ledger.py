@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from duckdb import DuckDBPyConnection
@@ -12,6 +11,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.access import anchor
 from pipelines.access.chain import Entry, Fault, Head, Row, first_fault, next_row
 from pipelines.access.identity import Person
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import create_missing, reader, transaction
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
@@ -47,7 +47,7 @@ def append(con: DuckDBPyConnection, entry: Entry) -> Row:
         entry: what was done.
     """
     last = con.execute(f"SELECT number, hash FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()
-    row = next_row(Head(int(last[0]), str(last[1])) if last else None, entry, datetime.now(UTC).replace(tzinfo=None))
+    row = next_row(Head(int(last[0]), str(last[1])) if last else None, entry, wall_now())
     values = [row.number, *asdict(entry).values(), row.at, row.previous_hash, row.hash]
     con.execute(f"INSERT INTO {TABLE} ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
     return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -11,6 +11,7 @@ from pipelines.access.identity import Person
 from pipelines.access.ledger import TABLE, canonical, ensure_table, entry_of, record
 from pipelines.control_plan.access import Access, ActKind
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import ACTS
@@ -62,8 +63,11 @@ def grant(
 def _open_request(
     con: DuckDBPyConnection, access: Access, act: str, subject: str, detail: dict[str, Any]
 ) -> tuple[int, str, str] | None:
-    """Number, person and source of the request that nobody has confirmed yet and that has not lapsed."""
-    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=access.request_valid_h)
+    """Number, person and source of the request that nobody has confirmed yet and that has not lapsed.
+
+    One that is further ahead of the clock than it may be old has lapsed too: it was written by a wrong clock.
+    """
+    now, valid = wall_now(), timedelta(hours=access.request_valid_h)
     newest = con.execute(
         f"SELECT number, phase, who, source, detail, written_at FROM {TABLE} WHERE act = ? AND subject = ? "
         "AND phase IN ('requested', 'confirmed') ORDER BY number DESC LIMIT 1",
@@ -72,6 +76,6 @@ def _open_request(
     if newest is None:
         return None
     number, phase, who, source, asked, written_at = newest
-    if phase != "requested" or asked != canonical(detail) or written_at < since:
+    if phase != "requested" or asked != canonical(detail) or abs(now - written_at) > valid:
         return None
     return int(number), str(who), str(source)

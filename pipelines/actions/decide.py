@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from duckdb import DuckDBPyConnection
@@ -14,6 +14,7 @@ from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import transaction
 from pipelines.lake.tables import has_table
 
@@ -105,7 +106,7 @@ def _write(con: DuckDBPyConnection, action: dict[str, Any], state: str, who: Per
     action_id, seq = action["action_id"], action["seq"] + 1
     con.execute(
         "INSERT INTO lake.ops.action_audit VALUES (?, ?, ?, ?, ?, ?)",
-        [action_id, seq, state, who.name, why, datetime.now(UTC).replace(tzinfo=None)],
+        [action_id, seq, state, who.name, why, wall_now()],
     )
     detail = {"table": "action_audit", "action_id": action_id, "seq": seq, "event": state, "kind": action["kind"]}
     act = "reject_action" if state == "rejected" else "approve_action"

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from pipelines.lake.connection import attach_statements, memory_limit, retrying, threads
+from pipelines.lake.connection import ALIAS, attach_statements, memory_limit, retrying, threads
 from pipelines.lake.home import Home
 
 _open: dict[tuple[int, Path], tuple[object, DuckDBPyConnection]] = {}
@@ -58,6 +58,8 @@ def close(home: Home) -> None:
 def _attach(home: Home) -> DuckDBPyConnection:
     con = duckdb.connect(name(home), config=config(home))
     try:
+        # dbt keeps a connection of its own to this DuckDB, and with it what was attached before.
+        con.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
         for statement in attach_statements(home):
             con.execute(statement)
     except BaseException:

@@ -19,6 +19,7 @@ from pipelines.curation import instance
 from pipelines.curation.nodes import Nodes
 from pipelines.curation.project import DATABASE_VARIABLE, Project
 from pipelines.lake.home import Home
+from pipelines.lake.lock import require_held
 from pipelines.lake.progress import Progress, silent
 
 # Nothing is reported to anybody, whatever the machine's own configuration says.
@@ -118,7 +119,12 @@ def call(home: Home, project: Project, arguments: list[str], *, manifest: Any, p
         "--log-path", str(home.dbt_dir / "logs"),
         "--no-version-check", "--log-level", "none", "--log-level-file", "none",
     ]  # fmt: skip
-    with _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}), _without_summaries(), interruptible():
+    with (
+        _environment({**_QUIET, DATABASE_VARIABLE: instance.name(home)}),
+        _without_summaries(),
+        _fenced(),
+        interruptible(),
+    ):
         result = dbtRunner(manifest=manifest, callbacks=[Nodes(progress)]).invoke([*arguments, *options])
     if result.exception is not None:
         raise CellworksError(
@@ -179,6 +185,26 @@ def _without_summaries() -> Iterator[None]:
         yield
     finally:
         Linker.get_graph_summary = before
+
+
+@contextmanager
+def _fenced() -> Iterator[None]:
+    """Within the block dbt commits only while the writer lock is held, which a server may have ended.
+
+    dbt has no hook before a commit. A commit that is refused fails its model, and dbt rolls it back.
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    def while_held(manager: Any) -> Any:
+        require_held()
+        return commit(manager)
+
+    commit = DuckDBConnectionManager.add_commit_query
+    DuckDBConnectionManager.add_commit_query = while_held
+    try:
+        yield
+    finally:
+        DuckDBConnectionManager.add_commit_query = commit
 
 
 @contextmanager

@@ -8,17 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import DOMAINS
 from pipelines.control_plan.site import Site
-from pipelines.curation import tables
+from pipelines.curation import instance, tables
 from pipelines.curation.instance import connection
 from pipelines.curation.invoke import call, is_parsed, manifest
 from pipelines.curation.project import Project, prepare
 from pipelines.curation.report import CurateReport, Layer, ModelResult, TestResult
-from pipelines.lake.connection import transaction
+from pipelines.lake.connection import retrying, transaction
 from pipelines.lake.home import Home
-from pipelines.lake.lock import writer_lock
+from pipelines.lake.lock import require_held, writer_lock
 from pipelines.lake.progress import Progress, silent
 
 FOLDERS: dict[Layer, tuple[str, ...]] = {"staging": ("staging",), "marts": ("intermediate", "marts")}
@@ -33,6 +35,9 @@ def curate(
     Marts read staging of their own domain and of those before it; so the order is all of staging, then the marts
     in the order of `LAYER_DOMAINS`. Where nothing is new, dbt is not called.
 
+    A server that restarts is waited for, and what dbt had not committed is built anew: a commit is refused once the
+    lock is lost.
+
     Args:
         home: the instance; its lake must have been bootstrapped.
         site: the site.
@@ -45,28 +50,44 @@ def curate(
         What was built and tested; a failed model or test is a report with status `failed`, no exception.
 
     Raises:
-        CellworksError: no such layer or domain, another writer holds the lake, or dbt could not run.
+        CellworksError: no such layer or domain, another writer holds the lake, dbt could not run, or a server stays
+            away.
     """
     _check(layer, domain)
-    start = time.perf_counter()
+    return retrying(lambda: _attempt(home, site, layer, domain, full=full, progress=progress or silent))
+
+
+def _attempt(home: Home, site: Site, layer: Layer, domain: str, *, full: bool, progress: Progress) -> CurateReport:
+    """One call of dbt; models that it committed before a server went away are not built again by the next attempt."""
     with writer_lock(home, f"curate {layer} {domain}"):
-        project = prepare(home, site)
-        con = connection(home)
-        tables.ensure(con, site)
-        if not full and tables.is_unchanged(con, layer, domain, project.hash):
-            return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
-        parsed = manifest(home, project)
-        inputs = _inputs(parsed, _selected(parsed, layer, domain), layer)
-        arguments = [
-            *_build_arguments(layer, domain, full=full),
-            "--vars",
-            json.dumps({"last_builds": tables.last_builds(con)}),
-        ]
-        result = call(home, project, arguments, manifest=parsed, progress=progress or silent)
-        with transaction(con):
-            built, tests = _results(con, result.result)
-            is_passed = bool(result.success)
-            tables.record(con, layer, domain, project.hash, is_passed=is_passed, inputs=inputs)
+        try:
+            return _build(home, site, layer, domain, full=full, progress=progress)
+        except (duckdb.Error, CellworksError):
+            instance.close(home)  # whatever comes next attaches the lake anew
+            require_held()  # what failed because a server was away is told as that
+            raise
+
+
+def _build(home: Home, site: Site, layer: Layer, domain: str, *, full: bool, progress: Progress) -> CurateReport:
+    """What `curate` does, once the lock is held."""
+    start = time.perf_counter()
+    project = prepare(home, site)
+    con = connection(home)
+    tables.ensure(con, site)
+    if not full and tables.is_unchanged(con, layer, domain, project.hash):
+        return CurateReport(layer, domain, "unchanged", seconds=time.perf_counter() - start)
+    parsed = manifest(home, project)
+    inputs = _inputs(parsed, _selected(parsed, layer, domain), layer)
+    arguments = [
+        *_build_arguments(layer, domain, full=full),
+        "--vars",
+        json.dumps({"last_builds": tables.last_builds(con)}),
+    ]
+    result = call(home, project, arguments, manifest=parsed, progress=progress)
+    with transaction(con):
+        built, tests = _results(con, result.result)
+        is_passed = bool(result.success)
+        tables.record(con, layer, domain, project.hash, is_passed=is_passed, inputs=inputs)
     return CurateReport(layer, domain, "built" if is_passed else "failed", built, tests, time.perf_counter() - start)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
@@ -12,6 +11,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.ingest.connector import Delivery
 from pipelines.ingest.judging import adopt, adopt_whole
 from pipelines.ingest.part import Count, Part, Rejected
+from pipelines.lake.clock import wall_now
 from pipelines.lake.home import Home
 from pipelines.lake.sql import columns_sql, quote_identifier
 
@@ -48,11 +48,6 @@ class Batch:
         """Reasons of deliveries refused as a whole, by source."""
         found = {delivery.source: reason for delivery, reason in self.refused}
         return found | {delivery.source: reason for part in self.parts for delivery, reason in part.unreadable}
-
-
-def utc_now() -> datetime:
-    """Wall clock, UTC, naive; for bookkeeping only."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def next_batch_id(con: DuckDBPyConnection) -> int:
@@ -133,7 +128,7 @@ def _quarantine(con: DuckDBPyConnection, feed: str, records: str, batch_id: int)
     con.execute(
         f"INSERT INTO lake.ops.quarantine (quarantine_id, feed, {_RECORD}, batch_id, quarantined_at, status) "
         f"SELECT {last} + row_number() OVER (), ?, {_RECORD}, ?, ?, 'open' FROM {records}",
-        [feed, batch_id, utc_now()],
+        [feed, batch_id, wall_now()],
     )
 
 
@@ -190,6 +185,6 @@ def write_offsets(con: DuckDBPyConnection, offsets: Sequence[Offset], batch_id: 
     names = columns_sql([*texts, *numbers])
     con.execute(
         f"INSERT INTO lake.ops.ingest_offset ({names}, batch_id, ingested_at) SELECT {names}, ?, ? FROM cw_offsets",
-        [batch_id, utc_now()],
+        [batch_id, wall_now()],
     )
     con.unregister("cw_offsets")

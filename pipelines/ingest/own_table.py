@@ -6,13 +6,13 @@ The file is looked at before every night; only another content is copied, whole,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import next_stamp
 from pipelines.lake.connection import reader, retrying, transaction, writer
 from pipelines.lake.files import OWN_COPY, file_digest, file_relation
 from pipelines.lake.home import Home
@@ -82,7 +82,7 @@ def _copy(home: Home, relation: str, file: Path, digest: str) -> int:
                 rows = int(row[0]) if row else 0
                 con.execute(
                     "INSERT INTO lake.ops.own_table VALUES (?, ?, ?, ?, ?)",
-                    [relation, str(file), digest, rows, datetime.now(UTC).replace(tzinfo=None)],
+                    [relation, str(file), digest, rows, next_stamp(con, "lake.ops.own_table", "copied_at")],
                 )
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException) as error:
             raise CellworksError(

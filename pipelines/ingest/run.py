@@ -19,7 +19,6 @@ from pipelines.ingest.batch import (
     Batch,
     next_batch_id,
     offsets_of,
-    utc_now,
     write_days,
     write_offsets,
     write_part,
@@ -32,6 +31,7 @@ from pipelines.ingest.report import FeedReport, IngestReport
 from pipelines.ingest.rules import Clock, Rules
 from pipelines.ingest.sql_database import SqlDatabase
 from pipelines.ingest.staging import Workplace, first_line
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import current_snapshot, is_transient, reader, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import INGEST
@@ -211,7 +211,7 @@ def clock_of(con: DuckDBPyConnection, site: Site) -> Clock:
     """What is believed after the latest moment that any clock has shown: wall, plant or the site's start."""
     row = con.execute("SELECT max(max_known_at) FROM lake.ops.ingest_offset").fetchone()
     plant = [row[0]] if row is not None and row[0] is not None else []
-    moments: list[datetime] = [utc_now(), datetime.combine(site.start_day, time()), *plant]
+    moments: list[datetime] = [wall_now(), datetime.combine(site.start_day, time()), *plant]
     return Clock.of(site, max(moments))
 
 

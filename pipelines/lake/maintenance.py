@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import ALIAS, current_snapshot, retrying, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import DEFAULT_TIMEOUT_S, require_held
@@ -66,7 +67,7 @@ def pin(con: DuckDBPyConnection, snapshot_id: int, reason: str, holder: str) -> 
     con.execute(
         "INSERT INTO lake.ops.pin SELECT ?, ?, ?, ? WHERE NOT EXISTS "
         "(SELECT 1 FROM lake.ops.pin WHERE snapshot_id = ? AND holder = ?)",
-        [snapshot_id, reason, holder, datetime.now(UTC).replace(tzinfo=None), snapshot_id, holder],
+        [snapshot_id, reason, holder, wall_now(), snapshot_id, holder],
     )
 
 
@@ -88,8 +89,7 @@ def snapshots(con: DuckDBPyConnection) -> dict[int, datetime]:
 def named_snapshots(con: DuckDBPyConnection) -> set[int]:
     """Snapshots that must not expire: pinned ones, the published one of each domain and the newest."""
     rows = con.execute(
-        "SELECT snapshot_id FROM lake.ops.pin UNION SELECT arg_max(snapshot_id, published_at) "
-        "FROM lake.ops.published GROUP BY domain"
+        "SELECT snapshot_id FROM lake.ops.pin UNION SELECT max(snapshot_id) FROM lake.ops.published GROUP BY domain"
     ).fetchall()
     return {int(number) for (number,) in rows} | {current_snapshot(con)}
 
@@ -105,7 +105,7 @@ def expire(con: DuckDBPyConnection, keep: timedelta = KEEP, also_keep: Iterable[
     Returns:
         The snapshots that were forgotten.
     """
-    limit = datetime.now(UTC).replace(tzinfo=None) - keep
+    limit = wall_now() - keep
     kept = named_snapshots(con) | set(also_keep)
     old = tuple(number for number, at in snapshots(con).items() if at < limit and number not in kept)
     if old:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from duckdb import DuckDBPyConnection
 
-from pipelines.lake.connection import current_snapshot, reader
+from pipelines.lake.clock import wall_now
+from pipelines.lake.connection import current_snapshot, reader, transaction
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
 
@@ -22,11 +21,12 @@ def publish(con: DuckDBPyConnection, domain: str, run_id: str) -> int:
     Returns:
         The published snapshot's number.
     """
-    snapshot = current_snapshot(con)
-    con.execute(
-        "INSERT INTO lake.ops.published (domain, snapshot_id, published_at, run_id) VALUES (?, ?, ?, ?)",
-        [domain, snapshot, datetime.now(UTC).replace(tzinfo=None), run_id],
-    )
+    with transaction(con):  # which a lost lock undoes: another may have written what nobody checked
+        snapshot = current_snapshot(con)
+        con.execute(
+            "INSERT INTO lake.ops.published (domain, snapshot_id, published_at, run_id) VALUES (?, ?, ?, ?)",
+            [domain, snapshot, wall_now(), run_id],
+        )
     return snapshot
 
 
@@ -41,7 +41,8 @@ def published_snapshot(source: DuckDBPyConnection | Home, domain: str) -> int | 
         return None
     row = source.execute(
         "SELECT snapshot_id FROM lake.ops.published WHERE domain = ? "
-        "ORDER BY published_at DESC, snapshot_id DESC LIMIT 1",
+        # Snapshots are numbered as they are made; the clock may have been set back between two of them.
+        "ORDER BY snapshot_id DESC LIMIT 1",
         [domain],
     ).fetchone()
     return int(row[0]) if row else None

@@ -24,19 +24,25 @@ import mlflow  # noqa: E402, F401
 import pandas as pd  # noqa: E402, F401
 import xgboost  # noqa: E402, F401
 
-from models.families import Part  # noqa: E402
+from models.context import ModelContext  # noqa: E402
+from models.families import Part, family_of  # noqa: E402
+from models.registry.aliases import promote, recover  # noqa: E402
 from models.registry.client import open_home  # noqa: E402
+from models.registry.versions import aliases  # noqa: E402
 from models.spec import PredictiveSpec  # noqa: E402
 from orchestration.night import solve  # noqa: E402
+from orchestration.own_tables import take_in_files  # noqa: E402
 from orchestration.plant import Plant  # noqa: E402
 from orchestration.solving import MODEL, PARTS, PREDICTIONS  # noqa: E402
 from pipelines.control_plan.site import Site, load_site  # noqa: E402
 from pipelines.curation.run import LAYER_DOMAINS, curate  # noqa: E402
 from pipelines.lake.home import Home  # noqa: E402
-from tests.faults.states import counts, curated  # noqa: E402
+from pipelines.lake.publish import published_snapshot  # noqa: E402
+from tests.faults.states import counts, curated, moved  # noqa: E402
 
 SLUG = "kept"
 LOTS = 400
+ACTOR = "a test of faults"
 NIGHTS: dict[str, tuple[Part, ...]] = {"night": PARTS, "learn": (MODEL,), "score": (PREDICTIONS,)}
 
 
@@ -66,8 +72,28 @@ def _curate(home: Home, site: Site, job: dict[str, Any]) -> None:
 
 def _night(home: Home, site: Site, job: dict[str, Any]) -> None:
     here, parts = Plant(site, home), NIGHTS[job["do"]]
-    outcome = solve(solution(home), here, parts=parts, domain=None, full_search=True, actor="a test of faults")
+    outcome = solve(solution(home), here, parts=parts, domain=None, full_search=True, actor=ACTOR)
     assert not outcome.failure, outcome.failure + outcome.trace
+
+
+def _opened(home: Home) -> tuple[PredictiveSpec, ModelContext]:
+    """The solution over the lake's copy of its file; without a site, whose shadow a challenger would stay in first."""
+    spec = take_in_files(solution(home), home, ACTOR)
+    assert spec.domain is not None
+    snapshot = published_snapshot(home, spec.domain)
+    return spec, ModelContext(home=home, snapshot=snapshot, inputs_passed=True, actor=ACTOR)
+
+
+def _train(home: Home, _site: Site, _job: dict[str, Any]) -> None:
+    spec, ctx = _opened(home)
+    family_of(spec).train(spec, ctx)
+
+
+def _promote(home: Home, _site: Site, job: dict[str, Any]) -> None:
+    spec, ctx = _opened(home)
+    recover(home)
+    if aliases(open_home(home), spec.name).get("champion") != job["version"]:
+        promote(spec, ctx, family_of(spec).judge(spec, ctx, job["version"]))
 
 
 def _open(home: Home, _site: Site, _job: dict[str, Any]) -> None:
@@ -75,14 +101,22 @@ def _open(home: Home, _site: Site, _job: dict[str, Any]) -> None:
 
 
 def _state(home: Home, _site: Site, job: dict[str, Any]) -> None:
-    state = curated(home) if job["of"] == "curate" else counts(home, solution(home), LOTS)
+    match job["of"]:
+        case "curate":
+            state: dict[str, Any] = curated(home)
+        case "promote":
+            state = moved(home, solution(home))
+        case _:
+            state = counts(home, solution(home), LOTS)
     Path(job["into"]).write_text(json.dumps(state), encoding="utf-8")
 
 
 WORK: dict[str, Callable[[Home, Site, dict[str, Any]], None]] = {
     "curate": _curate,
     "open": _open,
+    "promote": _promote,
     "state": _state,
+    "train": _train,
     **dict.fromkeys(NIGHTS, _night),
 }
 
