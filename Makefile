@@ -65,6 +65,9 @@ infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kub
 soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
 	$(VENV)/bin/pytest -m "soak and not faults"
 
+soak-plant: setup ## sixty days of a small plant on servers, a minute each: does anything grow? figures into .tmp/soak.json (SOAK="--days 6 --day-s 30" for less)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.soak .tmp/soak.json $(SOAK)
+
 security: setup ## hostile input, fuzzed through the public doors, and the audit of the dependencies; figures in .tmp/security.json
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python tests/security/run.py .tmp/security.json
 
@@ -97,4 +100,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --extra kubernetes --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test servers faults infra soak security bench benchmarks scale peer peer-lock docs docs-graph lock
+.PHONY: help setup demo ui lint types check test servers faults infra soak soak-plant security bench benchmarks scale peer peer-lock docs docs-graph lock

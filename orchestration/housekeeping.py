@@ -5,7 +5,6 @@ Each runs in its run's own process. Dagster reads the annotations of ops while i
 
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -16,16 +15,6 @@ from orchestration.plant import plant
 from orchestration.run_lock import PATIENCE_S, night_lock
 
 _FIRST = "10"  # in the queue they go before the night, which is long
-
-
-class Upkeep(dg.Config):
-    """Settings of maintenance.
-
-    Attributes:
-        keep_days: Age up to which every snapshot, and on servers every study of a search, stays, in days.
-    """
-
-    keep_days: float = 7.0
 
 
 class FailedRun(dg.Config):
@@ -62,24 +51,16 @@ def simulate_a_day(context: dg.OpExecutionContext) -> None:
 
 
 @dg.op
-def tidy_lake(context: dg.OpExecutionContext, config: Upkeep) -> None:
-    """Compact the lake and let old snapshots and studies go, but no snapshot that a version or an open run names.
+def tidy_up(context: dg.OpExecutionContext) -> None:
+    """Let go what the site's retention does not keep, and compact the lake.
 
     A run reads its snapshots while it holds the home's run lock, so with that lock held no run is open.
     """
-    from models.registry.published import snapshots_of_versions
-    from models.tuning.shared import board_of, prune
-    from pipelines.lake.maintenance import maintain
+    from orchestration.retention.prune import prune, told
 
-    home, keep = plant().home, timedelta(days=config.keep_days)
-    with night_lock(home, "maintenance", wait_s=PATIENCE_S):
-        report = maintain(home, keep=keep, also_keep=snapshots_of_versions(home))
-    context.log.info(
-        f"files {report.files_before} to {report.files_after}, {report.removed} removed, "
-        f"{report.orphans} left by killed writers; snapshots {len(report.expired)} expired, {len(report.kept)} kept"
-    )
-    if (board := board_of(home)) is not None:
-        context.log.info(f"{len(prune(board, keep))} studies of searches deleted")
+    with night_lock(plant().home, MAINTENANCE, wait_s=PATIENCE_S):
+        found = prune(plant(), context.instance)
+    context.log.info(told(found))
 
 
 @dg.op
@@ -98,7 +79,7 @@ def housekeeping_jobs() -> list[dg.JobDefinition]:
     """Return the jobs, each in one process."""
     described = {
         PLANT_DAY: (simulate_a_day, "The twin's next production day, into the drop folder."),
-        MAINTENANCE: (tidy_lake, "Compaction and expiry of snapshots that nobody names."),
+        MAINTENANCE: (tidy_up, "Compaction of the lake; old snapshots, runs and versions that nothing points to go."),
         ALARM: (raise_alarms, "Alarms of runs that failed."),
     }
     return [

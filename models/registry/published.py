@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from models.context import ModelContext
@@ -60,10 +60,16 @@ def hold_holdout(ctx: ModelContext, spec: SolutionSpec, version: Version) -> Non
         pin(con, ctx.snapshot, f"hold-out of {spec.name} {version.number}", version.run_id)
 
 
-def snapshots_of_versions(home: Home) -> frozenset[int]:
-    """Lake snapshots that registered versions name as their training sets, pinned or not."""
+def snapshots_of_versions(home: Home, without: Container[tuple[str, str]] = ()) -> frozenset[int]:
+    """Lake snapshots that registered versions name as their training sets, pinned or not.
+
+    Args:
+        home: the instance.
+        without: versions, as model and number, that count no more.
+    """
     versions = open_home(home).search_model_versions(max_results=10_000)
-    named = (version.tags.get("lake_snapshot", "") for version in versions)
+    staying = [each for each in versions if (each.name, str(each.version)) not in without]
+    named = (version.tags.get("lake_snapshot", "") for version in staying)
     return frozenset(int(number) for number in named if number)
 
 

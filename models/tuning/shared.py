@@ -222,11 +222,17 @@ def close(study: Any) -> None:
     study.set_user_attr("closed_at", _now().isoformat())
 
 
-def prune(board: Board, keep: timedelta) -> list[str]:
-    """Delete studies that are older than `keep`, closed or left open; returns their names."""
+def old_studies(board: Board, keep: timedelta) -> list[str]:
+    """Names of the studies that are older than `keep`, closed or left open."""
     oldest = (_now() - keep).isoformat()
     with board.connected() as storage:
-        old = [each.study_name for each in _summaries(storage) if str(each.user_attrs.get("opened_at", "")) < oldest]
+        return [each.study_name for each in _summaries(storage) if str(each.user_attrs.get("opened_at", "")) < oldest]
+
+
+def prune(board: Board, keep: timedelta) -> list[str]:
+    """Delete the studies that are older than `keep`; returns their names."""
+    old = old_studies(board, keep)
+    with board.connected() as storage:
         for name in old:
             optuna.delete_study(study_name=name, storage=storage)
     return old

@@ -48,6 +48,18 @@ def list_actions(
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def versions_waiting(con: DuckDBPyConnection) -> set[tuple[str, str]]:
+    """Slug and version of the model behind every action that a person may still decide on; a rule's name as it is."""
+    if not _has_tables(con):
+        return set()
+    rows = con.execute(
+        f"SELECT DISTINCT solution, model_version FROM ({STATE_SQL}) "
+        "WHERE model_version IS NOT NULL AND list_contains(?::VARCHAR[], state)",
+        [list(_OPEN)],
+    ).fetchall()
+    return {(str(slug), str(version)) for slug, version in rows}
+
+
 def decide(
     con: DuckDBPyConnection, site: Site, action_id: str, decision: Decision, *, who: Person, why: str, now: datetime
 ) -> dict[str, Any]:

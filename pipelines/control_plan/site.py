@@ -20,6 +20,7 @@ from pipelines.control_plan.hierarchy import Area, Shift, machines_of
 from pipelines.control_plan.inherit import Inherited, inherits, read_inherited
 from pipelines.control_plan.plan import Code, ControlPlan, Machine, Step
 from pipelines.control_plan.product import ActionKind, ActionPolicy, Grade, Product
+from pipelines.control_plan.retention import Retention
 from pipelines.control_plan.yaml_file import parse_yaml, problems_of
 
 SITE_FILE, FEEDS_FILE, PLAN_FILE = "site.yaml", "feeds.yaml", csv_file.FILE
@@ -40,6 +41,7 @@ class Site(Model):
         solution_time_limit_s: how long the night of one solution may take before it is ended and told as failed.
         schedules: cron expressions in the site's time zone, by name.
         sensor_interval_s: how often sensors look for new data, moved aliases, drift and failed runs.
+        retention: what maintenance keeps, and how long.
         plan: the control plan. feeds: by name. hash: sha256 over all files read.
         chain: the site's folder, then those it inherits from, the nearest first.
         name: folder-like name.
@@ -85,6 +87,7 @@ class Site(Model):
     solution_time_limit_s: Annotated[float, Field(gt=0)] = 900
     schedules: dict[str, str]
     sensor_interval_s: Annotated[int, Field(gt=0)] = 30
+    retention: Retention = Field(default_factory=Retention)
     sources: list[Source]
 
     folder: Path

@@ -86,12 +86,35 @@ def snapshots(con: DuckDBPyConnection) -> dict[int, datetime]:
     return {int(number): at for number, at in rows}
 
 
-def named_snapshots(con: DuckDBPyConnection) -> set[int]:
-    """Snapshots that must not expire: pinned ones, the published one of each domain and the newest."""
+def named_snapshots(con: DuckDBPyConnection, let_go: Iterable[str] = ()) -> set[int]:
+    """Snapshots that must not expire: pinned ones, the published one of each domain and the newest.
+
+    Args:
+        con: a connection to the lake.
+        let_go: holders whose pins count no more.
+    """
     rows = con.execute(
-        "SELECT snapshot_id FROM lake.ops.pin UNION SELECT max(snapshot_id) FROM lake.ops.published GROUP BY domain"
+        "SELECT snapshot_id FROM lake.ops.pin WHERE NOT list_contains(?::VARCHAR[], holder) "
+        "UNION SELECT max(snapshot_id) FROM lake.ops.published GROUP BY domain",
+        [list(let_go)],
     ).fetchall()
     return {int(number) for (number,) in rows} | {current_snapshot(con)}
+
+
+def expirable(
+    con: DuckDBPyConnection, keep: timedelta = KEEP, also_keep: Iterable[int] = (), let_go: Iterable[str] = ()
+) -> tuple[int, ...]:
+    """Snapshots that `expire` would forget.
+
+    Args:
+        con: a connection to the lake.
+        keep: age up to which every snapshot stays.
+        also_keep: snapshots that something outside the lake names.
+        let_go: holders whose pins count no more.
+    """
+    limit = wall_now() - keep
+    kept = named_snapshots(con, let_go) | set(also_keep)
+    return tuple(number for number, at in snapshots(con).items() if at < limit and number not in kept)
 
 
 def expire(con: DuckDBPyConnection, keep: timedelta = KEEP, also_keep: Iterable[int] = ()) -> tuple[int, ...]:
@@ -105,9 +128,7 @@ def expire(con: DuckDBPyConnection, keep: timedelta = KEEP, also_keep: Iterable[
     Returns:
         The snapshots that were forgotten.
     """
-    limit = wall_now() - keep
-    kept = named_snapshots(con) | set(also_keep)
-    old = tuple(number for number, at in snapshots(con).items() if at < limit and number not in kept)
+    old = expirable(con, keep, also_keep)
     if old:
         con.execute(f"CALL ducklake_expire_snapshots('{ALIAS}', versions => [{', '.join(map(str, old))}])").fetchall()
     return old

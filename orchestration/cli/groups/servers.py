@@ -81,6 +81,19 @@ def tune_worker(
     worker.help_with(solution, as_json=as_json)
 
 
+@app.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Let old runs, model versions and snapshots go, by the site's retention. Example: cellworks prune --dry-run."""
+    at(site)
+    from orchestration.cli import prune as command
+
+    command.prune(dry_run=dry_run, as_json=as_json)
+
+
 @metrics_app.command("serve")
 def serve_metrics(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any.")] = 9464,

@@ -1,0 +1,1 @@
+"""What an instance forgets by the site's policy: versions, training runs, Dagster's runs, snapshots."""

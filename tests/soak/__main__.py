@@ -1,0 +1,164 @@
+"""`make soak-plant`: days of a small plant on servers, sensors and schedules running; does anything grow?
+
+python -m tests.soak FILE [--days 60] [--day-s 60] [--night-every 10] [--tidy-every 3] [--history 14] [--scale 0.05]
+
+Days are asked for at a steady pace, whether the one before is digested or not. Slopes are taken over the days after the
+first third, in which caches fill and nothing is old enough to go; `N passed, N failed` is the last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestration.environment import prepare_process
+from orchestration.services import leftovers
+from orchestration.services.layout import mark
+from pipelines.lake.home import Home
+from tests.soak.installation import SITE, SOLUTIONS, Pace, install
+from tests.soak.measure import Servers, names, sample
+from tests.soak.plant import Ledger, RunningPlant, settle, stop_schedules
+from tests.soak.slopes import FEWEST, Slope, slopes
+
+JUDGED = (
+    f"rss_code-{SITE}_mb",
+    "rss_daemon_mb",
+    "rss_webserver_mb",
+    "tick_s",
+    "lake_beyond_data_mb",
+    "catalogue_kb_per_file",
+    "registry_files_mb",
+    "postgres_runs_mb",
+    "postgres_mlflow_mb",
+    "home_mb",
+)
+"""Figures that must not grow; the others are only told."""
+_SETTLE_S = 1800.0
+
+
+def soak(pace: Pace, history: int) -> dict[str, Any]:
+    """Live through the days; everything that was seen."""
+    folder = Path(tempfile.mkdtemp(prefix="cellworks-soak-"))
+    folder.chmod(0o711)  # PostgreSQL is another user where we are root
+    home = Home(folder / "home")
+    try:
+        site = install(folder / "project", pace)
+        running = RunningPlant(folder / "project", site, home)
+        running.command("simulate", "--days", str(history), "--seed", "101", "--scale", str(pace.scale))
+        found = _live(running, pace)
+        found["left_behind"] = [" ".join(each.cmdline())[:200] for each in leftovers.of(mark(home))]
+        return found
+    finally:
+        leftovers.end(mark(home))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
+    ledger, samples = Ledger(), []
+    with running.up() as instance:
+        servers = Servers(running.home)
+        first = running.command("nightly")
+        begun = time.time()
+        for day in range(1, pace.days + 1):
+            running.deliver()
+            _tell(f"day {day} of {pace.days}")
+            time.sleep(max(0.0, begun + day * pace.day_s - time.time()))
+            ledger.note(instance)
+            since = samples[-1]["at"] if samples else begun
+            samples.append(sample(running.home, instance, servers, day, since))
+        stop_schedules(instance)
+        settled = settle(instance, _SETTLE_S)
+        ledger.note(instance)
+        samples.append(sample(running.home, instance, servers, pace.days + 1, samples[-1]["at"]))
+        return {
+            "seconds": round(time.time() - begun, 1),
+            "samples": samples,
+            "runs": ledger.counts(),
+            "trained": sorted(each["solution"] for each in first["models"]),
+            "settled": settled,
+            "ended": servers.ended(),
+            "more_processes": servers.more(),
+        }
+
+
+def judge(found: dict[str, Any], pace: Pace) -> dict[str, bool | None]:
+    """What held; None for what so few days can't tell."""
+    runs = found["runs"]
+    failed = {job: ends for job, ends in runs.items() if set(ends) - {"SUCCESS"}}
+    whole = {
+        "every day was delivered": runs.get("plant_day", {}).get("SUCCESS", 0) == pace.days,
+        "days were taken in": runs.get("new_data", {}).get("SUCCESS", 0) > 0,
+        "no run failed": not failed,
+        "all three solutions were trained": found["trained"] == sorted(SOLUTIONS),
+        "nights and maintenance came by their schedules": all(name in runs for name in ("nightly", "maintenance")),
+        "everything that was asked for was done": found["settled"],
+        "no server was restarted": not found["ended"],
+        "no process was left by a run": not found["more_processes"],
+        "no process was left by the servers": not found["left_behind"],
+    }
+    grown = {f"{name} does not grow": _does_not_grow(found["slopes"][name]) for name in JUDGED}
+    return {**whole, **grown}
+
+
+def _does_not_grow(slope: dict[str, float] | None) -> bool | None:
+    return None if slope is None else not Slope(**slope).grows
+
+
+def main(file: Path, pace: Pace, history: int) -> int:
+    """Soak, judge, write and tell; 1 when anything failed."""
+    prepare_process()
+    found = soak(pace, history)
+    settled = [each for each in found["samples"] if each["day"] > pace.days / 3]
+    figures = slopes(
+        settled, [*JUDGED, *(name for name in names(found["samples"]) if name not in JUDGED)], pace.tidy_every
+    )
+    found["slopes"] = {name: None if each is None else asdict(each) for name, each in figures.items()}
+    checks = judge(found, pace)
+    content = {"pace": asdict(pace), "history": history, "checks": checks, **found}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    for line in _told(checks, found["slopes"]):
+        print(line)
+    counts = {value: list(checks.values()).count(value) for value in (True, False, None)}
+    print(f"figures in {file}; {counts[None]} not judged, for which {FEWEST} days after the first third are needed")
+    print(f"{counts[True]} passed, {counts[False]} failed")
+    return int(counts[False] > 0)
+
+
+def _told(checks: dict[str, bool | None], figures: dict[str, dict[str, float] | None]) -> Iterator[str]:
+    words = {True: "passed", False: "FAILED", None: "not judged"}
+    yield from (f"{words[held]:10}  {what}" for what, held in checks.items())
+    for name, each in figures.items():
+        if each is not None:
+            per_day, low, high = (f"{each[part]:+.4g}" for part in ("per_day", "low", "high"))
+            yield f"{name}: {per_day} [{low}, {high}] a day, at {each['level']:.4g}"
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--day-s", type=float, default=60.0)
+    parser.add_argument("--night-every", type=int, default=10)
+    parser.add_argument("--tidy-every", type=int, default=3)
+    parser.add_argument("--history", type=int, default=14)
+    parser.add_argument("--scale", type=float, default=0.05)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asked = _asked()
+    wanted = Pace(asked.days, asked.day_s, asked.night_every, asked.tidy_every, asked.scale)
+    sys.exit(main(asked.file, wanted, asked.history))
