@@ -118,7 +118,7 @@ def _refuse_elsewhere(client: Any, home: Home) -> None:
                 "MLflow names artifacts outside this instance, which are not deleted",
                 expected=f"addresses below {wanted}",
                 found=str(run.info.artifact_uri),
-                mend="bring mlflow/artifacts into this home too; `cellworks backup` and `cellworks restore` move all of it",
+                mend="bring mlflow/artifacts into this home too, or use `cellworks backup` and `cellworks restore`",
             )
 
 
