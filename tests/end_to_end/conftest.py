@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -104,6 +105,15 @@ class SmallPlant:
         self.refused_file = folder / "refused.txt"
         self.env = os.environ | {"CELLWORKS_HOME": str(self.home.root), "CELLWORKS_SITE": str(self.site)}
         self.guarded = self.env | {"PYTHONPATH": str(guard), "REFUSED_FILE": str(self.refused_file)}
+
+    def copied(self, folder: Path) -> SmallPlant:
+        """The same plant with its home copied, so that what follows does not touch this one."""
+        there = copy.copy(self)
+        there.home = Home(folder / "home")
+        shutil.copytree(self.home.root, there.home.root)
+        there.env = self.env | {"CELLWORKS_HOME": str(there.home.root)}
+        there.guarded = self.guarded | {"CELLWORKS_HOME": str(there.home.root)}
+        return there
 
     def start(self, *arguments: str, guarded: bool = False, log: Path | None = None) -> subprocess.Popen[str]:
         """Start the command line, as the leader of a group of its own."""
