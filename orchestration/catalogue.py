@@ -16,7 +16,7 @@ from models.families import FAMILIES, Family
 from models.solution import SolutionSpec
 from orchestration.environment import definition_folders, project_root
 from pipelines.control_plan.errors import CellworksError
-from pipelines.control_plan.yaml_file import read_yaml
+from pipelines.control_plan.yaml_file import compose, read_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -112,7 +112,7 @@ def _with_files_beside(spec: SolutionSpec, folder: Path) -> SolutionSpec:
 
 def line_of(text: str, path: Sequence[str | int]) -> int:
     """Line, from 1, of a key in YAML; of the deepest part that is there when the key itself is missing."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = compose(text)
     line = 1
     for part in path:
         if isinstance(node, yaml.MappingNode):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -129,7 +130,7 @@ def claims_of(issuer: Issuer, token: str, keys: dict[str, Any], now: float | Non
     }
     try:
         # Only asymmetric algorithms can be listed, so neither `none` nor a public key taken for an HMAC secret passes.
-        decoded = jwt.decode(token, KeySet.import_key_set(_public(keys)), algorithms=list(issuer.algorithms))
+        decoded = jwt.decode(token, KeySet(_public(keys)), algorithms=list(issuer.algorithms))
         jwt.JWTClaimsRegistry(now=None if now is None else int(now), leeway=issuer.clock_skew_s, **must).validate(
             decoded.claims
         )
@@ -154,17 +155,24 @@ def _keys(issuer: Issuer) -> dict[str, Any]:
     return fetch_keys(issuer)
 
 
-def _public(keys: dict[str, Any]) -> Any:
-    """The keys that can only verify; a secret one in the set would be another kind of mistake, and is left out."""
+def _public(keys: dict[str, Any]) -> list[Any]:
+    """The keys that can only verify; a secret one in the set would be another kind of mistake, and is left out.
+
+    So is a key that the library can't read, such as one of a curve that it does not know: it signed nothing that
+    could be believed, and must not keep out those whom the others signed for.
+    """
+    from joserfc.errors import JoseError
+    from joserfc.jwk import import_key
+
     found = keys.get("keys")
-    usable = [
-        key
-        for key in (found if isinstance(found, list) else [])
-        if isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
-    ]
+    usable = []
+    for key in found if isinstance(found, list) else []:
+        if isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig":
+            with suppress(JoseError, ValueError, TypeError, KeyError):
+                usable.append(import_key(key))
     if not usable:
         raise _refused("the issuer shows no key that signs", "a JSON Web Key Set with RSA, EC or OKP keys", "none")
-    return {"keys": usable}
+    return usable
 
 
 def _of_claims(issuer: Issuer, claims: dict[str, Any]) -> tuple[str, frozenset[str]]:

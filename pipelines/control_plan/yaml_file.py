@@ -52,6 +52,11 @@ def read_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a subclass of the safe loader)
 
 
+def compose(text: str) -> Any:
+    """The nodes of what `read_yaml` reads, each with its place; the same reader, so both take the same texts."""
+    return yaml.compose(text, Loader=_SafeLoader)
+
+
 def _refuse_bombs(text: str) -> None:
     """Refuse what nests so deep that the C loader's stack ends, and few lines that aliases make millions of nodes."""
     sizes: list[int] = [0]
@@ -98,7 +103,7 @@ def parse_yaml(text: str, folder: Path, file: str) -> dict[str, Any]:
 
 def line_of(text: str, path: Sequence[int | str]) -> int:
     """Line of the deepest part of a key path that exists in a YAML text (1 for the first line)."""
-    node = yaml.compose(text, Loader=_SafeLoader)
+    node = compose(text)
     line = 1
     for part in path:
         child = _child(node, part)

@@ -75,6 +75,7 @@ def test_a_site_that_is_a_bomb_of_aliases(tmp_path: Path) -> None:
 @cases(40, 1_500)
 @given(damaged([*SOLUTIONS, BOMB + b"type: orchestration.components.Assistant\nattributes: {question: *j}\n"]))
 @example(b"type: orchestration.components.Assistant\nattributes: text\n")
+@example(b"type: orchestration.components.Optimizer\nattributes:\n  question: Into which places o\t the trays")
 def test_a_solution(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mine" / "thing" / "defs.yaml"

@@ -91,6 +91,15 @@ def test_no_key_that_only_verifies_is_no_issuer(issuer: Issuer, token: Token) ->
         claims_of(issuer, token(), {"keys": [{"kty": "oct", "k": "AAAA", "kid": "one"}]})
 
 
+def test_a_key_that_the_library_does_not_know_keeps_nobody_out(
+    issuer: Issuer, keys: dict[str, Any], token: Token
+) -> None:
+    unknown = {"kty": "EC", "crv": "P-356", "x": "AAAA", "y": "AAAA", "kid": "two", "use": "sig"}
+    assert claims_of(issuer, token(), {"keys": [unknown, *keys["keys"]]})["email"] == "ana@example.org"
+    with pytest.raises(CellworksError, match="no key that signs"):
+        claims_of(issuer, token(), {"keys": [unknown]})
+
+
 @given(text=st.text(max_size=200))
 def test_no_text_is_taken_for_a_token(text: str) -> None:
     key = ECKey.import_key({"kty": "EC", "crv": "P-256", **_POINT})
