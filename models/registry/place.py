@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.sql import quote_identifier
 
 _BELOW: Final = "/mlflow/artifacts/"
@@ -21,11 +22,23 @@ def follow(registry: Path) -> None:
 
     Args:
         registry: MLflow's SQLite file, which lies beside the folder `artifacts`; it need not be there.
+
+    Raises:
+        CellworksError: the file is damaged, or another process holds it.
     """
     own = str(registry.parent / "artifacts")
-    if registry.is_file():
+    if not registry.is_file():
+        return
+    try:
         for root in _other_roots(registry, own):
             rewrite(registry, root, own)
+    except sqlite3.Error as error:
+        raise CellworksError(
+            "MLflow does not answer",
+            expected=f"a SQLite file that can be read and written at {registry}",
+            found=str(error),
+            mend="end what holds it, or restore a backup; nothing was written",
+        ) from error
 
 
 def root_uri(artifacts: str) -> str:

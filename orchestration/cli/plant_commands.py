@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.families import family_of
-from models.registry.place import follow
 from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.environment import project_root
@@ -55,7 +54,6 @@ def prepare_instance(here: Plant) -> None:
     """Make the home's folders, Dagster's instance file, and name it to this process."""
     claim(here)
     stores = here.home.stores
-    follow(here.home.root / "mlflow" / "mlflow.sqlite")
     instance = project_root() / "infra" / "dagster" / f"{stores.name}.yaml"
     shutil.copyfile(instance, here.home.dagster_dir / "dagster.yaml")
     if stores.dagster_url is not None:

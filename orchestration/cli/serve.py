@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from models.registry.place import follow
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.environment import project_root
 from orchestration.logs import is_json
@@ -43,6 +44,7 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
         addresses.append(f"Dagster http://{HOST}:{dagster_port}")
     if part != "dagster":
         _require_free(mlflow_port, "--mlflow-port")
+        follow(here.home.root / "mlflow" / "mlflow.sqlite")
         commands.append(
             [
                 str(bin_dir / "mlflow"), "server", "--host", HOST, "--port", str(mlflow_port),
