@@ -42,11 +42,16 @@ def taken_in(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], 
     return home
 
 
+def write_lots(home: Home, lots: int) -> None:
+    """The file that the solution reads, beside the home; the first lots stay what they were."""
+    rows = own_rows(LOTS) if lots <= LOTS else pa.concat_tables([own_rows(LOTS), own_rows(lots - LOTS, first=LOTS)])
+    names = pa.array([f"L{number:04d}" for number in rows["id"].to_pylist()])
+    pacsv.write_csv(rows.set_column(0, "lot_id", names), home.root.parent / "own.csv")
+
+
 def _own(folder: Path, site: Site) -> Home:
-    rows = own_rows(LOTS)
-    lots = pa.array([f"L{number:04d}" for number in rows["id"].to_pylist()])
-    pacsv.write_csv(rows.set_column(0, "lot_id", lots), folder / "own.csv")
     home = Home(folder / "home").ensure()
+    write_lots(home, LOTS)
     bootstrap(home, site)
     return home
 

@@ -107,7 +107,7 @@ def _state(home: Home, _site: Site, job: dict[str, Any]) -> None:
         case "promote":
             state = moved(home, solution(home))
         case _:
-            state = counts(home, solution(home), LOTS)
+            state = counts(home, solution(home), job.get("lots", LOTS))
     Path(job["into"]).write_text(json.dumps(state), encoding="utf-8")
 
 
