@@ -20,8 +20,12 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from pipelines.lake.stores import DATABASES, database_url
 
 POSTGRES_VARIABLE = "CELLWORKS_TEST_POSTGRES_URL"
 KEY, SECRET = "CELLWORKSTESTKEY0001", "plantedSecretThatNobodyMayShow0123456789"
@@ -44,13 +48,12 @@ class Servers:
     postgres_url: str
     endpoint: str
     postgres: Any
-    _databases: list[str] = field(default_factory=list)
+    _given: list[dict[str, str]] = field(default_factory=list)
 
     def instance(self) -> dict[str, str]:
         """Environment of an instance whose databases and objects nobody has used yet."""
         name = f"t{uuid.uuid4().hex[:12]}"
-        self._databases.append(name)
-        return {
+        instance = {
             "CELLWORKS_ENV": "servers",
             "CELLWORKS_POSTGRES_URL": self.postgres_url.format(name),
             "CELLWORKS_S3_URL": f"s3://{BUCKET}/{name}",
@@ -59,21 +62,24 @@ class Servers:
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
         }
+        self._given.append(instance)
+        return instance
 
-    def drop(self) -> None:
-        """Drop the databases of all instances that were given out; those of a server of our own go with its folder."""
-        if self.postgres is not None:
+    def drop(self, instance: dict[str, str] | None = None) -> None:
+        """Drop the databases of an instance, or of all that are left; a server of our own goes with its folder."""
+        going = [instance] if instance is not None else list(self._given)
+        self._given = [each for each in self._given if each not in going]
+        if self.postgres is not None or not going:
             return
         import psycopg2
 
         con = psycopg2.connect(self.postgres_url.format("postgres"))
         con.autocommit = True
         with con.cursor() as cursor:
-            for name in self._databases:
-                for part in ("lake", "dagster", "mlflow", "optuna"):
-                    cursor.execute(f'DROP DATABASE IF EXISTS "{name}_{part}" WITH (FORCE)')
+            for each, part in product(going, DATABASES):
+                name = urlsplit(database_url(each["CELLWORKS_POSTGRES_URL"], part)).path.removeprefix("/")
+                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         con.close()
-        self._databases.clear()
 
     def stop_postgres(self) -> None:
         """Stop it as a crash does: no client is asked, nothing is written down."""
@@ -154,7 +160,7 @@ def _s3(folder: Path) -> Iterator[str]:
         _wait_until_heard(endpoint)
         yield endpoint
     finally:
-        process.terminate()
+        process.kill()  # asked kindly, it waits ten seconds for clients that keep their connections
         process.wait(timeout=PATIENCE_S)
 
 
