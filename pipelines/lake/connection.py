@@ -244,14 +244,12 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
         "temp_directory": str(home.lake_dir / "tmp"),
         "preserve_insertion_order": True,
     }
-    with warm.lent(settings, ALIAS) as con:
+    with warm.lent(settings, ALIAS) as own, own.cursor() as con:
 
         def attach() -> None:
             con.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")  # of an attempt that failed half way
             for statement in attach_statements(home, read_only=read_only, snapshot=snapshot):
                 con.execute(statement)
-            if objects is not None:
-                traffic.watch(con)
 
         try:
             retrying(attach)
@@ -260,11 +258,8 @@ def _opened(home: Home, *, read_only: bool, snapshot: int | None) -> Iterator[Du
                 raise
             raise _unopened(home, snapshot, error) from error
         try:
-            try:
+            with contextlib.nullcontext() if objects is None else traffic.watched(own):
                 yield con
-            finally:
-                if objects is not None:
-                    traffic.take(con)
         except duckdb.Error as error:
             if (damaged := _damage(home, error)) is None:
                 raise

@@ -5,7 +5,9 @@ Not in them: what goes to PostgreSQL, and what MLflow fetches and stores by itse
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -34,22 +36,28 @@ def count(read: int, written: int) -> None:
         _moved[0] = Traffic(_moved[0].read + read, _moved[0].written + written)
 
 
-def watch(con: DuckDBPyConnection) -> None:
-    """Let a connection's DuckDB write down its requests, in its own memory alone, until `take`."""
-    con.execute("CALL enable_logging('HTTP')")
+@contextlib.contextmanager
+def watched(own: DuckDBPyConnection) -> Iterator[None]:
+    """Count what a DuckDB moves within the block, which it writes down in its own memory alone.
 
-
-def take(con: DuckDBPyConnection) -> None:
-    """Count what a watched connection's DuckDB has moved, and empty its log.
-
-    A connection of its own asks: the given one may be within a transaction that failed.
+    Args:
+        own: a connection that the block does not use; the block's may be closed by the end, or within a transaction
+            that failed.
     """
-    with con.cursor() as own:
-        row = own.execute(
-            "SELECT coalesce(sum(CAST(response.headers['Content-Length'] AS BIGINT)) "
-            "FILTER (request.type = 'GET'), 0), coalesce(sum(request.request_body_length), 0) "
-            "FROM duckdb_logs_parsed('HTTP')"
-        ).fetchone()
-        own.execute("CALL truncate_duckdb_logs()")
+    own.execute("CALL enable_logging('HTTP')")
+    try:
+        yield
+    finally:
+        _take(own)
+
+
+def _take(own: DuckDBPyConnection) -> None:
+    """Count what the log of HTTP holds, and empty it."""
+    row = own.execute(
+        "SELECT coalesce(sum(CAST(response.headers['Content-Length'] AS BIGINT)) "
+        "FILTER (request.type = 'GET'), 0), coalesce(sum(request.request_body_length), 0) "
+        "FROM duckdb_logs_parsed('HTTP')"
+    ).fetchone()
+    own.execute("CALL truncate_duckdb_logs()")
     if row is not None:
         count(int(row[0]), int(row[1]))

@@ -18,6 +18,7 @@ import yaml
 from models.registry.client import open_home
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
+from pipelines.lake.stores import DATABASES, database_url
 from tests.servers import SECRET, Servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
@@ -43,8 +44,8 @@ def _holding(folder: Path, word: bytes) -> list[str]:
 def _rows_holding(word: str) -> list[str]:
     """Tables of all databases of the instance with a row that holds the word, as text or as bytes."""
     found = []
-    for name in ("lake", "dagster", "mlflow"):
-        con = psycopg2.connect(f"{os.environ['CELLWORKS_POSTGRES_URL'].replace('?', f'_{name}?')}")
+    for name in DATABASES:
+        con = psycopg2.connect(database_url(os.environ["CELLWORKS_POSTGRES_URL"], name))
         with con, con.cursor() as cursor:
             cursor.execute("SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables")
             for (table,) in cursor.fetchall():

@@ -56,6 +56,17 @@ def test_work_that_fails_is_counted_too_and_its_error_is_told(tmp_path: Path) ->
     assert traffic.moved().read - before.read > 0.9 * BYTES
 
 
+@pytest.mark.servers
+@pytest.mark.usefixtures("on_servers")
+def test_who_closes_a_lent_connection_early_is_counted_too(tmp_path: Path) -> None:
+    home = Home(tmp_path).ensure()
+    before = traffic.moved()
+    with writer(home, why="numbers") as con:
+        con.execute(f"CREATE TABLE lake.main.numbers AS SELECT random() AS x FROM range({ROWS})")
+        con.close()
+    assert traffic.moved().written - before.written > 0.9 * BYTES
+
+
 @pytest.mark.embedded
 def test_files_are_no_traffic(tmp_path: Path) -> None:
     home = Home(tmp_path).ensure()
