@@ -17,6 +17,8 @@ from pipelines.lake.connection import ALIAS, attach_statements, memory_limit, re
 from pipelines.lake.home import Home
 
 _open: dict[tuple[int, Path], tuple[object, DuckDBPyConnection]] = {}
+_bare: dict[tuple[int, Path], DuckDBPyConnection] = {}
+"""Connections to which the lake could not be attached."""
 
 
 def name(home: Home) -> str:
@@ -41,28 +43,32 @@ def connection(home: Home) -> DuckDBPyConnection:
     held = _open.get(key)
     if held is not None and held[0] == catalogue:
         return held[1]
+    # Kept where attaching failed: DuckDB waits for ever in opening a database by the name of one that is not quite gone.
+    bare = _bare.pop(key, None)
     close(home)
     home.ensure()
-    con = retrying(lambda: _attach(home))
+    con = bare or duckdb.connect(name(home), config=config(home))
+    try:
+        retrying(lambda: _attach(con, home))
+    except BaseException:
+        _bare[key] = con
+        raise
     _open[key] = (home.lake_identity, con)
     return con
 
 
 def close(home: Home) -> None:
     """Close the shared connection of an instance, if there is one."""
-    held = _open.pop((os.getpid(), home.root), None)
+    key = (os.getpid(), home.root)
+    held, bare = _open.pop(key, None), _bare.pop(key, None)
     if held is not None:
         held[1].close()
+    if bare is not None:
+        bare.close()
 
 
-def _attach(home: Home) -> DuckDBPyConnection:
-    con = duckdb.connect(name(home), config=config(home))
-    try:
-        # dbt keeps a connection of its own to this DuckDB, and with it what was attached before.
-        con.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
-        for statement in attach_statements(home):
-            con.execute(statement)
-    except BaseException:
-        con.close()
-        raise
-    return con
+def _attach(con: DuckDBPyConnection, home: Home) -> None:
+    # dbt keeps a connection of its own to this DuckDB, and with it what was attached before.
+    con.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
+    for statement in attach_statements(home):
+        con.execute(statement)
