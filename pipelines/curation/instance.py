@@ -43,7 +43,7 @@ def connection(home: Home) -> DuckDBPyConnection:
     held = _open.get(key)
     if held is not None and held[0] == catalogue:
         return held[1]
-    # Kept where attaching failed: DuckDB waits for ever in opening a database by the name of one that is not quite gone.
+    # Kept where attaching failed: opening another by the name of one that is not quite gone, DuckDB waits for ever.
     bare = _bare.pop(key, None)
     close(home)
     home.ensure()
