@@ -99,6 +99,17 @@ def walk(tables: Tables, spec: TraceSpec, starts: pa.Table, direction: Direction
         con.execute(f"INSERT INTO cw_reached SELECT DISTINCT {_FOUND[direction]} FROM cw_step")
 
 
+def names_of(tables: Tables, spec: TraceSpec, kind: str) -> list[str]:
+    """Names of all that there are of a kind, in order."""
+    record = next(each for each in spec.records if each.kind == kind)
+    key = quote_identifier(record.key)
+    names: list[str] = tables.arrow(
+        f"SELECT DISTINCT CAST({key} AS VARCHAR) AS name FROM {tables.relation(record.table)} "
+        f"WHERE {key} IS NOT NULL ORDER BY name"
+    )["name"].to_pylist()
+    return names
+
+
 def _step(
     relation: str,
     record: Record,

@@ -14,7 +14,7 @@ from models.features.source import Tables, open_tables
 from models.solution import SolutionSpec
 from models.traceability.passport import SCHEMA
 from models.traceability.spec import TraceSpec
-from models.traceability.walk import START, Direction, walk
+from models.traceability.walk import START, Direction, names_of, walk
 from orchestration.evaluation.foil_lots import foil_line
 from orchestration.evaluation.ground import Ground
 from orchestration.evaluation.lines import Line, beside, verdict
@@ -94,12 +94,7 @@ def _bought(spec: TraceSpec) -> str:
 
 def _some(tables: Tables, spec: TraceSpec, kind: str) -> list[str]:
     """Names of a kind, evenly over all that there are."""
-    record = next(each for each in spec.records if each.kind == kind)
-    key = quote_identifier(record.key)
-    names: list[str] = tables.arrow(
-        f"SELECT DISTINCT CAST({key} AS VARCHAR) AS name FROM {tables.relation(record.table)} "
-        f"WHERE {key} IS NOT NULL ORDER BY name"
-    )["name"].to_pylist()
+    names = names_of(tables, spec, kind)
     return names[:: max(1, len(names) // ASKED)][:ASKED]
 
 

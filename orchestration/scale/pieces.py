@@ -17,7 +17,6 @@ from orchestration.bench.work_models import domains_of, published
 from orchestration.catalogue import discover, find
 from orchestration.plant import Plant, plant
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.sql import quote_identifier
 
 if TYPE_CHECKING:
     from models.features.source import Tables
@@ -72,12 +71,13 @@ def trace(asked: int) -> Told:
         asked: how many of each, evenly over all that there are.
     """
     from models.features.source import open_tables
+    from models.traceability.walk import names_of
 
     spec = next(each for each in discover() if isinstance(each, TraceSpec))
     spec, ctx = _published(spec, plant())
     bought = next(each.kind for each in spec.records if not each.made_of)
     with open_tables(ctx, spec.table) as tables:
-        cells, lots = _names(tables, spec, "cell"), _names(tables, spec, bought)
+        cells, lots = names_of(tables, spec, "cell"), names_of(tables, spec, bought)
         back = [_timed(tables, spec, "cell", name, "made_of") for name in _some(cells, asked)]
         onward = [_timed(tables, spec, bought, name, "went_into") for name in _some(lots, asked)]
     return {"cells": len(cells), "lots": len(lots), "back_seconds": back, "onward_seconds": onward}
@@ -130,16 +130,6 @@ def _published(spec: SolutionSpec, here: Plant) -> tuple[Any, ModelContext]:
     if found is None:
         raise CellworksError("nothing is published that the solution reads", found=spec.solution, mend="publish first")
     return found
-
-
-def _names(tables: Tables, spec: TraceSpec, kind: str) -> list[str]:
-    record = next(each for each in spec.records if each.kind == kind)
-    key = quote_identifier(record.key)
-    names: list[str] = tables.arrow(
-        f"SELECT DISTINCT CAST({key} AS VARCHAR) AS name FROM {tables.relation(record.table)} "
-        f"WHERE {key} IS NOT NULL ORDER BY name"
-    )["name"].to_pylist()
-    return names
 
 
 def _some(names: list[str], count: int) -> list[str]:
