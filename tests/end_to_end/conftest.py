@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import shutil
 import signal
@@ -16,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.run_lock import under_way
 from pipelines.lake.home import Home
 from pipelines.lake.lock import holder
+from pipelines.lake.servers import ensure_stores
 
 ROOT = Path(__file__).parents[2]
 CELLWORKS = Path(sys.executable).parent / "cellworks"
@@ -165,30 +166,56 @@ class FirstNight:
     """The plant after its first night, and what each process of it told.
 
     Attributes:
+        servers: The environment that names its servers; empty for one on the embedded stores.
         interrupted: A night that got Ctrl-C while dbt built models; faults/ has one that takes rows in.
         second: A night begun beside the one under way.
         night: The night that went through.
     """
 
     plant: SmallPlant
+    servers: dict[str, str]
     interrupted: Done
     second: Done
     night: Done
 
 
-@pytest.fixture(scope="session")
-def first_night(tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]) -> FirstNight:
+@pytest.fixture
+def first_night(
+    night_of_the_line: FirstNight, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> FirstNight:
+    """The plant after its first night, with its stores for this process too."""
+    if night_of_the_line.servers and request.node.get_closest_marker("embedded"):
+        pytest.skip("changes the plant that others look at")
+    for name, value in night_of_the_line.servers.items():
+        monkeypatch.setenv(name, value)
+    return night_of_the_line
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("servers", marks=pytest.mark.servers)])
+def night_of_the_line(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, parsed: Callable[[Path], Path]
+) -> FirstNight:
+    """The first night on either kind of stores; on servers where `make servers` asks for it."""
+    folder = tmp_path_factory.mktemp("plant")
+    parsed(folder / "home")
+    named = request.getfixturevalue("servers").instance() if request.param == "servers" else {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in named.items():
+            patch.setenv(name, value)
+        ensure_stores(Home(folder / "home").stores)
+        return _first_night(SmallPlant(folder), named)
+
+
+def _first_night(plant: SmallPlant, servers: dict[str, str]) -> FirstNight:
     """Nine days of a small line, a night that is interrupted, and one that is not; sockets are refused all along."""
-    plant = SmallPlant(tmp_path_factory.mktemp("plant"))
-    parsed(plant.home.root)
     options = ("--days", "9", "--seed", "5", "--scale", "0.12", "--telemetry-days", "1")
     simulated = plant.run("simulate", *options, guarded=True)
     assert simulated.code == 0, simulated.err
     interrupted = _interrupted(plant, "curate marts")
     begun = plant.start("nightly", "--json", guarded=True)
-    wait_for("a night under way", lambda: begun.poll() is not None or _noted(plant.home))
+    wait_for("a night under way", lambda: begun.poll() is not None or under_way(plant.home))
     second = plant.run("nightly", guarded=True)
-    return FirstNight(plant, interrupted, second, ended(begun))
+    return FirstNight(plant, servers, interrupted, second, ended(begun))
 
 
 def _interrupted(plant: SmallPlant, why: str) -> Done:
@@ -202,10 +229,3 @@ def _interrupted(plant: SmallPlant, why: str) -> Done:
     begin = time.monotonic()
     done = ended(begun)
     return replace(done, seconds=time.monotonic() - begin)
-
-
-def _noted(home: Home) -> bool:
-    try:
-        return bool(json.loads((home.root / "nightly.json").read_text()))
-    except (OSError, ValueError):
-        return False

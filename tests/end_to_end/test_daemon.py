@@ -168,6 +168,7 @@ def test_a_file_that_grew_is_scored_by_the_daemon_which_then_stops(
         _stops(pages)
 
 
+@pytest.mark.embedded
 def test_a_day_of_the_line_and_a_moved_alias_are_scored_by_the_daemon_which_then_stops(first_night: FirstNight) -> None:
     def deliver() -> None:
         delivered = first_night.plant.run("simulate", "--days", "1", "--telemetry-days", "0")
