@@ -1,4 +1,4 @@
-"""The disk is full while a night learns, promotes and publishes, and answers are written."""
+"""The disk is full while dbt builds, a night learns, promotes and publishes, and answers are written."""
 
 from __future__ import annotations
 
@@ -68,11 +68,12 @@ def most_used(disk: Path) -> Iterator[list[int]]:
 @pytest.mark.parametrize(
     ("base", "job"),
     [
+        ("taken_in", {"do": "curate", "domains": ["material_inspection", "process"]}),
         ("untrained", {"do": "night"}),
         ("challenged", {"do": "promote", "version": "2"}),
         ("trained", {"do": "score"}),
     ],
-    ids=["a night", "promotion", "scoring"],
+    ids=["dbt", "a night", "promotion", "scoring"],
 )
 def test_a_full_disk_loses_nothing_and_the_next_run_recovers(
     request: pytest.FixtureRequest,
