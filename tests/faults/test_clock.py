@@ -5,8 +5,14 @@ That the clock went back an hour is, for what comes after, that all stamps so fa
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -24,12 +30,15 @@ from pipelines.lake.home import Home
 from pipelines.lake.maintenance import expire, snapshots
 from pipelines.lake.publish import publish, published_snapshot
 from pipelines.lake.schemas import bootstrap
-from tests.faults.work import solution
+from tests.faults.conftest import write_lots
+from tests.faults.kills import Worker, copied, restore
+from tests.faults.work import LOTS, solution
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 HOUR, YEAR = timedelta(hours=1), timedelta(days=365)
 # Of the wall clock; the rest are the plant's moments, or hashed into a chain that goes by its numbers.
 STAMPS = {"published_at", "scored_at", "run_at", "copied_at", "written_at", "raised_at", "ingested_at", "pinned_at"}
+OF_OWN_TABLES = {"predicted_at", "known_at", "proposed_at"}  # which no plant stands behind
 
 
 @pytest.fixture
@@ -39,13 +48,13 @@ def home(tmp_path: Path, site: Site) -> Home:
     return home
 
 
-def set_back(home: Home, by: timedelta) -> None:
+def set_back(home: Home, by: timedelta, *further: str) -> None:
     """Make the clock one that was set back (or, by less than nothing, put forward) since all that was written."""
     with writer(home, why="another clock") as con:
         found = con.execute(
             "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' "
             "AND schema_name IN ('ops', 'solutions') AND table_name <> 'act' AND list_contains(?, column_name)",
-            [sorted(STAMPS)],
+            [[*STAMPS, *further]],
         ).fetchall()
         assert found
         for schema, table, column in found:
@@ -118,3 +127,54 @@ def test_an_alarm_of_a_clock_far_ahead_keeps_nothing_quiet(home: Home) -> None:
     set_back(home, YEAR)
     raise_alarm(home, "mine/kept", "it fails")
     assert len(newest_alarms(home)) == 2
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back an hour", "forward an hour"])
+def test_nights_around_a_set_clock_answer_and_act_once(
+    doing: Worker, trained: Home, by: timedelta, record_property: Callable[[str, Any], None]
+) -> None:
+    pristine = trained.root.with_name("before the clock")
+    copied(trained.root, pristine)
+    try:
+        doing.run(trained, {"do": "night"})
+        before = doing.state(trained, {"do": "score"})
+        set_back(trained, by, *OF_OWN_TABLES)
+        write_lots(trained, LOTS + 50)
+        doing.run(trained, {"do": "night"})
+        after = doing.state(trained, {"do": "score", "lots": LOTS + 50})
+        for _ in range(2):
+            doing.run(trained, {"do": "score"})
+            assert doing.state(trained, {"do": "score", "lots": LOTS + 50}) == after
+    finally:
+        write_lots(trained, LOTS)
+        restore(pristine, trained)
+        shutil.rmtree(pristine)
+    assert after["actions"] >= before["actions"] > 0
+    record_property("figures", {"kills": 0, "nights": 4, "before": before, "after": after, "lost": 0, "doubled": 0})
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="libfaketime is not installed (Debian: faketime)")
+def test_whole_nights_of_a_process_whose_clock_is_an_hour_behind(
+    tmp_path: Path, parsed: Callable[[Path], Path], record_property: Callable[[str, Any], None]
+) -> None:
+    from tests.orchestration.conftest import own_rows, write_solution
+
+    home = Home(parsed(tmp_path / "home"))
+    write_solution(tmp_path, "one", own_rows(400))
+    night = [sys.executable, "-c", "from orchestration.cli.main import main; main()", "nightly", "--only", "mine/one"]
+    env = {**os.environ, "CELLWORKS_HOME": str(home.root), "PYTHONPATH": str(Path(__file__).parents[2])}
+    seen = []
+    for faked in ([], ["faketime", "-f", "-1h"], ["faketime", "-f", "+1h"], ["faketime", "-f", "-1h"]):
+        run = subprocess.run([*faked, *night], env=env, capture_output=True, text=True, timeout=600, check=False)
+        assert run.returncode == 0, run.stderr + run.stdout
+        with reader(home) as con:
+            rows, once = con.execute(
+                "SELECT count(*), count(DISTINCT (id, model_version)) FROM solutions.one"
+            ).fetchall()[0]
+            nights = con.execute("SELECT count(*), count(DISTINCT run_at) FROM ops.solution_night").fetchall()[0]
+        assert rows == once
+        seen.append(rows)
+        assert nights == (len(seen), len(seen))
+    record_property("figures", {"nights": len(seen), "answers": seen, "lost": 0, "doubled": 0})
