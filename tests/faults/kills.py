@@ -94,15 +94,20 @@ class Killed:
     Attributes:
         kills: Runs that died of SIGKILL.
         recovered: Those whose next run ended by itself with what an undisturbed run holds.
+        lost, doubled: What the next runs lost and doubled together, where the state counts it.
         slowest_s: Seconds of the slowest next run.
+        odd: What the next runs left that it should not be.
     """
 
     kills: int
     recovered: int
+    lost: int
+    doubled: int
     slowest_s: float
+    odd: list[State]
 
 
-def killed(doing: Worker, base: Home, job: dict[str, Any], kills: int, same: Callable[[State, State], None]) -> Killed:
+def killed(doing: Worker, base: Home, job: dict[str, Any], kills: int, same: Callable[[State, State], bool]) -> Killed:
     """Kill a job in each of so many equal parts of its time, at a random moment of it; then run it again.
 
     Args:
@@ -110,14 +115,14 @@ def killed(doing: Worker, base: Home, job: dict[str, Any], kills: int, same: Cal
         base: The home before it, and after it.
         job: See `work.py`.
         kills: How many.
-        same: Fails if the state of its second argument is not what the undisturbed one of its first is.
+        same: Whether the state of its second argument is what it should be after the undisturbed one of its first.
     """
     rng = random.Random(SEED)
     pristine = base.root.with_name("pristine")
     copied(base.root, pristine)
     _, lasts_s = doing.run(base, job)
     calm = doing.state(base, job)
-    slowest_s, done = 0.0, 0
+    slowest_s, left = 0.0, list[State]()
     for part in range(kills):
         share, died = (part + rng.random()) / kills, False
         while not died:
@@ -126,11 +131,13 @@ def killed(doing: Worker, base: Home, job: dict[str, Any], kills: int, same: Cal
             if not died:
                 lasts_s = ran_s  # it ended before its moment came: the moment stays, the measure is mended
         _, again_s = doing.run(base, job)
-        same(calm, doing.state(base, job))
-        slowest_s, done = max(slowest_s, again_s), done + 1
+        slowest_s = max(slowest_s, again_s)
+        left.append(doing.state(base, job))
     restore(pristine, base)
     shutil.rmtree(pristine)
-    return Killed(done, done, round(slowest_s, 2))
+    odd = [found for found in left if not same(calm, found)]
+    lost, doubled = (sum(found.get(what, 0) for found in left) for what in ("lost", "doubled"))
+    return Killed(len(left), len(left) - len(odd), lost, doubled, round(slowest_s, 2), odd)
 
 
 def restore(pristine: Path, home: Home) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from orchestration.environment import default_site
 from pipelines.lake.home import Home
+from tests.faults.deliveries import put_lot
 
 ROOT = Path(__file__).parents[2]
-BATCHES = "mes__batch_material"
 FIFTY, ROWS = 50, 20
-_HEADER = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at"
 # The work is done once more after the input's end, so that what came last is done too; then the numbers' sum is told.
 _PROGRAM = """
 import select, sys
@@ -54,17 +53,7 @@ def raced(work: str, home: Home, patience_s: float) -> list[int]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     for number in range(FIFTY):
-        _deliver(home, number)
+        put_lot(home, number, ROWS)
     told = [process.communicate(timeout=patience_s)[0] for process in racing]
     assert [process.returncode for process in racing] == [0, 0]
     return [int(each) for each in told]
-
-
-def _deliver(home: Home, number: int) -> None:
-    event = f"2026-09-{1 + number % 28:02d} 03:00:00"
-    rows = [f"B{number}_{row},L{number},lfp,5,{event},{event}" for row in range(ROWS)]
-    folder = home.drop_dir / BATCHES
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{number}.csv.part"
-    part.write_text("\n".join([_HEADER, *rows, ""]), encoding="utf-8")
-    part.rename(folder / f"{number}.csv")

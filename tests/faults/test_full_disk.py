@@ -131,5 +131,6 @@ def _same(job: dict[str, Any], calm: dict[str, Any], found: dict[str, Any]) -> N
     if job["do"] == "night":  # the night that failed may have registered a version
         assert found["actions"] >= calm["actions"]
         assert found["versions"] <= 2
+        assert found["lost"] == found["doubled"] == 0
     else:
         assert found == calm

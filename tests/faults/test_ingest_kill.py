@@ -22,7 +22,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from pipelines.control_plan.derive import raw_schema
-from pipelines.control_plan.site import Site, load_site
+from pipelines.control_plan.site import Site
 from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.hashing import table_hash
@@ -30,10 +30,11 @@ from pipelines.lake.home import Home
 from pipelines.lake.maintenance import maintain
 from pipelines.lake.schemas import bootstrap
 from pipelines.lake.sql import quote_literal
+from tests.faults.deliveries import WEATHER, event_of, put, put_batches
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
-BATCHES, WEATHER, TELEMETRY = "mes__batch_material", "ems__weather", "historian__telemetry"
+TELEMETRY = "historian__telemetry"
 LOTS = "erp__material_lot"
 KILLS = 20
 ROUNDS = 3 * KILLS  # a run may end before its kill; mostly a handful do
@@ -83,11 +84,6 @@ INTERRUPTED = (
 )
 
 
-@pytest.fixture(scope="module")
-def site() -> Site:
-    return load_site(DEMO)
-
-
 def _erp(home: Home, site: Site) -> None:
     engine = create_engine(home.erp_url)
     with engine.begin() as connection:
@@ -99,12 +95,11 @@ def _erp(home: Home, site: Site) -> None:
 
 def _deliver(home: Home, site: Site, number: int, rng: random.Random) -> None:
     """One round of deliveries: every format, some rows bad, some twice."""
-    event = f"2026-09-{1 + number % 28:02d} 03:00:00"
+    event = event_of(number)
     lines = [f"B{number}_{i},L{i % 7},lfp,{rng.choice(['5', '6.5', 'bad', '-3'])},{event},{event}" for i in range(60)]
-    header = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at"
-    _put(home, BATCHES, f"{number}.csv", "\n".join([header, *lines, lines[0], "short,line", ""]))
+    put_batches(home, number, [*lines, lines[0], "short,line"])
     weather = dict.fromkeys(raw_schema(site, WEATHER), 1.0) | {"event_at": event, "known_at": event}
-    _put(home, WEATHER, f"{number}.jsonl", "\n".join([json.dumps(weather), "{broken", json.dumps(weather), ""]))
+    put(home, WEATHER, f"{number}.jsonl", [json.dumps(weather), "{broken", json.dumps(weather)])
     engine = create_engine(home.erp_url)
     names = list(raw_schema(site, LOTS))
     values = dict.fromkeys(names, event) | {"material_lot_id": f"L{number}", "material_code": "lfp", "quantity_kg": "5"}
@@ -114,13 +109,6 @@ def _deliver(home: Home, site: Site, number: int, rng: random.Random) -> None:
     engine.dispose()
     if number % 5 == 0:  # long enough to be adopted whole
         _telemetry(home, site, number, rows=200_000)
-
-
-def _put(home: Home, feed: str, name: str, content: str) -> None:
-    folder = home.drop_dir / feed
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.part").write_text(content, encoding="utf-8")
-    (folder / f"{name}.part").rename(folder / name)
 
 
 def _telemetry(home: Home, site: Site, number: int, rows: int, value: str = "p.low") -> None:
@@ -230,7 +218,7 @@ def _limited() -> None:
 def test_a_full_disk_leaves_the_lake_as_it_was_and_the_next_run_recovers(tmp_path: Path, site: Site, rows: int) -> None:
     home = Home(tmp_path / "home").ensure()
     bootstrap(home, site)
-    _put(home, WEATHER, "broken.jsonl", "{broken\n")
+    put(home, WEATHER, "broken.jsonl", ["{broken"])
     before = _state(home, site)
     if rows >= 1_000_000:
         _telemetry(home, site, 1, rows=rows, value="p.low + random() * (p.high - p.low)")

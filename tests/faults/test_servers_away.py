@@ -20,12 +20,12 @@ from pipelines.lake.connection import reader, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
 from pipelines.lake.schemas import bootstrap
+from tests.faults.deliveries import BATCHES, WEATHER, event_of, put, put_batches
 from tests.proxy import Proxy
 from tests.servers import Servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 DEMO = Path(__file__).parents[2] / "infra" / "sites" / "demo"
-WEATHER, BATCHES = "ems__weather", "mes__batch_material"
 ROWS = 40
 ON = "on"
 Ingesting = tuple[Callable[[str], None], Callable[[str], None]]
@@ -73,19 +73,11 @@ def home(tmp_path: Path, on_servers: Servers, site: Site) -> Home:
 
 def _deliver(home: Home, site: Site, number: int) -> None:
     """A file of each of two feeds: some rows fit, one does not."""
-    event = f"2026-09-{1 + number % 28:02d} 03:00:00"
+    event = event_of(number)
     weather = dict.fromkeys(raw_schema(site, WEATHER), 1.0) | {"known_at": event.replace("03:", "04:")}
     lines = [json.dumps(weather | {"event_at": f"{event[:-5]}{i:02d}:00"}) for i in range(ROWS)]
-    _put(home, WEATHER, f"{number}.jsonl", "\n".join([*lines, "{broken", ""]))
-    header = "slurry_batch_id,material_lot_id,material_code,mass_kg,event_at,known_at"
-    _put(home, BATCHES, f"{number}.csv", "\n".join([header, f"B{number},L1,lfp,5,{event},{event}", ""]))
-
-
-def _put(home: Home, feed: str, name: str, content: str) -> None:
-    folder = home.drop_dir / feed
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.part").write_text(content, encoding="utf-8")
-    (folder / f"{name}.part").rename(folder / name)
+    put(home, WEATHER, f"{number}.jsonl", [*lines, "{broken"])
+    put_batches(home, number, [f"B{number},L1,lfp,5,{event},{event}"])
 
 
 def _counts(home: Home) -> dict[str, int]:

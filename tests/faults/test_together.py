@@ -13,7 +13,8 @@ from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.schemas import bootstrap
-from tests.faults.racing import BATCHES, FIFTY, ROWS, raced
+from tests.faults.deliveries import BATCHES
+from tests.faults.racing import FIFTY, ROWS, raced
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 TAKING = """
