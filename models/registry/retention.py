@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.registry.client import open_home
+from models.registry.fetched import forget_all_but
 from models.registry.versions import aliases
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.retention import Retention
@@ -103,6 +104,8 @@ def let_training_go(home: Home, policy: Retention, now: datetime, acting: Callab
         client.delete_run(run_id)
     _unpin(home, old.runs)
     _collect(home.stores.mlflow_uri, policy.keep_deleted_days)
+    staying = (version for found in _versions(client).values() for version in found)
+    forget_all_but(home, {(str(each.run_id), str(each.version)) for each in staying})
     return old
 
 
