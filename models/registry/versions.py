@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.registry.client import open_at
+from models.registry.client import open_at, pages
 from models.registry.contents import BUNDLE, FILES, Owner, UntrustedFilesError, refuse_unlisted, require_listed
 from models.registry.fetched import folder_of, forget, is_here
 from models.registry.signing import bundle_digest, is_sealed, seal
@@ -134,7 +134,7 @@ def aliases(client: Any, name: str) -> dict[str, str]:
 
 def all_versions(client: Any, name: str) -> list[Any]:
     """Every version of a model, newest first."""
-    found = client.search_model_versions(f"name = '{name}'", max_results=1000)
+    found = pages(client.search_model_versions, f"name = '{name}'")
     return sorted(found, key=lambda version: -int(version.version))
 
 
