@@ -106,12 +106,15 @@ def judge(found: dict[str, Any], pace: Pace) -> dict[str, bool | None]:
         "no process was left by a run": not found["more_processes"],
         "no process was left by the servers": not found["left_behind"],
     }
-    grown = {f"{name} does not grow": _does_not_grow(found["slopes"][name]) for name in JUDGED}
+    settled = sum(each["day"] > pace.days / 3 for each in found["samples"])
+    grown = {f"{name} does not grow": _does_not_grow(found["slopes"][name], settled) for name in JUDGED}
     return {**whole, **grown}
 
 
-def _does_not_grow(slope: dict[str, float] | None) -> bool | None:
-    return None if slope is None else not Slope(**slope).grows
+def _does_not_grow(slope: dict[str, float] | None, days: int) -> bool | None:
+    if slope is None:
+        return False if days >= FEWEST else None  # a figure that never came says nothing of what it stands for
+    return not Slope(**slope).grows
 
 
 def main(file: Path, pace: Pace, history: int) -> int:
