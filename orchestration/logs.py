@@ -9,31 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.redaction import Redaction
 
 LOG_VARIABLE: Final = "CELLWORKS_LOG"
 ROOT: Final = "cellworks"
 CONTEXT: Final = ("run", "solution", "lot")
 """What a line says of where it belongs, where that is known."""
 
-_HIDDEN: Final = "[redacted]"
-_SHORTEST: Final = 4  # a shorter secret protects nothing, and its letters are in every line
-_SECRET_NAMES: Final = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|API_?KEY", re.IGNORECASE)
-_SECRET_FORMS: Final = (
-    (re.compile(r"(://[^\s:/@]*):[^\s@/]+@"), rf"\1:{_HIDDEN}@"),
-    (re.compile(r"\b((?:password|secret|token)\w*\s*[=:]\s*)(['\"]?)[^\s'\"&,)]+\2", re.IGNORECASE), rf"\1{_HIDDEN}"),
-    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+"), rf"\1 {_HIDDEN}"),
-)
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, str]] = ContextVar("log_context", default=_NOTHING)
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -122,39 +113,3 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             told["error"] = hide(self.formatException(record.exc_info))
         return json.dumps(told, ensure_ascii=False, default=lambda value: hide(str(value)))
-
-
-class Redaction:
-    """Takes secrets out of text: values of the environment's secret variables, and what has a secret's form."""
-
-    def __init__(self) -> None:
-        values = [value for name, value in os.environ.items() if _SECRET_NAMES.search(name)]
-        values += _passwords(os.environ.get("PGPASSFILE", ""))
-        # The longest first: one secret may begin as another does.
-        self._values = sorted({each for each in values if len(each) >= _SHORTEST}, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """The text without secrets."""
-        for value in self._values:
-            text = text.replace(value, _HIDDEN)
-        for form, instead in _SECRET_FORMS:
-            text = form.sub(instead, text)
-        return text
-
-    def within(self, value: object) -> object:
-        """The same of a value that a line carries, however deep texts lie in it."""
-        if isinstance(value, str):
-            return self(value)
-        if isinstance(value, Mapping):
-            return {str(name): self.within(each) for name, each in value.items()}
-        return [self.within(each) for each in value] if isinstance(value, list | tuple | set) else value
-
-
-def _passwords(file: str) -> list[str]:
-    """Passwords of libpq's file: the fifth field of each line, in which a backslash escapes."""
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines() if file else []
-    except OSError:  # PostgreSQL's client says what is wrong with it
-        return []
-    fields = (re.split(r"(?<!\\):", line, maxsplit=4) for line in lines if not line.startswith("#"))
-    return [re.sub(r"\\(.)", r"\1", each[4]) for each in fields if len(each) == 5]

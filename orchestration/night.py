@@ -31,6 +31,7 @@ from orchestration.solving import (
 )
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import plant_now, wall_now
+from pipelines.lake.redaction import Redaction
 
 _LOG = logging.getLogger("cellworks.night")
 
@@ -94,7 +95,7 @@ def _night_of(
         spec = _bound(spec, here, domain, actor)
         ctx = _context(spec, here, domain, full_search, actor)
     except CellworksError as error:
-        outcome.failure, outcome.cost = str(error), meter.cost()
+        outcome.failure, outcome.cost = Redaction()(str(error)), meter.cost()
         store_night(here.home, begun, outcome, wall_now())
         return
     night = Night(spec, ctx, outcome, begun)
@@ -103,13 +104,14 @@ def _night_of(
         try:
             work[part](night)
         except CellworksError as error:
-            outcome.failure = str(error)
+            outcome.failure = Redaction()(str(error))
             break
         except Exception as error:  # one solution's fault must not stop the others; it is told
             if interruption_in(error):
                 raise
-            outcome.failure = f"{type(error).__name__}: {error}"
-            outcome.trace = traceback.format_exc()
+            hidden = Redaction()  # lake, Dagster and log keep it
+            outcome.failure = hidden(f"{type(error).__name__}: {error}")
+            outcome.trace = hidden(traceback.format_exc())
             break
     outcome.cost = meter.cost()
     store_night(here.home, night.row, outcome, _moment(ctx))

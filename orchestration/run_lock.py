@@ -117,10 +117,22 @@ def close_dead_nights(instance: DagsterInstance) -> list[str]:
     return [run.run_id for run in left]
 
 
-def _holder_on_server(url: str) -> str:
+def holder_on_server(url: str) -> dict[str, str]:
+    """Who holds the lock of an instance on servers: `pid`, `host`, `why` and `since` (UTC); empty when nobody does.
+
+    Args:
+        url: PostgreSQL's address of the lake.
+
+    Raises:
+        CellworksError: the server does not answer.
+    """
     from pipelines.lake.server_lock import ServerLock
 
-    holder = ServerLock(url, _NIGHT).holder()
+    return ServerLock(url, _NIGHT).holder()
+
+
+def _holder_on_server(url: str) -> str:
+    holder = holder_on_server(url)
     if not holder:
         return ""
     return f"process {holder['pid']} on {holder['host']} ({holder['why']}), at it since {holder['since']} UTC"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from models.registry.place import follow
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
+_PAGE = 1000
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -73,6 +75,17 @@ def open_at(uri: str) -> Any:
             mend="start it, or correct the address; nothing was written",
         ) from error
     return client
+
+
+def pages(search: Callable[..., Any], *asked: Any) -> Iterator[Any]:
+    """Everything that a search of the client finds: MLflow gives it by pages, and leaves the rest out of one."""
+    token = None
+    while True:
+        page = search(*asked, max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _make_folder(uri: str) -> None:

@@ -41,6 +41,11 @@ def follow(registry: Path) -> None:
         ) from error
 
 
+def elsewhere(registry: Path) -> list[str]:
+    """Roots of other homes that `follow` would let the registry's addresses name no more."""
+    return _other_roots(registry, str(registry.parent / "artifacts")) if registry.is_file() else []
+
+
 def root_uri(artifacts: str) -> str:
     """A root of artifacts as MLflow writes it into its tables."""
     return artifacts if artifacts.startswith("s3://") else Path(artifacts).as_uri()

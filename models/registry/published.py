@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from models.context import ModelContext
-from models.registry.client import open_home
+from models.registry.client import open_home, pages
 from models.registry.versions import Version
 from models.solution import SolutionSpec
 from pipelines.lake.connection import reader, writer
@@ -67,8 +67,9 @@ def snapshots_of_versions(home: Home, without: Container[tuple[str, str]] = ()) 
         home: the instance.
         without: versions, as model and number, that count no more.
     """
-    versions = open_home(home).search_model_versions(max_results=10_000)
-    staying = [each for each in versions if (each.name, str(each.version)) not in without]
+    staying = [
+        each for each in pages(open_home(home).search_model_versions) if (each.name, str(each.version)) not in without
+    ]
     named = (version.tags.get("lake_snapshot", "") for version in staying)
     return frozenset(int(number) for number in named if number)
 

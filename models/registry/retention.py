@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from models.registry.client import open_home
+from models.registry.client import open_home, pages
+from models.registry.fetched import forget_all_but
 from models.registry.versions import aliases
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.retention import Retention
@@ -23,7 +24,6 @@ from pipelines.lake.lock import ACTS, writer_lock
 from pipelines.lake.maintenance import unpin
 from pipelines.lake.tables import has_table
 
-_PAGE = 1000
 _OURS = "tags.`mlflow.source.name` = 'cellworks'"
 # The aliases that a move is about, before and after it; those beside them are only noted.
 _AUDIT = """SELECT DISTINCT model,
@@ -103,6 +103,8 @@ def let_training_go(home: Home, policy: Retention, now: datetime, acting: Callab
         client.delete_run(run_id)
     _unpin(home, old.runs)
     _collect(home.stores.mlflow_uri, policy.keep_deleted_days)
+    staying = (version for found in _versions(client).values() for version in found)
+    forget_all_but(home, {(str(each.run_id), str(each.version)) for each in staying})
     return old
 
 
@@ -112,7 +114,7 @@ def _refuse_elsewhere(client: Any, home: Home) -> None:
 
     root = home.stores.mlflow_artifacts
     wanted = root if root.startswith("s3://") else Path(root).as_uri()
-    for run in _pages(client.search_runs, _experiments(client), _OURS, ViewType.ALL):
+    for run in pages(client.search_runs, _experiments(client), _OURS, ViewType.ALL):
         if not str(run.info.artifact_uri).startswith(f"{wanted}/"):
             raise CellworksError(
                 "MLflow names artifacts outside this instance, which are not deleted",
@@ -125,14 +127,14 @@ def _refuse_elsewhere(client: Any, home: Home) -> None:
 def _experiments(client: Any) -> list[str]:
     from mlflow.entities import ViewType
 
-    return [str(each.experiment_id) for each in _pages(client.search_experiments, ViewType.ALL)]
+    return [str(each.experiment_id) for each in pages(client.search_experiments, ViewType.ALL)]
 
 
 def _versions(client: Any) -> dict[str, list[Any]]:
     """Every version of each model that a solution registered, newest first; a person's own models are not ours."""
-    ours = [each.name for each in _pages(client.search_registered_models) if "solution" in each.tags]
+    ours = [each.name for each in pages(client.search_registered_models) if "solution" in each.tags]
     found: dict[str, list[Any]] = {name: [] for name in ours}
-    for version in _pages(client.search_model_versions):
+    for version in pages(client.search_model_versions):
         if version.name in found:
             found[version.name].append(version)
     return {name: sorted(each, key=lambda version: -int(version.version)) for name, each in found.items()}
@@ -175,7 +177,7 @@ def _old_runs(
     needed = {str(each.run_id) for each in staying}
     sources = {str(each.source) for each in staying}
     ended_ms = int((before - datetime(1970, 1, 1)).total_seconds() * 1000)  # noqa: DTZ001 - UTC
-    old = _pages(client.search_runs, _experiments(client), f"{_OURS} AND attributes.end_time < {ended_ms}")
+    old = pages(client.search_runs, _experiments(client), f"{_OURS} AND attributes.end_time < {ended_ms}")
     ended = [str(each.info.run_id) for each in old if each.info.status != "RUNNING"]
     for run_id in dict.fromkeys([*(each.run_id for each in going), *ended]):
         if run_id not in needed and not any(f"models:/{each}" in sources for each in _logged_models(client, run_id)):
@@ -186,16 +188,6 @@ def _logged_models(client: Any, run_id: str) -> list[str]:
     experiment = client.get_run(run_id).info.experiment_id
     found = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
     return [str(each.model_id) for each in found]
-
-
-def _pages(search: Callable[..., Any], *asked: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(*asked, max_results=_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _unpin(home: Home, runs: tuple[str, ...]) -> None:

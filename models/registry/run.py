@@ -13,6 +13,7 @@ from models.registry.published import hold_snapshot, is_published, let_go
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import OWN_COPY, file_suffix
+from pipelines.lake.redaction import Redaction
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def training_run(client: Any, spec: SolutionSpec, ctx: ModelContext) -> Iterator
             with hold_snapshot(ctx, spec, run_id):
                 yield TrainingRun(client, experiment, run_id)
         except BaseException as error:
-            client.set_tag(run_id, "failure", str(error)[:4000] or type(error).__name__)
+            client.set_tag(run_id, "failure", Redaction()(str(error))[:4000] or type(error).__name__)
             client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         client.set_terminated(run_id, "FINISHED")

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
-from models.registry.client import open_at
+from models.registry.client import open_at, pages
 from models.registry.contents import BUNDLE, FILES, Owner, UntrustedFilesError, refuse_unlisted, require_listed
+from models.registry.fetched import folder_of, forget, is_here
 from models.registry.signing import bundle_digest, is_sealed, seal
 from models.scoring.runtime import Scorer
 from pipelines.control_plan.errors import CellworksError
@@ -28,7 +28,7 @@ class Version:
         number: Version number as text.
         run_id: Its MLflow run.
         tags: Tags of the version.
-        folder: Folder of the model as it lies there: nothing of it is loaded but through `bundle`.
+        location: Address of the model's files, as the registry gives it.
         home: The instance whose key seals lists of files and verdicts.
     """
 
@@ -36,8 +36,13 @@ class Version:
     number: str
     run_id: str
     tags: dict[str, str]
-    folder: Path
+    location: str
     home: Home
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the model on this machine, fetched at first need; nothing of it is loaded but through `bundle`."""
+        return folder_of(self.home, self.run_id, self.number, self.location)
 
     @property
     def bundle(self) -> Path:
@@ -52,11 +57,21 @@ class Version:
     def check(self) -> None:
         """Compare each file with what was registered.
 
-        A version of an earlier release has no list of files: the verdict on it seals the same content.
+        A version of an earlier release has no list of files: the verdict on it seals the same content. A copy that was
+        damaged here is fetched anew before it counts against the version.
 
         Raises:
             UntrustedFilesError: a file is missing or another one, or nothing says what the files were.
         """
+        try:
+            self._compare()
+        except UntrustedFilesError:
+            if is_here(self.location):
+                raise
+            forget(self.home, self.run_id, self.number)
+            self._compare()
+
+    def _compare(self) -> None:
         owner, folder = Owner(self.name, self.number, self.run_id), self.folder / BUNDLE
         if FILES in self.tags:
             require_listed(self.home, owner, self.tags, self.folder)
@@ -81,18 +96,8 @@ class Champion:
     alarm: str | None = None
 
 
-def _local(uri: str) -> Path:
-    """A local folder of an artifact address; remote ones are fetched."""
-    parsed = urlparse(uri)
-    if parsed.scheme in ("", "file"):
-        return Path(unquote(parsed.path))
-    from mlflow.artifacts import download_artifacts
-
-    return Path(download_artifacts(artifact_uri=uri))
-
-
 def get_version(client: Any, name: str, number: str, home: Home) -> Version:
-    """One version with its bundle.
+    """One version; its files are not fetched yet.
 
     Args:
         client: MLflow's client.
@@ -112,7 +117,7 @@ def get_version(client: Any, name: str, number: str, home: Home) -> Version:
         raise CellworksError(
             f"the model {name} has no version {number}", found=str(error).splitlines()[0], mend="see `cellworks models`"
         ) from error
-    return Version(name, str(found.version), str(found.run_id), dict(found.tags), _local(location), home)
+    return Version(name, str(found.version), str(found.run_id), dict(found.tags), str(location), home)
 
 
 def aliases(client: Any, name: str) -> dict[str, str]:
@@ -129,7 +134,7 @@ def aliases(client: Any, name: str) -> dict[str, str]:
 
 def all_versions(client: Any, name: str) -> list[Any]:
     """Every version of a model, newest first."""
-    found = client.search_model_versions(f"name = '{name}'", max_results=1000)
+    found = pages(client.search_model_versions, f"name = '{name}'")
     return sorted(found, key=lambda version: -int(version.version))
 
 

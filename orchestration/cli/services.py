@@ -12,12 +12,15 @@ from orchestration.cli import console
 from orchestration.plant import plant
 from orchestration.services import control
 from orchestration.services.settings import Wanted
+from pipelines.control_plan.site import load_site
 
 
 def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: bool) -> None:
     """Start the servers and say where they answer."""
     here = plant()
     folders = (here.site.folder, *(each.resolve() for each in more_sites))
+    for each in folders[1:]:
+        load_site(each)  # what is wrong with one is told before anything is started
 
     def prepare(sites: list[dict[str, str]]) -> None:
         from dagster import DagsterInstance

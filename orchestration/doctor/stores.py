@@ -168,11 +168,17 @@ def registry(it: Installation) -> Iterator[Finding]:
     if it.stores is None:
         return
     uri = it.stores.mlflow_uri
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if file is not None and not file.is_file():
         yield ok("there is no registry yet; the first training makes it")
         return
     from models.registry.client import open_home
+    from models.registry.place import elsewhere
 
+    if file is not None and (others := elsewhere(file)):  # to open it would let them follow
+        mend = "nothing is needed: the next command that opens the registry lets them follow"
+        yield warning(f"this home was copied or moved: addresses of its registry are below {others[0]}", mend)
+        return
     try:
         client = open_home(it.home)
         models = client.search_registered_models(max_results=1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Final
 from orchestration.doctor.finding import Finding, Installation, error, of, ok, warning
 from orchestration.doctor.stores import opened
 from orchestration.environment import site_folder
-from orchestration.run_lock import under_way
+from orchestration.run_lock import holder_on_server, under_way
+from orchestration.services.probes import alive
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 
@@ -39,25 +39,32 @@ def site(it: Installation) -> Iterator[Finding]:
 
 def locks(it: Installation) -> Iterator[Finding]:
     """Nobody holds a night for long, and no note tells of one who is gone."""
-    notes = {"a night": it.home.root / "nightly.json"}
-    if it.stores is not None and it.stores.lake_url is None:
-        notes["a writer"] = it.home.lock_file.with_suffix(".json")
-    left = False
-    for who, note in notes.items():
-        told = _note(note)
-        if not told:
-            continue
-        left = True
-        if not _lives(told.get("pid", "")):
-            mend = "nothing is lost: the next night goes on from the last commit; remove the note if it disturbs"
-            yield warning(f"{who} (process {told.get('pid')}) died without a word: {note}", mend)
-        elif (since := _since(told.get("since", ""))) and datetime.now(UTC) - since > LONGEST:
-            mend = f"see what it does; `kill {told.get('pid')}` ends it, and the next one goes on from the last commit"
-            yield warning(f"{who} (process {told.get('pid')}) has been at work since {told.get('since')}", mend)
-        else:
-            yield ok(f"{who} is under way: process {told.get('pid')}, since {told.get('since')}")
-    if not left:
-        yield ok("no night is under way")
+    if it.stores is None:
+        return
+    if it.stores.lake_url is not None:
+        holder = holder_on_server(it.stores.lake_url)  # a lock of the server's, which ends with its process
+        found = [_at_work("a night", holder, f" on {holder['host']}")] if holder else []
+    else:
+        notes = {"a night": it.home.root / "nightly.json", "a writer": it.home.lock_file.with_suffix(".json")}
+        found = [_noted(who, told, note) for who, note in notes.items() if (told := _note(note))]
+    yield from found or [ok("no night is under way")]
+
+
+def _noted(who: str, told: dict[str, str], note: Path) -> Finding:
+    pid = told.get("pid", "")
+    if pid.isdecimal() and alive(int(pid)):
+        return _at_work(who, told, "")
+    mend = "nothing is lost: the next night goes on from the last commit; remove the note if it disturbs"
+    return warning(f"{who} (process {pid}) died without a word: {note}", mend)
+
+
+def _at_work(who: str, told: dict[str, str], where: str) -> Finding:
+    pid, began = told.get("pid"), told.get("since", "")
+    since = _since(began)
+    if since is None or datetime.now(UTC) - since <= LONGEST:
+        return ok(f"{who} is under way: process {pid}{where}, since {began}")
+    mend = f"see what it does; `kill {pid}`{where} ends it, and the next one goes on from the last commit"
+    return warning(f"{who} (process {pid}{where}) has been at work since {began}", mend)
 
 
 def _note(file: Path) -> dict[str, str]:
@@ -66,16 +73,6 @@ def _note(file: Path) -> dict[str, str]:
     except (OSError, ValueError):  # nobody at work, or one who is just starting
         return {}
     return {str(name): str(value) for name, value in read.items()} if isinstance(read, dict) else {}
-
-
-def _lives(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def _since(text: str) -> datetime | None:

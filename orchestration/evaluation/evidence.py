@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from models.families import Family, Part, family_of
 from models.registry.client import open_home
+from models.registry.fetched import text_of
 from models.registry.versions import Version, aliases, all_versions, get_version, verdict_files
 from models.scoring.table import relation
 from models.solution import SolutionSpec
@@ -110,7 +110,7 @@ def read(spec: SolutionSpec, home: Home, site: Site) -> Evidence:
     parts = checked_parts(family_of(spec), number, newest)
     version = get_version(client, spec.name, number, home)
     files = verdict_files(client, version.run_id, number)
-    judged = json.loads(Path(client.download_artifacts(version.run_id, files[-1])).read_text("utf-8")) if files else {}
+    judged = json.loads(text_of(client, version.run_id, files[-1])) if files else {}
     until = _trained_until(judged.get("cutoffs", {}).get(number, {}))
     return Evidence(
         night,

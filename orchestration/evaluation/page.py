@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,11 +72,12 @@ def _copied(spec: SolutionSpec, ground: Ground, file: Path) -> bool:
     """Copy the picture of a solution's last night or version; whether there is one."""
     if ground.home is None:
         return False
-    drawn = {each.stem: each for each in _drawn(spec, ground, ground.home)}
-    name = next((each for each in _CALLED_FOR if each in drawn), None)
-    found = drawn[name] if name else next(iter(drawn.values()), None)
-    if found is not None:
-        shutil.copyfile(found, file)
+    with tempfile.TemporaryDirectory(prefix="cellworks-") as place:
+        drawn = {each.stem: each for each in _drawn(spec, ground, ground.home, place)}
+        name = next((each for each in _CALLED_FOR if each in drawn), None)
+        found = drawn[name] if name else next(iter(drawn.values()), None)
+        if found is not None:
+            shutil.copyfile(found, file)
     return found is not None
 
 
@@ -87,7 +89,8 @@ def _drawn_here(spec: SolutionSpec, ground: Ground, file: Path) -> bool:
     return pictures.draw(spec, ModelContext(home=ground.home, site=ground.site, as_of=night["at"]), file)
 
 
-def _drawn(spec: SolutionSpec, ground: Ground, home: Home) -> Iterator[Path]:
+def _drawn(spec: SolutionSpec, ground: Ground, home: Home, into: str) -> Iterator[Path]:
+    """Pictures of a solution; those of a version are brought into a folder."""
     yield from sorted(home.report_dir(spec.slug).glob("*.png"))
     version = ground.evidence(spec).version
     if version is None:
@@ -96,4 +99,4 @@ def _drawn(spec: SolutionSpec, ground: Ground, home: Home) -> Iterator[Path]:
     for place in ("", "plots"):
         for each in client.list_artifacts(version.run_id, place):
             if each.path.endswith(".png"):
-                yield Path(client.download_artifacts(version.run_id, each.path))
+                yield Path(client.download_artifacts(version.run_id, each.path, into))

@@ -21,6 +21,8 @@ class Metric(NamedTuple):
 
 FEED: Final = ("feed", "domain")
 SOLUTION: Final = ("solution",)
+JOB: Final = ("dagster_job",)
+"""Not `job`: Prometheus gives that name, and `instance`, to what it scrapes, and would call ours `exported_job`."""
 METRICS: Final[dict[str, Metric]] = {
     # the instance
     "cellworks_build_info": Metric("gauge", "Always 1; names release and stores.", ("version", "environment")),
@@ -74,8 +76,8 @@ METRICS: Final[dict[str, Metric]] = {
     "cellworks_runs_in_progress": Metric("gauge", "Runs that are at work."),
     "cellworks_run_oldest_queued_timestamp_seconds": Metric("gauge", "Since when the oldest of the queue waits."),
     "cellworks_run_oldest_in_progress_timestamp_seconds": Metric("gauge", "Since when the oldest is at work."),
-    "cellworks_job_last_success_timestamp_seconds": Metric("gauge", "When a job last went well.", ("job",)),
-    "cellworks_job_last_failure_timestamp_seconds": Metric("gauge", "When a job last failed.", ("job",)),
+    "cellworks_job_last_success_timestamp_seconds": Metric("gauge", "When a job last went well.", JOB),
+    "cellworks_job_last_failure_timestamp_seconds": Metric("gauge", "When a job last failed.", JOB),
     # cost
     "cellworks_solution_cpu_seconds_total": Metric("counter", "CPU of its nights.", SOLUTION),
     "cellworks_solution_read_bytes_total": Metric("counter", "Bytes that its nights read from files.", SOLUTION),

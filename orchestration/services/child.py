@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -75,7 +76,7 @@ def _prepare_postgres(place: Place, environment: dict[str, str]) -> None:
             where=str(place.postgres),
         ) from error
     if not is_there:
-        _initdb(place.postgres, environment, password)
+        _make_cluster(place.postgres, environment, password)
 
 
 def _other_user() -> pwd.struct_passwd:
@@ -83,6 +84,21 @@ def _other_user() -> pwd.struct_passwd:
 
     ensure_user_exists(_POSTGRES_USER)
     return pwd.getpwnam(_POSTGRES_USER)
+
+
+def _make_cluster(data: Path, environment: dict[str, str], password: str) -> None:
+    """Make a cluster in a draft and bring it up, `PG_VERSION` last: without that file nothing was finished.
+
+    A draft that a killed process left is made anew, with what it had brought up already.
+    """
+    draft = data / "draft"
+    if draft.exists():
+        for each in data.iterdir():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+    _initdb(draft, environment, password)
+    for each in sorted(draft.iterdir(), key=lambda each: each.name == "PG_VERSION"):
+        each.rename(data / each.name)
+    draft.rmdir()
 
 
 def _initdb(data: Path, environment: dict[str, str], password: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Final
@@ -34,22 +34,24 @@ def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], Non
         told: called with the name of each server that became healthy.
 
     Raises:
-        CellworksError: a program is missing, or a server does not become healthy; then all are stopped again.
+        CellworksError: a program is missing, or a server does not become healthy; then what this call started is
+            stopped again, and what ran before runs on.
     """
     place = Place.of(home).ensure()
     with _alone(place):
         if supervisor.is_running(place):
             settings = _running(place, wanted)
+            ran = supervisor.at_work(settings)
         else:
-            settings = choose(place, wanted)
+            settings, ran = choose(place, wanted), frozenset[str]()
             require_programs(settings)
             _lay_out(home, place, settings)
             leftovers.end(mark(home))
             supervisor.start(place, settings)
         try:
-            _start(home, settings, prepare, told)
+            _start(home, settings, ran, prepare, told)
         except BaseException:
-            _stop(home, settings)
+            _stop_but(home, settings, ran)
             raise
 
 
@@ -96,12 +98,20 @@ def _lay_out(home: Home, place: Place, settings: Settings) -> None:
     supervisor.write(home, settings, services_of(home, settings))
 
 
-def _start(home: Home, settings: Settings, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
-    stores = [each for each in services_of(home, settings) if each.stage == 0]
-    others = [each for each in services_of(home, settings) if each.stage > 0]
+def _start(
+    home: Home,
+    settings: Settings,
+    ran: Collection[str],
+    prepare: Callable[[list[dict[str, str]]], None],
+    told: Told,
+) -> None:
+    services = services_of(home, settings)
+    stores = [each for each in services if each.stage == 0]
+    others = [each for each in services if each.stage > 0]
     _start_together(home, settings, stores, told)
-    place, sites = Place.of(home), range(len(settings.sites))
-    prepare([credentials.environment(place, settings, home.root, site) for site in sites])
+    if not {each.name for each in services} <= set(ran):  # else a second `up` would wait for whoever writes the lake
+        place, sites = Place.of(home), range(len(settings.sites))
+        prepare([credentials.environment(place, settings, home.root, site) for site in sites])
     for _, members in groupby(others, key=lambda each: each.stage):
         _start_together(home, settings, list(members), told)
     supervisor.begin(settings, supervisor.WATCH)
@@ -134,7 +144,7 @@ def _await(home: Home, settings: Settings, service: Service) -> None:
         time.sleep(_GLANCE_S)
     log = Place.of(home).logs / f"{service.name}.log"
     raise CellworksError(
-        f"{service.name} does not become healthy, so all were stopped",
+        f"{service.name} does not become healthy, so what was started with it was stopped",
         expected=f"an answer within {_STAGE_PATIENCE_S:.0f} s",
         found=found,
         mend=f"read the end of {log}",
@@ -142,17 +152,31 @@ def _await(home: Home, settings: Settings, service: Service) -> None:
     )
 
 
+def _stop_but(home: Home, settings: Settings, ran: Collection[str]) -> None:
+    """Stop what did not run before; all of it and the supervisor where nothing did."""
+    if not ran:
+        _stop(home, settings)
+        return
+    for name in _last_first(home, settings):
+        if name not in ran:
+            supervisor.finish(settings, name)
+
+
 def _stop(home: Home, settings: Settings, told: Told = lambda _: None) -> bool:
     place = Place.of(home)
-    services = services_of(home, settings)
     ran = supervisor.is_running(place)
     if ran:
-        # First the watch, which would start again what is stopped here.
-        for name in (supervisor.WATCH, *(each.name for each in reversed(services))):
+        # One whose socket is gone can't be asked for one after the other; it stops them all by itself.
+        for name in _last_first(home, settings) if supervisor.answers(settings) else ():
             supervisor.finish(settings, name)
             told(name)
         supervisor.stop(place, settings)
     return leftovers.end(mark(home)) > 0 or ran
+
+
+def _last_first(home: Home, settings: Settings) -> tuple[str, ...]:
+    """The servers from the last to the first, after the watch, which would start again what is stopped."""
+    return (supervisor.WATCH, *(each.name for each in reversed(services_of(home, settings))))
 
 
 def _running(place: Place, wanted: Wanted) -> Settings:

@@ -16,6 +16,10 @@ class UnhealthyError(Exception):
     """A server does not answer as it should."""
 
 
+class NotKnownError(UnhealthyError):
+    """Whether a server is well can't be told, because the one that would tell it does not answer."""
+
+
 def http(url: str, *, below: int = 400) -> None:
     """Refuse a server that does not answer over HTTP, or with a status of `below` or more."""
     status, _ = _answer(urllib.request.Request(url))  # noqa: S310 - our own loopback addresses, or the endpoint given
@@ -60,14 +64,25 @@ def grpc(host: str, port: int) -> None:
 
 
 def daemon(graphql: str) -> None:
-    """Refuse a daemon whose parts have not been heard of lately, as the web server tells."""
+    """Refuse a daemon whose parts have not been heard of lately, as the web server tells.
+
+    Raises:
+        NotKnownError: the web server does not tell.
+        UnhealthyError: a part is silent.
+    """
     query = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
     body = json.dumps({"query": query}).encode()
     request = urllib.request.Request(graphql, body, {"Content-Type": "application/json"})  # noqa: S310 - loopback
-    status, answer = _answer(request)
+    try:
+        status, answer = _answer(request)
+    except UnhealthyError as problem:
+        raise NotKnownError(f"not known: the web server: {problem}") from problem
     if status != 200:
-        raise UnhealthyError(f"not known: the web server says HTTP {status}")
-    parts = json.loads(answer)["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+        raise NotKnownError(f"not known: the web server says HTTP {status}")
+    try:
+        parts = json.loads(answer)["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+    except (ValueError, TypeError, KeyError) as error:  # GraphQL tells an error of its own with status 200, too
+        raise NotKnownError(f"not known: the web server says {answer.decode(errors='replace')[:200]}") from error
     silent = [each["daemonType"].lower() for each in parts if each["required"] and not each["healthy"]]
     if silent:
         raise UnhealthyError(f"no heartbeat of {', '.join(silent)}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 import xmlrpc.client
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from orchestration.environment import project_root
 from orchestration.services.layout import MARK, Service, mark, program
-from orchestration.services.probes import alive
 from orchestration.services.settings import Place, Settings
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
@@ -76,10 +79,16 @@ def _plain(value: object) -> str:
 
 def is_running(place: Place) -> bool:
     """Whether the supervisor of this home is alive."""
+    return _process(place) is not None
+
+
+def _process(place: Place) -> psutil.Process | None:
+    """The supervisor's process. After a power cut the number in its file may be another program's by now."""
     try:
-        return alive(int(place.supervisor_pid.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return False
+        found = psutil.Process(int(place.supervisor_pid.read_text(encoding="utf-8")))
+        return found if str(place.supervisor) in found.cmdline() else None
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
 
 
 def start(place: Place, settings: Settings) -> None:
@@ -92,12 +101,9 @@ def start(place: Place, settings: Settings) -> None:
     done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)  # noqa: S603
     until = time.monotonic() + _PATIENCE_S
     while done.returncode == 0 and time.monotonic() < until:
-        try:
-            door(settings).supervisor.getState()
-        except OSError:
-            time.sleep(_GLANCE_S)
-        else:
+        if answers(settings):
             return
+        time.sleep(_GLANCE_S)
     raise CellworksError(
         "the supervisor does not start",
         expected="supervisord in the background",
@@ -108,14 +114,30 @@ def start(place: Place, settings: Settings) -> None:
 
 def stop(place: Place, settings: Settings) -> None:
     """End it, and wait until it is gone."""
-    try:
-        pid = int(place.supervisor_pid.read_text(encoding="utf-8"))
-        door(settings).supervisor.shutdown()
-    except (OSError, ValueError):
+    process = _process(place)
+    if process is None:
         return
-    until = time.monotonic() + _PATIENCE_S
-    while alive(pid) and time.monotonic() < until:
-        time.sleep(_GLANCE_S)
+    try:
+        door(settings).supervisor.shutdown()
+    except (OSError, HTTPException):  # its socket is gone, as where somebody tidied up the temporary folder
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    psutil.wait_procs([process], timeout=_PATIENCE_S)
+
+
+def answers(settings: Settings) -> bool:
+    """Whether it can be spoken to."""
+    try:
+        door(settings).supervisor.getState()
+    except (OSError, HTTPException):
+        return False
+    return True
+
+
+def at_work(settings: Settings) -> frozenset[str]:
+    """Names of its processes that run or are about to."""
+    running = {"STARTING", "RUNNING", "BACKOFF"}
+    return frozenset(name for name, state in states(settings).items() if state["statename"] in running)
 
 
 def states(settings: Settings) -> dict[str, dict[str, Any]]:

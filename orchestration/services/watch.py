@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orchestration.services import supervisor
 from orchestration.services.layout import Service, services_of
-from orchestration.services.probes import UnhealthyError
+from orchestration.services.probes import NotKnownError, UnhealthyError
 from orchestration.services.settings import Place, load
 from pipelines.lake.home import Home
 
@@ -53,14 +53,19 @@ class Watch:
             return None
         try:
             service.probe()
+        except NotKnownError:  # another server's fault, which has its own strikes
+            return None
         except UnhealthyError as problem:
-            self._strikes[service.name] = self._strikes.get(service.name, 0) + 1
-            if self._strikes[service.name] < STRIKES:
-                return None
-            del self._strikes[service.name]
-            return f"{STRIKES} probes failed, the last: {problem}"
+            return self._strike(service.name, problem)
         self._strikes.pop(service.name, None)
         return None
+
+    def _strike(self, name: str, problem: UnhealthyError) -> str | None:
+        self._strikes[name] = self._strikes.get(name, 0) + 1
+        if self._strikes[name] < STRIKES:
+            return None
+        del self._strikes[name]
+        return f"{STRIKES} probes failed, the last: {problem}"
 
 
 def run(home: Home) -> None:

@@ -124,13 +124,13 @@ def target(schema: str, table: str) -> str:
     return f"{TARGET}.{quote_identifier(schema)}.{quote_identifier(table)}"
 
 
-def parents_first(url: str, schema: str = "public") -> list[str]:
-    """The tables of a PostgreSQL schema, those that others refer to first."""
+def parents_first(url: str) -> list[str]:
+    """The tables of a PostgreSQL database, those that others refer to first."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(url)
     try:
-        metadata = sqlalchemy.MetaData(schema=schema)
+        metadata = sqlalchemy.MetaData(schema="public")
         metadata.reflect(engine)
         return [table.name for table in metadata.sorted_tables]
     finally:

@@ -18,6 +18,7 @@ import pytest
 
 from models.gates.judge import judge
 from models.registry.client import experiment_id, open_client
+from models.registry.run import training_run
 from models.scoring.score import score
 from models.train import PREDICTIVE, train
 from pipelines.control_plan.errors import CellworksError
@@ -70,6 +71,15 @@ def test_a_failed_run_is_marked_with_its_reason(ctx, table_file, cells, solution
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
     assert "one class only" in run.data.tags["failure"]
+
+
+def test_a_secret_in_the_reason_is_not_kept(ctx, table_file, cells, solution, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "planted")
+    client, spec = open_client(ctx), solution(table_file(cells(20)), "binary")
+    with pytest.raises(ValueError, match="planted"), training_run(client, spec, ctx) as run:
+        raise ValueError("refused planted at postgresql://me:other@host, {'secret': 'third'}")
+    reason = client.get_run(run.run_id).data.tags["failure"]
+    assert reason == "refused [redacted] at postgresql://me:[redacted]@host, {'secret': [redacted]}"
 
 
 def test_an_interval_that_one_lot_cannot_give_is_left_out_of_what_is_logged(ctx, table_file, cells, solution):

@@ -44,7 +44,7 @@ def _registered(home: Home, folder: Path) -> Version:
     for name, content in GOOD.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    return Version("finishing.cells", "3", "run", tags_of(home, "finishing.cells", "run", folder), folder, home)
+    return Version("finishing.cells", "3", "run", tags_of(home, "finishing.cells", "run", folder), str(folder), home)
 
 
 @settings(max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))

@@ -9,6 +9,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,15 @@ from models.registry.client import open_home
 from models.registry.contents import tags_of
 from models.registry.versions import get_version, tag_verdict
 from orchestration.cli.serve import HOST, MLFLOW_PORT
-from orchestration.doctor import machine
+from orchestration.doctor import machine, work
+from orchestration.doctor.finding import Installation
 from orchestration.environment import SITE_VARIABLE, default_site
 from orchestration.plant import plant
+from orchestration.run_lock import night_lock
 from pipelines.lake.connection import reader, writer
+from pipelines.lake.home import Home
 from pipelines.lake.stores import ENV_VARIABLE
+from tests.servers import Servers
 
 pytestmark = pytest.mark.slow
 
@@ -168,6 +173,35 @@ def test_servers_that_do_not_answer_are_told_with_their_place(doctor: Doctor, mo
     assert f"a server at {HOST}:{free}" in told
     assert "the object store, s3://bucket/here does not answer" in told
     assert "planted-secret" not in json.dumps(found)
+
+
+def test_a_home_that_was_copied_is_told_and_its_registry_left_as_it_is(doctor: Doctor) -> None:
+    home = plant().home
+    own = home.root / "mlflow" / "artifacts" / "finishing.cells"
+    open_home(home).create_experiment("finishing/cells", "file:///elsewhere/mlflow/artifacts/finishing.cells")
+    own.mkdir(parents=True)
+    file = home.root / "mlflow" / "mlflow.sqlite"
+    before = file.read_bytes()
+    _, found = doctor()
+    assert "addresses of its registry are below /elsewhere/mlflow/artifacts" in wrong(found, "registry", "warning")
+    assert file.read_bytes() == before
+
+
+@pytest.mark.servers
+def test_a_night_on_servers_is_told_with_its_machine_and_since_when(
+    on_servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home").ensure()
+    it = Installation(home, None, home.stores)
+    assert [each.what for each in work.locks(it)] == ["no night is under way"]
+    with night_lock(home):
+        (told,) = work.locks(it)
+        assert told.level == "ok"
+        assert f"a night is under way: process {os.getpid()} on {socket.gethostname()}, since 2" in told.what
+        monkeypatch.setattr(work, "LONGEST", timedelta(0))
+        (told,) = work.locks(it)
+        assert told.level == "warning"
+        assert f"(process {os.getpid()} on {socket.gethostname()}) has been at work since 2" in told.what
 
 
 def test_a_champion_with_a_damaged_file_and_a_key_that_is_gone_are_told(doctor: Doctor) -> None:

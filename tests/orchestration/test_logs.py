@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.logs import LOG_VARIABLE, JsonLines, bound, configure
+from pipelines.lake.redaction import Redaction
 
 Here = Callable[..., Any]
 PLANTED = "hunter2-planted"
@@ -66,7 +67,19 @@ def test_libraries_tell_only_what_is_wrong(logger: logging.Logger, capfd: pytest
     assert [line["message"] for line in _told(capfd)] == ["trouble"]
 
 
-@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "AWS_SESSION_TOKEN", "GRAFANA_API_KEY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_SECRET_ACCESS_KEY",
+        "PGPASSWORD",
+        "AWS_SESSION_TOKEN",
+        "GRAFANA_API_KEY",
+        "CELLWORKS_GATEWAY_PASSPHRASE",
+        "CELLWORKS_S3_KEY",
+        "KEY",
+        "AWS_ACCESS_KEY_ID",
+    ],
+)
 def test_a_secret_of_the_environment_is_in_no_line(
     name: str, logger: logging.Logger, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +107,37 @@ def test_passwords_of_libpqs_file_and_of_addresses_are_in_no_line(
     printed = capfd.readouterr().err
     assert not [secret for secret in ("other-one", "third-one", "fourth.one", "colon:in it") if secret in printed]
     assert "postgresql://me:[redacted]@host/x" in printed
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "{'password': 'x1'} after",
+        '{"secret": "x1", "port": 5} after',
+        '{"text": "{\\"secret\\": \\"x1 x2\\"}"} after',
+        "aws_secret_access_key: x1 after",
+        "password='x1 x2' after",
+        'password = "x1 x2", after',
+        "password='x1\\' x2' after",
+        "PASSPHRASE=x1 after",
+        "https://host/path?api_key=x1&after",
+        "X-Auth-Token: x1 after",
+        "private-key: x1 after",
+        "SELECT 1; password='x1 x2 that was cut",
+        "postgresql://me:x1@x2@host:5432/db after",
+        "Authorization: Basic x1== after",
+    ],
+)
+def test_what_has_a_secrets_form_is_hidden_whole_and_the_rest_is_told(told: str) -> None:
+    hidden = Redaction()(f"before {told}")
+    assert "[redacted]" in hidden
+    assert "x1" not in hidden
+    assert "x2" not in hidden
+    assert hidden.startswith("before ")
+    assert hidden.count("after") == told.count("after")
+    assert Redaction()("a token is missing, 3 secrets; the key: worn; broken: 5") == (
+        "a token is missing, 3 secrets; the key: worn; broken: 5"
+    )
 
 
 @given(st.text(), st.dictionaries(st.sampled_from(["a", "b"]), st.text() | st.floats() | st.binary() | st.none()))

@@ -6,18 +6,22 @@ import shutil
 import socket
 import time
 import urllib.request
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.runs.schema import RunsTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.test_utils import create_run_for_test
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestration.batch import Task, run_nights
 from orchestration.metrics import collector
 from orchestration.metrics.names import METRICS
+from orchestration.metrics.runs import run_samples
 from orchestration.metrics.serve import serving
 from pipelines.lake.lock import writer_lock
 from tests.orchestration.conftest import Workshop, open_workshop, write_rule
@@ -104,6 +108,42 @@ def _when(look: Callable[[], Any], is_so: Callable[[Any], bool]) -> Any:
             return found
         time.sleep(0.1)
     pytest.fail("waited in vain")
+
+
+def test_a_night_is_told_of_however_many_other_runs_came_since(workshop: Workshop) -> None:
+    ended = [("nightly", "SUCCESS", 50.0), ("nightly", "SUCCESS", 100.0), ("nightly", "FAILURE", 200.0)]
+    ended += [("new_data", "SUCCESS", 300.0 + number) for number in range(501)]
+    ended += [("solution__line__weld", "SUCCESS", 900.0), ("maintenance", "CANCELED", 900.0)]
+    with dg.DagsterInstance.get() as instance:
+        _note(instance, ended)
+        create_run_for_test(instance, job_name="maintenance")
+        told = {(each.name, *each.labels): each.value for each in run_samples(instance, workshop.here, [])}
+    success, failure = (f"cellworks_job_last_{word}_timestamp_seconds" for word in ("success", "failure"))
+    assert {key: at for key, at in told.items() if key[0] in (success, failure)} == {
+        (success, "nightly"): 100.0,
+        (failure, "nightly"): 200.0,
+        (success, "new_data"): 800.0,
+    }
+
+
+def _note(instance: dg.DagsterInstance, ended: list[tuple[str, str, float]]) -> None:
+    """Write down runs that have ended, as job, end and when; one by one they would take a minute."""
+    rows = []
+    for job, status, at in ended:
+        run = dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus(status))
+        rows.append(
+            {
+                "run_id": run.run_id,
+                "pipeline_name": job,
+                "status": status,
+                "run_body": dg.serialize_value(run),
+                "end_time": at,
+            }
+        )
+    storage = instance.run_storage
+    assert isinstance(storage, SqlRunStorage)
+    with storage.connect() as con:
+        con.execute(RunsTable.insert(), rows)
 
 
 def test_runs_that_wait_are_counted_and_a_taken_port_is_told(workshop: Workshop) -> None:

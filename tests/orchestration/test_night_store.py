@@ -7,16 +7,21 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from orchestration.catalogue import discover
+import pytest
+
+from orchestration.catalogue import discover, find
 from orchestration.cli import console
 from orchestration.cost import Cost, Meter
+from orchestration.night import solve
 from orchestration.night_store import COST_COLUMNS, last_night, store_night
 from orchestration.plant import plant
-from orchestration.solving import Outcome
-from pipelines.lake.connection import writer
+from orchestration.solving import PREDICTIONS, Outcome
+from pipelines.lake.connection import reader, writer
 from pipelines.lake.schemas import bootstrap
+from tests.orchestration.conftest import write_rule
 
 Here = Callable[..., Any]
 AT = datetime(2026, 2, 1)  # noqa: DTZ001 - the plant's times are naive UTC
@@ -45,6 +50,21 @@ def test_an_interval_that_one_group_cannot_give_is_null_in_the_row_and_in_the_st
     assert told.returncode == 0, told.stderr
     shown = next(each for each in _strict(told.stdout)["solutions"] if each["slug"] == spec.slug)
     assert shown["metric"] == {"name": "rmse", "value": 0.5, "low": None, "high": None}
+
+
+def test_a_secret_in_a_failure_is_kept_nowhere(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = plant().home.ensure()
+    bootstrap(home, plant().site)
+    (tmp_path / "planted").mkdir()
+    write_rule(tmp_path / "planted", home.root)
+    spec = find("mine/graded")
+    (tmp_path / "planted" / "graded.csv").unlink()
+    monkeypatch.setenv("PGPASSWORD", "planted")
+    outcome = solve(spec, plant(), parts=(PREDICTIONS,), domain=None, full_search=False, actor="test")
+    assert "[redacted]/graded.csv" in outcome.failure
+    assert "planted" not in outcome.failure + outcome.trace
+    with reader(home) as con:
+        assert con.execute("SELECT reason FROM lake.ops.solution_night").fetchall() == [(outcome.failure,)]
 
 
 def test_numbers_that_are_not_finite_are_null_however_deep_they_stand(capsys: Any) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,7 +23,8 @@ import pytest
 import yaml
 
 from orchestration.environment import default_site
-from orchestration.services import control, credentials, layout, leftovers, probes, supervisor
+from orchestration.plant import plant
+from orchestration.services import child, control, credentials, layout, leftovers, probes, supervisor
 from orchestration.services.layout import mark, process_environment, services_of
 from orchestration.services.settings import Place, Settings, Wanted, choose, load, save
 from orchestration.services.watch import AGAIN_S, GRACE_S, STRIKES, Watch
@@ -101,6 +103,7 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
 
     wanted = Wanted((default_site(),), stores_only=True)
     handed: dict[str, str] = {}
+    _leave_half_a_cluster(Place.of(home).ensure().postgres)
     control.up(home, wanted, lambda sites: handed.update(sites[0]), lambda _: None)
     first = control.status(home)
     assert first["healthy"]
@@ -148,12 +151,42 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     assert s3().get_object(Bucket="kept", Key="a")["Body"].read() == b"42"
     with pytest.raises(CellworksError, match="run already"):
         control.up(home, replace(wanted, stores_only=False), lambda _: None, lambda _: None)
+    first = control.status(home)
+    stopped = load(Place.of(home))
+    assert stopped is not None
+    supervisor.finish(stopped, "s3")
+    with pytest.raises(KeyboardInterrupt):
+        control.up(home, wanted, _interrupted, lambda _: None)
+    now = control.status(home)
+    assert [service(now, name)["state"] for name in ("postgres", "s3")] == ["running", "stopped"]
+    control.up(home, wanted, lambda _: None, lambda _: None)
+    control.up(home, wanted, _interrupted, lambda _: None)  # nothing was to be started, so nothing is prepared
+    assert service(control.status(home), "postgres")["pid"] == service(first, "postgres")["pid"]
     # A supervisor that dies takes nobody along; the next command cleans up.
     os.kill(int(Place.of(home).supervisor_pid.read_text()), signal.SIGKILL)
     eventually(lambda: not supervisor.is_running(Place.of(home)))
     assert left(home) != []
     assert control.down(home)
     assert left(home) == []
+
+
+def _interrupted(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave_half_a_cluster(data: Path) -> None:
+    """What a first start leaves that was killed while it brought the cluster up."""
+    folders, files = (data, data / "draft", data / "base"), (data / "draft" / "PG_VERSION", data / "base" / "1")
+    for folder in folders:
+        folder.mkdir()
+    for file in files:
+        file.write_text("18\n")
+    if os.geteuid() == 0:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package complains of a machine without XDG_RUNTIME_DIR
+            user = child._other_user()
+        for each in (*folders, *files):
+            os.chown(each, user.pw_uid, user.pw_gid)
 
 
 def _came_back(home: Home, name: str, killed: int) -> bool:
@@ -280,6 +313,10 @@ def answering() -> Iterator[tuple[str, list[int]]]:
             self.send_response(status[0])
             self.end_headers()
 
+        def do_POST(self) -> None:
+            self.do_GET()
+            self.wfile.write(b'{"data": null, "errors": [{"message": "no storage"}]}')
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             pass
 
@@ -309,6 +346,56 @@ def test_a_server_that_runs_but_does_not_answer_is_restarted_after_enough_strike
     judged = [watch.judge(watched, old, 0.0) for _ in range(STRIKES)]
     assert judged[:-1] == [None] * (STRIKES - 1)
     assert judged[-1] == f"{STRIKES} probes failed, the last: HTTP 503"
+
+
+def test_a_daemon_of_which_the_pages_do_not_tell_is_not_held_against_it(
+    home: Home, answering: tuple[str, list[int]]
+) -> None:
+    url, status = answering
+    daemon = next(each for each in services_of(home, chosen(home)) if each.name == "daemon")
+    for asked, found, says in (
+        (url, 200, "not known: the web server says .*no storage"),
+        (url, 503, "not known: the web server says HTTP 503"),
+        ("http://127.0.0.1:9", 0, "not known: the web server: "),
+    ):
+        status[0] = found or status[0]
+        with pytest.raises(probes.NotKnownError, match=says):
+            probes.daemon(asked)
+        watched = replace(daemon, probe=lambda asked=asked: probes.daemon(asked))
+        watch, old = Watch(), {"statename": "RUNNING", "start": 0, "now": GRACE_S}
+        assert {watch.judge(watched, old, 0.0) for _ in range(2 * STRIKES)} == {None}
+
+
+def test_a_pid_file_that_names_another_program_counts_for_nothing(home: Home) -> None:
+    chosen(home)
+    place = Place.of(home)
+    for number in (str(os.getpid()), "4194305", "-1", "no number"):
+        place.supervisor_pid.write_text(number)
+        assert not supervisor.is_running(place)
+        assert control.status(home)["running"] is False
+        assert not control.down(home)
+
+
+def test_a_supervisor_whose_socket_is_gone_is_ended_all_the_same(home: Home) -> None:
+    settings, place = chosen(home), Place.of(home)
+    supervisor.write(home, settings, ())
+    supervisor.start(place, settings)
+    assert supervisor.is_running(place)
+    Path(settings.socket).unlink()
+    assert control.down(home)
+    assert not supervisor.is_running(place)
+    assert left(home) == []
+
+
+def test_a_further_site_that_is_wrong_is_told_before_anything_is_started(
+    here: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "north").mkdir()
+    (tmp_path / "north" / "site.yaml").write_text("inherits: ../nowhere\n")
+    told = here("services", "up", "--more-site", str(tmp_path / "north"))
+    assert told.returncode == 2
+    assert "nowhere" in told.stderr
+    assert not Place.of(plant().home).root.exists()
 
 
 def test_what_the_supervisor_gave_up_is_tried_again_later(home: Home) -> None:

@@ -46,7 +46,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
     (bundle / "runtime.py").write_bytes(CODE)
     home = Home(place / "home")
     folder = place / "model"
-    made = Version("finishing.cells", "1", "run", tags_of(home, "finishing.cells", "run", folder), folder, home)
+    made = Version("finishing.cells", "1", "run", tags_of(home, "finishing.cells", "run", folder), str(folder), home)
     assert len(made.scorer().boosters) == 3
     return made
 
@@ -83,7 +83,7 @@ def test_a_damaged_file_of_a_registered_version_is_refused_before_it_is_read(ver
 def test_a_damaged_list_of_files_is_refused(version: Version, data: st.DataObject) -> None:
     told = data.draw(damaged([version.tags[FILES].encode()])).decode("utf-8", errors="replace")
     forged = Version(
-        version.name, version.number, version.run_id, {**version.tags, FILES: told}, version.folder, version.home
+        version.name, version.number, version.run_id, {**version.tags, FILES: told}, version.location, version.home
     )
     with LEDGER.of("list of files").case(), GUARD.only(version.folder):
         forged.check()

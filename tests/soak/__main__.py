@@ -39,6 +39,8 @@ JUDGED = (
     "postgres_runs_mb",
     "postgres_mlflow_mb",
     "home_mb",
+    "temporary_mb",
+    "temporary_entries",
 )
 """Figures that must not grow; the others are only told."""
 _SETTLE_S = 1800.0
@@ -51,7 +53,7 @@ def soak(pace: Pace, history: int) -> dict[str, Any]:
     home = Home(folder / "home")
     try:
         site = install(folder / "project", pace)
-        running = RunningPlant(folder / "project", site, home)
+        running = RunningPlant(folder / "project", site, home, folder / "temporary")
         running.command("simulate", "--days", str(history), "--seed", "101", "--scale", str(pace.scale))
         found = _live(running, pace)
         found["left_behind"] = [" ".join(each.cmdline())[:200] for each in leftovers.of(mark(home))]
@@ -73,11 +75,11 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
             time.sleep(max(0.0, begun + day * pace.day_s - time.time()))
             ledger.note(instance)
             since = samples[-1]["at"] if samples else begun
-            samples.append(sample(running.home, instance, servers, day, since))
+            samples.append(sample(running.home, running.temporary, instance, servers, day, since))
         stop_schedules(instance)
         settled = settle(instance, _SETTLE_S)
         ledger.note(instance)
-        samples.append(sample(running.home, instance, servers, pace.days + 1, samples[-1]["at"]))
+        samples.append(sample(running.home, running.temporary, instance, servers, pace.days + 1, samples[-1]["at"]))
         return {
             "seconds": round(time.time() - begun, 1),
             "samples": samples,
@@ -104,12 +106,15 @@ def judge(found: dict[str, Any], pace: Pace) -> dict[str, bool | None]:
         "no process was left by a run": not found["more_processes"],
         "no process was left by the servers": not found["left_behind"],
     }
-    grown = {f"{name} does not grow": _does_not_grow(found["slopes"][name]) for name in JUDGED}
+    settled = sum(each["day"] > pace.days / 3 for each in found["samples"])
+    grown = {f"{name} does not grow": _does_not_grow(found["slopes"][name], settled) for name in JUDGED}
     return {**whole, **grown}
 
 
-def _does_not_grow(slope: dict[str, float] | None) -> bool | None:
-    return None if slope is None else not Slope(**slope).grows
+def _does_not_grow(slope: dict[str, float] | None, days: int) -> bool | None:
+    if slope is None:
+        return False if days >= FEWEST else None  # a figure that never came says nothing of what it stands for
+    return not Slope(**slope).grows
 
 
 def main(file: Path, pace: Pace, history: int) -> int:

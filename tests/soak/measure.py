@@ -120,8 +120,8 @@ def ticks(instance: DagsterInstance, since: float) -> dict[str, float]:
     )
 
 
-def disk(home: Home) -> dict[str, float]:
-    """MB of each store, and of what in it is not the plant's own data."""
+def disk(home: Home, temporary: Path) -> dict[str, float]:
+    """MB of each store, and of what in it is not the plant's own data; what lies in the temporary folder, too."""
     stores, place = home.stores, Place.of(home)
     bucket = place.s3 / "cellworks"
     lake, registry = folder_bytes(bucket / "site" / "lake"), folder_bytes(bucket / "site" / "mlflow")
@@ -147,6 +147,8 @@ def disk(home: Home) -> dict[str, float]:
         "home_mb": sum(folder_bytes(each) for each in own) / MB,
         "logs_mb": folder_bytes(place.logs) / MB,
         "postgres_folder_mb": folder_bytes(place.postgres) / MB,
+        "temporary_mb": folder_bytes(temporary) / MB,
+        "temporary_entries": sum(len(folders) + len(files) for _, folders, files in os.walk(temporary)),
     }
 
 
@@ -197,7 +199,9 @@ def names(samples: Iterable[dict[str, float]]) -> list[str]:
     return sorted({name for each in samples for name in each if name not in {"day", "at"}})
 
 
-def sample(home: Home, instance: DagsterInstance, servers: Servers, day: int, since: float) -> dict[str, float]:
+def sample(
+    home: Home, temporary: Path, instance: DagsterInstance, servers: Servers, day: int, since: float
+) -> dict[str, float]:
     """Everything at the end of a day."""
     taken = {"day": float(day), "at": time.time(), "processes": float(sum(map(len, by_server(home).values())))}
-    return taken | servers.memory() | ticks(instance, since) | disk(home)
+    return taken | servers.memory() | ticks(instance, since) | disk(home, temporary)

@@ -40,16 +40,20 @@ _OPEN = [
 
 
 class RunningPlant:
-    """The installation with its servers up."""
+    """The installation with its servers up, and a temporary folder of its own, in which nothing may stay."""
 
-    def __init__(self, project: Path, site: Path, home: Home) -> None:
+    def __init__(self, project: Path, site: Path, home: Home, temporary: Path) -> None:
         self.home = home
+        self.temporary = temporary
+        temporary.mkdir()
+        temporary.chmod(0o1777)  # PostgreSQL is another user where we are root
         self._project = project
         self._env = {
             **os.environ,
             "CELLWORKS_HOME": str(home.root),
             "CELLWORKS_SITE": str(site),
             "PYTHONPATH": str(project),
+            "TMPDIR": str(temporary),
         }
 
     def command(self, *arguments: str) -> dict[str, Any]:

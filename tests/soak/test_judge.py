@@ -1,0 +1,41 @@
+"""What the soak says of its figures: one that never came is no figure that does not grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.soak.__main__ import JUDGED, judge
+from tests.soak.installation import Pace
+from tests.soak.slopes import FEWEST, slope
+
+
+def _found(days: int, grown: str = "", lost: str = "") -> dict[str, Any]:
+    flat, rising = ({"per_day": a, "low": a, "high": a, "level": 1.0, "days": days} for a in (0.0, 1.0))
+    is_judged = days >= FEWEST * 3 / 2
+    figures = {name: (rising if name == grown else flat) if is_judged else None for name in JUDGED}
+    return {
+        "runs": {},
+        "trained": [],
+        "settled": True,
+        **dict.fromkeys(("ended", "more_processes", "left_behind"), ()),
+        "samples": [{"day": float(day)} for day in range(1, days + 2)],
+        "slopes": figures | ({lost: None} if lost else {}),
+    }
+
+
+def _grows(found: dict[str, Any], days: int) -> dict[str, bool | None]:
+    checks = judge(found, Pace(days, 60, 10, 3, 0.05))
+    return {name: checks[f"{name} does not grow"] for name in JUDGED}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_figure_that_grew_or_never_came_fails_once_there_are_days_enough(name: str) -> None:
+    for found in (_found(60, grown=name), _found(60, lost=name)):
+        assert _grows(found, 60) == {each: each != name for each in JUDGED}
+
+
+def test_few_days_judge_nothing() -> None:
+    assert set(_grows(_found(6), 6).values()) == {None}
+    assert slope(range(6), [1.0] * 6, lags=3) is None
