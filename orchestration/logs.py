@@ -28,7 +28,7 @@ CONTEXT: Final = ("run", "solution", "lot")
 
 _HIDDEN: Final = "[redacted]"
 _SHORTEST: Final = 4  # a shorter secret protects nothing, and its letters are in every line
-_SECRET_NAMES: Final = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|API_?KEY", re.IGNORECASE)
+_SECRET_NAMES: Final = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|API_?KEY|REGISTRY_KEY", re.IGNORECASE)
 _SECRET_FORMS: Final = (
     (re.compile(r"(://[^\s:/@]*):[^\s@/]+@"), rf"\1:{_HIDDEN}@"),
     (re.compile(r"\b((?:password|secret|token)\w*\s*[=:]\s*)(['\"]?)[^\s'\"&,)]+\2", re.IGNORECASE), rf"\1{_HIDDEN}"),
