@@ -11,6 +11,7 @@ import dagster as dg
 
 from models.solution import SolutionSpec
 from orchestration.plant import Plant
+from orchestration.whose import Ours
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.files import resolve_file
 
@@ -76,9 +77,9 @@ def _own_stat(name: str) -> os.stat_result | None:
         return None
 
 
-def last_taken_in(instance: dg.DagsterInstance, key: dg.AssetKey) -> str:
-    """The mark that the last run kept with an asset; empty before the first."""
-    event = instance.get_latest_materialization_event(key)
+def last_taken_in(ours: Ours, key: dg.AssetKey) -> str:
+    """The mark that the last run of this site kept with an asset; empty before the first."""
+    event = ours.newest_materialization(key)
     taken = event.asset_materialization if event else None
     return str(taken.metadata[DELIVERED].value) if taken and DELIVERED in taken.metadata else ""
 

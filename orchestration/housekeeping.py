@@ -13,6 +13,7 @@ from pydantic import Field
 from orchestration.jobs import ALARM, MAINTENANCE, PLANT_DAY
 from orchestration.plant import plant
 from orchestration.run_lock import PATIENCE_S, night_lock
+from orchestration.whose import site_tag
 
 _FIRST = "10"  # in the queue they go before the night, which is long
 
@@ -58,8 +59,9 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     """
     from orchestration.retention.prune import prune, told
 
+    origin = context.run.remote_job_origin
     with night_lock(plant().home, MAINTENANCE, wait_s=PATIENCE_S):
-        found = prune(plant(), context.instance)
+        found = prune(plant(), context.instance, origin.location_name if origin else None)
     context.log.info(told(found))
 
 
@@ -84,7 +86,7 @@ def housekeeping_jobs() -> list[dg.JobDefinition]:
     }
     return [
         dg.GraphDefinition(name=name, node_defs=[op]).to_job(
-            executor_def=dg.in_process_executor, description=text, tags={"dagster/priority": _FIRST}
+            executor_def=dg.in_process_executor, description=text, tags={"dagster/priority": _FIRST, **site_tag()}
         )
         for name, (op, text) in described.items()
     ]

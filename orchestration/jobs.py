@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from models.solution import SolutionSpec
+from orchestration.whose import site_tag
 
 SEARCH_TAG: Final = "cellworks/search"
 """Run tag: `full` spends the whole search budget instead of the nightly refit."""
@@ -57,28 +58,33 @@ ALARM: Final = "alarm"
 
 def platform_jobs() -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
     """Return the jobs over assets; `housekeeping` has those without."""
+    site = site_tag()
     return [
         dg.define_asset_job(
             NIGHTLY,
             selection=_INFLOW | (_MODELS & _triggered_by("nightly")) | _ANSWERS,
+            tags=site,
             description="Take in, curate, check, publish, refit, gate, promote, score and watch.",
         ),
         dg.define_asset_job(
             NEW_DATA,
             selection=_INFLOW | (_ANSWERS & _triggered_by("on_new_data")),
+            tags=site,
             description="Take in what arrived, curate and check it, and score with the champions in place.",
         ),
-        dg.define_asset_job(SCORE, selection=_ANSWERS, description="Score and watch with the champions in place."),
+        dg.define_asset_job(
+            SCORE, selection=_ANSWERS, tags=site, description="Score and watch with the champions in place."
+        ),
         dg.define_asset_job(
             RETRAIN,
             selection=_MODELS | _ANSWERS,
-            tags={SEARCH_TAG: "full"},
+            tags={SEARCH_TAG: "full", **site},
             description="Search anew for the solutions that drifted or lost skill, then score.",
         ),
         dg.define_asset_job(
             WEEKLY_SEARCH,
             selection=(_MODELS & _triggered_by("weekly_search")) | _ANSWERS,
-            tags={SEARCH_TAG: "full"},
+            tags={SEARCH_TAG: "full", **site},
             description="Spend the whole search budget of every solution.",
         ),
     ]

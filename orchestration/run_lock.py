@@ -22,6 +22,8 @@ from pipelines.lake.stores import Stores
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+    from orchestration.whose import Ours
+
 NIGHTS_OWN_LOCK_TAG: Final = "cellworks/holds_night_lock"
 """On runs of the command line: their own process holds the lock, so they end with it."""
 
@@ -102,8 +104,12 @@ def under_way(home: Home) -> str:
     return ""
 
 
-def close_dead_nights(instance: DagsterInstance) -> list[str]:
+def close_dead_nights(instance: DagsterInstance, ours: Ours) -> list[str]:
     """Mark runs of the command line as failed whose process was killed; the caller holds the lock.
+
+    Args:
+        instance: Dagster's.
+        ours: tells this site's runs; another's have a lock of their own.
 
     Returns:
         Ids of those runs.
@@ -111,7 +117,8 @@ def close_dead_nights(instance: DagsterInstance) -> list[str]:
     from dagster import DagsterRunStatus, RunsFilter
 
     open_states = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-    left = instance.get_runs(RunsFilter(statuses=open_states, tags={NIGHTS_OWN_LOCK_TAG: "yes"}))
+    wanted = RunsFilter(statuses=open_states, tags={NIGHTS_OWN_LOCK_TAG: "yes"})
+    left = [run for run in instance.get_runs(wanted) if ours.owns(run)]
     for run in left:
         instance.report_run_failed(run, "its process ended without a word, as a later night found")
     return [run.run_id for run in left]

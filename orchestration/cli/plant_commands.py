@@ -57,9 +57,11 @@ def prepare_instance(here: Plant) -> None:
     instance = project_root() / "infra" / "dagster" / f"{stores.name}.yaml"
     shutil.copyfile(instance, here.home.dagster_dir / "dagster.yaml")
     if stores.dagster_url is not None:
+        from models.registry.key import registry_key
         from pipelines.lake.servers import ensure_stores
 
         ensure_stores(stores)
+        registry_key(here.home)  # a machine with another one is told before it trains or judges anything
         os.environ["CELLWORKS_DAGSTER_URL"] = stores.dagster_url
     os.environ["DAGSTER_HOME"] = str(here.home.dagster_dir)
     os.environ["CELLWORKS_HOME"] = str(here.home.root)
@@ -122,6 +124,7 @@ def _execute(
     from orchestration.definitions import defs
     from orchestration.jobs import SEARCH_TAG, night_of, step_count
     from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG, close_dead_nights
+    from orchestration.whose import Ours, site_tag
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
@@ -131,14 +134,14 @@ def _execute(
     job = night_of(definitions, only, take_in=take_in)
     shown.expect(step_count(job))
     with DagsterInstance.get() as instance:
-        close_dead_nights(instance)
+        close_dead_nights(instance, Ours(instance))
         _LOG.info("run begins", extra={"job": job.name})
         run = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
             # The events are in the instance and on the bars; the terminal needs no copy of them.
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit"},
+            tags={NIGHTS_OWN_LOCK_TAG: "yes", SEARCH_TAG: "full" if full_search else "refit", **site_tag()},
         )
         failures = {event.step_key: event.step_failure_data for event in run.all_events if event.is_step_failure}
         if any(was_interrupted(each) for each in failures.values()):

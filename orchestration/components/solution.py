@@ -13,6 +13,7 @@ from orchestration.assets.keys import solution_key
 from orchestration.catalogue import build_spec
 from orchestration.components.schema import Attributes
 from orchestration.jobs import SOLUTION_TAG
+from orchestration.whose import site_tag
 
 _NAMED_BY_FOLDER = {"stage", "slug"}
 
@@ -78,6 +79,6 @@ class SolutionComponent(dg.Component):
             name=f"{self.spec.stage}__{self.spec.slug}",
             selection=dg.AssetSelection.assets(*keys),
             description=f"{self.spec.solution} alone: {', '.join(family.parts)}.",
-            tags={SOLUTION_TAG: self.spec.solution, **_resources(self.spec)},
+            tags={SOLUTION_TAG: self.spec.solution, **site_tag(), **_resources(self.spec)},
         )
         return dg.Definitions(jobs=[job])

@@ -18,6 +18,7 @@ import duckdb
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from models.registry.key import key_file
 from orchestration.cli.serve import DAGSTER_PORT, HOST, MLFLOW_PORT
 from orchestration.doctor.finding import GIGABYTE, Finding, Installation, error, of, ok, warning
 from orchestration.environment import project_root
@@ -188,7 +189,7 @@ def ports(_: Installation) -> Iterator[Finding]:
 
 def secrets(it: Installation) -> Iterator[Finding]:
     """Files that hold secrets are their owner's alone."""
-    named = {"registry.key": it.home.root / "registry.key"}
+    named = {"registry.key": key_file(it.home)}
     named |= {name: Path(os.environ[name]) for name in _SECRET_FILES if os.environ.get(name)}
     for name, file in named.items():
         if not file.is_file():

@@ -186,17 +186,34 @@ def registry(it: Installation) -> Iterator[Finding]:
         yield of(problem)
     else:
         yield ok(f"MLflow answers: {len(models)} registered models")
+        yield from _key(it)
         reigning = sorted(model.name for model in models if "champion" in model.aliases)
         if reigning and it.stores.objects is None:  # from an object store each model would be fetched
             yield from _champions(it, client, reigning)
 
 
+def _key(it: Installation) -> Iterator[Finding]:
+    """The key of this machine is the one that the servers know."""
+    from models.registry.key import another_key, given_key, id_of, noted_key
+
+    if it.stores is None or it.stores.lake_url is None:
+        return
+    given, noted = given_key(it.home), noted_key(it.stores.lake_url)
+    if noted is None:
+        yield ok("the servers know no registry key yet; the first training, or `cellworks init`, notes it")
+    elif given is None or id_of(given) != noted.key_id:
+        yield of(another_key(it.home, noted, given))
+    else:
+        yield ok(f"the registry key is the one that {noted.host} noted at {noted.at}")
+
+
 def _champions(it: Installation, client: Any, names: list[str]) -> Iterator[Finding]:
     """The files of each champion are those that were registered, and it may act."""
+    from models.registry.key import given_key, key_file
     from models.registry.versions import champion
 
-    key = it.home.root / "registry.key"
-    if not key.is_file():  # a look would make a new one
+    key = key_file(it.home)
+    if given_key(it.home) is None:  # a look would make a new one
         mend = "put it back from a back-up; without it nothing is scored until the next nights have judged anew"
         yield error(f"{key} is gone, which verdicts and lists of files are sealed with", mend)
         return

@@ -88,12 +88,14 @@ def open_runs(it: Installation) -> Iterator[Finding]:
     from dagster import DagsterRunStatus, RunsFilter
 
     from orchestration.run_lock import NIGHTS_OWN_LOCK_TAG
+    from orchestration.whose import Ours
 
     with opened(it) as instance:
         if instance is None:
             return
         states = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-        left = instance.get_runs(RunsFilter(statuses=states, tags={NIGHTS_OWN_LOCK_TAG: "yes"}))
+        nights = instance.get_runs(RunsFilter(statuses=states, tags={NIGHTS_OWN_LOCK_TAG: "yes"}))
+        left = [run for run in nights if Ours(instance).owns(run)]
         queued = instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
         beats = [status.last_heartbeat for status in instance.get_daemon_statuses().values()]
     if left and not under_way(it.home):

@@ -195,12 +195,13 @@ def failed_checks(spec: SolutionSpec, home: Home, parts: Iterable[Part]) -> tupl
     import dagster as dg
 
     from orchestration.assets.keys import solution_key
+    from orchestration.whose import Ours
 
     if not (home.dagster_dir / "dagster.yaml").is_file():
         return ()
     keys = [dg.AssetCheckKey(solution_key(spec, part), name) for part in parts for name in family_of(spec).checks[part]]
     with dg.DagsterInstance.from_config(str(home.dagster_dir)) as instance:
-        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        found = Ours(instance).newest_checks(keys)
     made = {key: record.evaluation for key, record in found.items()}
     return tuple(
         key.name for key in keys if isinstance(each := made.get(key), dg.AssetCheckEvaluation) and not each.passed

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestration.metrics.domains import table_domains
 from orchestration.metrics.names import Sample
 from orchestration.plant import Plant
+from orchestration.whose import Ours
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRunStatus
 
 
 def run_samples(instance: DagsterInstance, here: Plant, solutions: Sequence[str]) -> Iterator[Sample]:
@@ -23,12 +24,13 @@ def run_samples(instance: DagsterInstance, here: Plant, solutions: Sequence[str]
         here: the plant.
         solutions: its solutions, as `<stage>/<slug>`.
     """
-    yield from _queue(instance)
-    yield from _jobs(instance)
-    yield from _checks(instance, here, set(solutions))
+    ours = Ours(instance)
+    yield from _queue(instance, ours)
+    yield from _jobs(instance, ours)
+    yield from _checks(instance, ours, here, set(solutions))
 
 
-def _queue(instance: DagsterInstance) -> Iterator[Sample]:
+def _queue(instance: DagsterInstance, ours: Ours) -> Iterator[Sample]:
     from dagster import DagsterRunStatus, RunsFilter
 
     states = {
@@ -36,19 +38,28 @@ def _queue(instance: DagsterInstance) -> Iterator[Sample]:
         "in_progress": [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING],
     }
     for name, statuses in states.items():
-        wanted = RunsFilter(statuses=statuses)
-        yield Sample(f"cellworks_runs_{name}", instance.get_runs_count(wanted))
-        oldest = instance.get_run_records(wanted, limit=1, ascending=True)
+        records = instance.get_run_records(RunsFilter(statuses=statuses), ascending=True)
+        oldest = [record for record in records if ours.owns(record.dagster_run)]
+        yield Sample(f"cellworks_runs_{name}", len(oldest))
         if oldest:
             at = oldest[0].start_time or oldest[0].create_timestamp.timestamp()
             yield Sample(f"cellworks_run_oldest_{name}_timestamp_seconds", at)
 
 
-def _jobs(instance: DagsterInstance) -> Iterator[Sample]:
-    """When each job last ended, however many runs of others came since; a night of one solution is no job here.
+def _jobs(instance: DagsterInstance, ours: Ours) -> Iterator[Sample]:
+    """When the newest run of each job ended, by how; a night of one solution is no job of its own here."""
+    from dagster import DagsterRunStatus, RunsFilter
 
-    Dagster's own call would want one question for each job and state; its table answers for all at once.
-    """
+    words = {DagsterRunStatus.SUCCESS: "success", DagsterRunStatus.FAILURE: "failure"}
+    for job, status in _ended(instance, words):
+        run = ours.newest_run(RunsFilter(job_name=job, statuses=[status]))
+        record = instance.get_run_record_by_id(run.run_id) if run else None
+        if "__" not in job and record is not None and record.end_time is not None:
+            yield Sample(f"cellworks_job_last_{words[status]}_timestamp_seconds", record.end_time, (job,))
+
+
+def _ended(instance: DagsterInstance, statuses: Collection[DagsterRunStatus]) -> list[tuple[str, DagsterRunStatus]]:
+    """Jobs with a run that ended so, from Dagster's table: it has no call that tells them."""
     import sqlalchemy as sa
     from dagster import DagsterRunStatus
     from dagster._core.storage.runs.schema import RunsTable as Table
@@ -56,25 +67,18 @@ def _jobs(instance: DagsterInstance) -> Iterator[Sample]:
 
     storage = instance.run_storage
     if not isinstance(storage, SqlRunStorage):  # one in memory, of a test
-        return
-    words = {DagsterRunStatus.SUCCESS.value: "success", DagsterRunStatus.FAILURE.value: "failure"}
-    newest = (
-        sa.select(Table.c.status, Table.c.pipeline_name, sa.func.max(Table.c.end_time))
-        .where(Table.c.status.in_(words), Table.c.end_time.is_not(None))
-        .group_by(Table.c.status, Table.c.pipeline_name)
-    )
+        return []
+    wanted = Table.c.status.in_([each.value for each in statuses])
     with storage.connect() as con:
-        rows: list[Any] = list(con.execute(newest))
-    for status, job, at in rows:
-        if "__" not in job:
-            yield Sample(f"cellworks_job_last_{words[status]}_timestamp_seconds", at, (job,))
+        rows: list[Any] = list(con.execute(sa.select(Table.c.pipeline_name, Table.c.status).where(wanted).distinct()))
+    return [(str(job), DagsterRunStatus(status)) for job, status in rows]
 
 
-def _checks(instance: DagsterInstance, here: Plant, solutions: set[str]) -> Iterator[Sample]:
+def _checks(instance: DagsterInstance, ours: Ours, here: Plant, solutions: set[str]) -> Iterator[Sample]:
     domains = table_domains(here.site)
     asked: Counter[tuple[str, str]] = Counter()
     failing: Counter[tuple[str, str]] = Counter()
-    for key, check, has_failed in _last_evaluations(instance):
+    for key, check, has_failed in _last_evaluations(instance, ours):
         if len(key) == 2 and (domain := domains.get(".".join(key))):
             asked[key[0], domain] += 1
             failing[key[0], domain] += has_failed
@@ -85,8 +89,8 @@ def _checks(instance: DagsterInstance, here: Plant, solutions: set[str]) -> Iter
         yield Sample("cellworks_table_checks_failing", failing[labels], labels)
 
 
-def _last_evaluations(instance: DagsterInstance) -> Iterator[tuple[list[str], str, bool]]:
-    """Asset key, check and whether it failed, of each check's newest evaluation.
+def _last_evaluations(instance: DagsterInstance, ours: Ours) -> Iterator[tuple[list[str], str, bool]]:
+    """Asset key, check and whether it failed, of each check's newest evaluation by a run of this site.
 
     Dagster's own call wants every key and reads one after the other; its table answers for all at once. The version
     is pinned.
@@ -103,8 +107,20 @@ def _last_evaluations(instance: DagsterInstance) -> Iterator[tuple[list[str], st
         .where(Table.c.execution_status != "PLANNED")
         .group_by(Table.c.asset_key, Table.c.check_name)
     )
-    columns = (Table.c.asset_key, Table.c.check_name, Table.c.execution_status)
+    columns = (Table.c.asset_key, Table.c.check_name, Table.c.execution_status, Table.c.run_id)
     with storage.index_connection() as con:
         rows: list[Any] = list(con.execute(sa.select(*columns).where(Table.c.id.in_(newest))))
-    for key, check, status in rows:
-        yield json.loads(key), str(check), status == "FAILED"
+    ours.look(str(run_id) for *_, run_id in rows)
+    for text, check, status, run_id in rows:
+        key = json.loads(text)
+        said = str(status) if ours(str(run_id)) else _said_here(ours, key, str(check))
+        if said is not None:
+            yield key, str(check), said == "FAILED"
+
+
+def _said_here(ours: Ours, key: Sequence[str], check: str) -> str | None:
+    """What a check said last at this site, where a run of another site made it since; None where it never did."""
+    from dagster import AssetCheckKey, AssetKey
+
+    made = ours.checks(AssetCheckKey(AssetKey(key), check))
+    return next((each.status.value for each in made if each.status.value != "PLANNED"), None)

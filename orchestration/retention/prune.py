@@ -11,6 +11,7 @@ from models.tuning.shared import board_of, old_studies
 from models.tuning.shared import prune as delete_studies
 from orchestration.plant import Plant
 from orchestration.retention.runs import OldRuns, let_runs_go, old_runs
+from orchestration.whose import Ours
 from pipelines.actions.decide import versions_waiting
 from pipelines.lake.connection import reader
 from pipelines.lake.maintenance import expirable, maintain
@@ -35,7 +36,7 @@ def what_would_go(here: Plant, instance: DagsterInstance) -> dict[str, Any]:
     """
     policy, now = here.site.retention, datetime.now(UTC)
     training = old_training(here.home, policy, now.replace(tzinfo=None), lambda: _acting(here))
-    runs = old_runs(instance, here.home, now - timedelta(days=policy.keep_runs_days))
+    runs = old_runs(instance, Ours(instance), here.home, now - timedelta(days=policy.keep_runs_days))
     named = snapshots_of_versions(here.home, without={(each.model, each.number) for each in training.versions})
     with reader(here.home) as con:
         snapshots = expirable(con, timedelta(days=policy.keep_snapshots_days), named, training.runs)
@@ -44,14 +45,15 @@ def what_would_go(here: Plant, instance: DagsterInstance) -> dict[str, Any]:
     return _found(training, runs) | {"snapshots": len(snapshots), "studies": len(studies)}
 
 
-def prune(here: Plant, instance: DagsterInstance) -> dict[str, Any]:
+def prune(here: Plant, instance: DagsterInstance, location: str | None = None) -> dict[str, Any]:
     """Let go what the site's retention does not keep, and compact the lake. The caller holds the run lock.
 
     Versions first: the snapshots that only they held go in the same night.
 
     Args:
         here: the plant, whose site says what is kept.
-        instance: Dagster's.
+        instance: Dagster's; runs of other sites in it stay.
+        location: code location that asks; None for a command.
 
     Returns:
         As `what_would_go`, and `files`: data files of the lake before and after, removed, and left by killed writers.
@@ -69,7 +71,7 @@ def prune(here: Plant, instance: DagsterInstance) -> dict[str, Any]:
     )
     board = board_of(here.home)
     studies = [] if board is None else delete_studies(board, timedelta(days=policy.keep_snapshots_days))
-    runs = old_runs(instance, here.home, now - timedelta(days=policy.keep_runs_days))
+    runs = old_runs(instance, Ours(instance, location), here.home, now - timedelta(days=policy.keep_runs_days))
     let_runs_go(instance, runs)
     files = {
         "before": report.files_before,

@@ -22,6 +22,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
+from orchestration.whose import Ours
 from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
@@ -48,16 +49,18 @@ class OldRuns:
     oldest: datetime | None
 
 
-def old_runs(instance: DagsterInstance, home: Home, before: datetime) -> OldRuns:
+def old_runs(instance: DagsterInstance, ours: Ours, home: Home, before: datetime) -> OldRuns:
     """Runs that may go.
 
     Args:
         instance: Dagster's.
+        ours: tells this site's runs; those of others that share the instance stay.
         home: whose audit is asked.
         before: a run that ended later stays, UTC.
     """
-    ended = instance.get_run_records(RunsFilter(statuses=_ENDED, updated_before=before))
-    needed = _stood_upon(instance) | _newest_of_jobs(instance, {each.dagster_run.job_name for each in ended})
+    records = instance.get_run_records(RunsFilter(statuses=_ENDED, updated_before=before))
+    ended = [each for each in records if ours.owns(each.dagster_run)]
+    needed = _stood_upon(instance, ours) | _newest_of_jobs(ours, {each.dagster_run.job_name for each in ended})
     free = [each for each in ended if each.dagster_run.run_id not in needed]
     audited = _audited(home)
     whole = [each for each in free if each.dagster_run.run_id not in audited]
@@ -87,29 +90,44 @@ def _ended_at(record: RunRecord) -> datetime:
     return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
 
 
-def _stood_upon(instance: DagsterInstance) -> set[str]:
-    """Runs of the newest materialization of each asset and of the newest result of each check."""
+def _stood_upon(instance: DagsterInstance, ours: Ours) -> set[str]:
+    """Runs of the newest materialization of each asset and of the newest result of each check, of this site."""
     entries = [each.asset_entry for each in instance.get_asset_records()]
-    found = {each.last_materialization.run_id for each in entries if each.last_materialization is not None}
+    newest = [each.last_materialization for each in entries if each.last_materialization is not None]
+    ours.look(each.run_id for each in newest)
+    found = {each.run_id for each in newest}
+    for entry in entries:
+        if (last := entry.last_materialization) is not None and not ours(last.run_id):
+            own = ours.newest_materialization(entry.asset_key)
+            found |= set() if own is None else {own.run_id}
     found |= {each.last_observation.run_id for each in entries if each.last_observation is not None}
+    return found | _checked_last(instance, ours)
+
+
+def _checked_last(instance: DagsterInstance, ours: Ours) -> set[str]:
+    """Runs of this site's newest execution of each check, and of its newest that has a result."""
     storage, table = instance.event_log_storage, AssetCheckExecutionsTable
-    if isinstance(storage, SqlEventLogStorage):
-        newest = sa.select(sa.func.max(table.c.id)).group_by(table.c.asset_key, table.c.check_name)
-        told = newest.where(table.c.execution_status != "PLANNED")
-        with storage.index_connection() as con:
-            rows = con.execute(sa.select(table.c.run_id).where(table.c.id.in_(newest) | table.c.id.in_(told)))
-            found |= {str(run_id) for (run_id,) in rows}
-    return found
+    if not isinstance(storage, SqlEventLogStorage):  # one in memory, of a test
+        return set()
+    keys = (table.c.asset_key, table.c.check_name, table.c.run_id)
+    told = sa.case((table.c.execution_status != "PLANNED", table.c.id))
+    with storage.index_connection() as con:
+        rows = list(con.execute(sa.select(*keys, sa.func.max(table.c.id), sa.func.max(told)).group_by(*keys)))
+    ours.look(str(run_id) for _, _, run_id, _, _ in rows)
+    newest: dict[tuple[str, str, bool], tuple[int, str]] = {}
+    for asset, check, run_id, *places in rows:
+        for has_result, place in zip((False, True), places, strict=True):
+            key = (str(asset), str(check), has_result)
+            if place is not None and ours(str(run_id)) and place > newest.get(key, (-1, ""))[0]:
+                newest[key] = (place, str(run_id))
+    return {run_id for _, run_id in newest.values()}
 
 
-def _newest_of_jobs(instance: DagsterInstance, jobs: set[str]) -> set[str]:
+def _newest_of_jobs(ours: Ours, jobs: set[str]) -> set[str]:
     """Of each job the newest run that went well and the newest that failed: figures and pages tell when that was."""
     statuses = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
-    return {
-        run.run_id
-        for job, status in product(jobs, statuses)
-        for run in instance.get_runs(RunsFilter(job_name=job, statuses=[status]), limit=1)
-    }
+    newest = [ours.newest_run(RunsFilter(job_name=job, statuses=[status])) for job, status in product(jobs, statuses)]
+    return {run.run_id for run in newest if run is not None}
 
 
 def _audited(home: Home) -> set[str]:

@@ -14,8 +14,9 @@ from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.jobs import SCORE, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
-from orchestration.sensors.marks import busy, read_cursor, write_cursor
+from orchestration.sensors.marks import busy, ours_of, read_cursor, write_cursor
 from orchestration.solving import PREDICTIONS, REFUSED
+from orchestration.whose import Ours
 from pipelines.lake.home import Home
 
 _SQLITE = "sqlite:///"
@@ -81,10 +82,11 @@ def champion_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.Sensor
         known = cursor.get("champions", {})
         if now == known:
             return dg.SkipReason("no champion alias has moved")
+        ours = ours_of(context)
         moved = [
             (by_name[name], version)
             for name, version in sorted(now.items())
-            if version not in (known.get(name), _scored_by(context.instance, by_name[name]))
+            if version not in (known.get(name), _scored_by(ours, by_name[name]))
         ]
         # The number of the move tells a version that comes back (a rollback) from its first time.
         number = int(cursor.get("moves", 0)) + 1
@@ -96,9 +98,9 @@ def champion_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.Sensor
     return sense
 
 
-def _scored_by(instance: dg.DagsterInstance, spec: SolutionSpec) -> str | None:
+def _scored_by(ours: Ours, spec: SolutionSpec) -> str | None:
     """The version that the last predictions are by; None before the first, and while another one is refused."""
-    event = instance.get_latest_materialization_event(solution_key(spec, PREDICTIONS))
+    event = ours.newest_materialization(solution_key(spec, PREDICTIONS))
     if event is None or event.asset_materialization is None:
         return None
     told = {name: each.value for name, each in event.asset_materialization.metadata.items()}

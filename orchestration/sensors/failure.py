@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.events import JobFailureData
 
 from orchestration.jobs import ALARM
-from orchestration.sensors.marks import read_cursor, write_cursor
+from orchestration.sensors.marks import ours_of, read_cursor, write_cursor
 
 _AT_ONCE = 100
 _LONGEST = 1000
@@ -18,7 +18,8 @@ def failure_sensor(interval_s: int) -> dg.SensorDefinition:
     """Return the sensor.
 
     All failures since the last look become one run of the alarm job, because a tick must not wait for the lake's
-    writer lock. Failed alarms raise none. Nights of the command line count too.
+    writer lock. Failed alarms raise none. Nights of the command line count too; those of another site that shares this
+    Dagster do not.
 
     Args:
         interval_s: Seconds between ticks.
@@ -42,11 +43,12 @@ def failure_sensor(interval_s: int) -> dg.SensorDefinition:
         if not records:
             return dg.SensorResult(skip_reason="no run has failed")
         last = records[-1].storage_id
-        entries = [record.event_log_entry for record in records]
+        ours = ours_of(context).look(record.run_id for record in records)
+        entries = [record.event_log_entry for record in records if ours(record.run_id)]
         told = _told(event for entry in entries if (event := entry.dagster_event) is not None)
         ids = [entry.run_id for entry in entries if entry.job_name != ALARM]
         requests = [_request(cursor["event"], last, told, ids)] if told else []
-        skip = None if told else "only alarms failed"
+        skip = None if told else "only alarms, or runs of another site, failed"
         return dg.SensorResult(run_requests=requests, skip_reason=skip, cursor=write_cursor({"event": last}))
 
     return sense

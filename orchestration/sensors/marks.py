@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.run_lock import under_way
+from orchestration.whose import Ours
 from pipelines.lake.home import Home
 
 
@@ -18,6 +19,12 @@ def busy(home: Home) -> dg.SkipReason | None:
     """
     holder = under_way(home)
     return dg.SkipReason(f"a run is under way: {holder}; looked at again at the next tick") if holder else None
+
+
+def ours_of(context: dg.SensorEvaluationContext) -> Ours:
+    """Tells the runs of this site, which may share Dagster with others, by the sensor's own code location."""
+    origin = context.code_location_origin
+    return Ours(context.instance, None if origin is None else origin.location_name)
 
 
 def read_cursor(cursor: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from orchestration.assets.keys import solution_key, table_key
 from orchestration.deliveries import delivered, last_taken_in, own_tables
 from orchestration.jobs import NEW_DATA, SOLUTION_TAG
 from orchestration.plant import plant
-from orchestration.sensors.marks import busy, read_cursor, write_cursor
+from orchestration.sensors.marks import busy, ours_of, read_cursor, write_cursor
 from orchestration.solving import PREDICTIONS
 from pipelines.lake.files import file_suffix
 
@@ -52,12 +52,12 @@ def new_data_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.Sensor
         # A file that is away keeps its mark: when it comes back as it was, there is nothing new.
         after = {"delivered": mark, "own_tables": known | files, "looks": int(cursor.get("looks", 0)) + 1}
         feed = table_key("raw", next(iter(here.site.feeds)))
-        if is_delivered and mark != last_taken_in(context.instance, feed):
+        if is_delivered and mark != last_taken_in(ours_of(context), feed):
             return _asking(dg.RunRequest(run_key=f"new data {mark}"), after)
         asked = [
             spec
             for spec in changed
-            if files[spec.solution] != last_taken_in(context.instance, solution_key(spec, PREDICTIONS))
+            if files[spec.solution] != last_taken_in(ours_of(context), solution_key(spec, PREDICTIONS))
         ]
         if asked:
             return _asking(_request(asked, after), after)

@@ -12,8 +12,9 @@ from models.solution import SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.jobs import RETRAIN, SOLUTION_TAG, version_tag
 from orchestration.plant import plant
-from orchestration.sensors.marks import busy, read_cursor, write_cursor
+from orchestration.sensors.marks import busy, ours_of, read_cursor, write_cursor
 from orchestration.solving import MONITORING
+from orchestration.whose import Ours
 
 CAUSE_TAG = "cellworks/cause"
 
@@ -41,7 +42,7 @@ def skill_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDef
         if (reason := busy(plant().home)) is not None:
             return reason
         known = read_cursor(context.cursor)
-        seen = _findings(context.instance, specs, known)
+        seen = _findings(ours_of(context), specs, known)
         fresh = [spec for spec in specs if _is_fresh(seen.get(spec.solution), known.get(spec.solution))]
         requests = [_request(fresh, seen)] if fresh else []
         skip = None if fresh else "no champion drifted or lost skill since the last look"
@@ -50,9 +51,7 @@ def skill_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.SensorDef
     return sense
 
 
-def _findings(
-    instance: dg.DagsterInstance, specs: Sequence[SolutionSpec], known: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+def _findings(ours: Ours, specs: Sequence[SolutionSpec], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Failed monitoring checks by solution: the champion's version and the number of each cause's evaluation.
 
     A check whose run is not over (or was killed) leaves what was known.
@@ -63,7 +62,7 @@ def _findings(
         for name in family_of(spec).checks[MONITORING]
     }
     found: dict[str, dict[str, Any]] = {}
-    for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys)).items():
+    for key, record in ours.newest_checks(list(keys)).items():
         solution, cause = keys[key]
         verdict = record.evaluation
         if not isinstance(verdict, dg.AssetCheckEvaluation):

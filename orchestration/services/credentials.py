@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from models.registry.key import KEY_VARIABLE as REGISTRY_KEY_VARIABLE
 from orchestration.services.settings import HOST, Place, Settings
 from pipelines.lake.stores import (
     ENDPOINT_VARIABLE,
@@ -26,6 +27,7 @@ from pipelines.lake.stores import (
 _LETTERS = string.ascii_letters + string.digits
 POSTGRES_SECRETS: Final = ("PGPASSFILE", "PGPASSWORD")
 S3_SECRETS: Final = (KEY_VARIABLE, SECRET_VARIABLE, "AWS_SESSION_TOKEN")
+MODEL_SECRETS: Final = (REGISTRY_KEY_VARIABLE,)
 
 
 @dataclass(frozen=True)

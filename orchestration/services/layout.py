@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestration.environment import project_root
 from orchestration.services import probes
-from orchestration.services.credentials import POSTGRES_SECRETS, S3_SECRETS, environment, load, without
+from orchestration.services.credentials import MODEL_SECRETS, POSTGRES_SECRETS, S3_SECRETS, environment, load, without
 from orchestration.services.settings import HOST, Place, Settings
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
@@ -132,7 +132,7 @@ def _postgres(place: Place, settings: Settings) -> Service:
         command=(str(postgres_programs() / "postgres"), "-D", str(place.postgres), "-p", str(port), *options),
         probe=lambda: probes.postgres(settings.postgres_url, place.passwords),
         address=f"{HOST}:{port}",
-        hides=(*POSTGRES_SECRETS, *S3_SECRETS),
+        hides=(*POSTGRES_SECRETS, *S3_SECRETS, *MODEL_SECRETS),
         signal="INT",  # PostgreSQL's fast stop: sessions are ended, nothing is lost
         patience_s=60,
     )
@@ -151,7 +151,7 @@ def _s3(place: Place, settings: Settings) -> Service:
         address=settings.endpoint,
         # A list of pairs parted by a comma each; the quotes keep the pair in one piece.
         extra={"RCLONE_AUTH_KEY": f'"{ours.s3_key},{ours.s3_secret}"'},
-        hides=(*POSTGRES_SECRETS, KEY_VARIABLE, SECRET_VARIABLE),
+        hides=(*POSTGRES_SECRETS, KEY_VARIABLE, SECRET_VARIABLE, *MODEL_SECRETS),
     )  # fmt: skip
 
 
@@ -169,6 +169,7 @@ def _mlflow(settings: Settings) -> Service:
         address=f"http://{HOST}:{port}/mlflow",
         # A queue of jobs of its own, which nothing here gives work to.
         extra={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        hides=MODEL_SECRETS,  # who may edit tags there can't seal them
     )  # fmt: skip
 
 
@@ -200,7 +201,7 @@ def _webserver(home: Home, settings: Settings) -> Service:
         ),
         probe=lambda: probes.http(f"http://{HOST}:{port}/dagster/server_info"),
         address=f"http://{HOST}:{port}/dagster",
-        hides=S3_SECRETS,
+        hides=(*S3_SECRETS, *MODEL_SECRETS),
     )  # fmt: skip
 
 
@@ -212,7 +213,7 @@ def _daemon(home: Home, settings: Settings) -> Service:
         command=(program("dagster-daemon"), "run", "-w", str(Place.of(home).workspace)),
         probe=lambda: probes.daemon(graphql),
         address="",
-        hides=S3_SECRETS,
+        hides=(*S3_SECRETS, *MODEL_SECRETS),
         patience_s=30,
     )
 
@@ -232,7 +233,7 @@ def _proxy(place: Place, settings: Settings) -> Service:
             "XDG_DATA_HOME": str(place.caddy),
             "XDG_CONFIG_HOME": str(place.caddy),
         },
-        hides=(*POSTGRES_SECRETS, *S3_SECRETS),
+        hides=(*POSTGRES_SECRETS, *S3_SECRETS, *MODEL_SECRETS),
     )
 
 

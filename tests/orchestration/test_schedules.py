@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, freeze_time
@@ -20,8 +21,10 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._scheduler import scheduler
 
+from orchestration.housekeeping import housekeeping_jobs
 from orchestration.jobs import SEARCH_TAG, platform_jobs
 from orchestration.schedules import platform_schedules
+from orchestration.whose import SITE_TAG
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 
@@ -129,6 +132,14 @@ def test_nights_refit_and_weekly_runs_search() -> None:
     jobs = {job.name: job for job in platform_jobs()}
     assert SEARCH_TAG not in (jobs["nightly"].tags or {})
     assert all(jobs[name].tags[SEARCH_TAG] == "full" for name in ("weekly_search", "retrain"))
+
+
+def test_every_job_carries_the_tag_by_which_the_queue_lets_a_sites_runs_take_turns() -> None:
+    for job in [*platform_jobs(), *housekeeping_jobs()]:
+        assert (job.tags or {})[SITE_TAG] == DEMO.name, job.name
+    values = yaml.safe_load((DEMO.parents[1] / "helm" / "dagster-values.yaml").read_text())
+    [limit] = values["concurrency"]["runs"]["tagConcurrencyLimits"]
+    assert limit == {"key": SITE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
 
 
 def test_a_schedule_that_starts_nothing_is_refused(berlin: Path) -> None:

@@ -1,0 +1,109 @@
+"""Whose run it is, where two sites share one Dagster: names of jobs, assets and checks are the same in both.
+
+Dagster keeps one history of an asset key and of a job's name for all code locations. Whoever reads it for a site asks
+here, so that a night of the other site is neither told, nor taken for its own, nor pruned by its retention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from orchestration.environment import site_folder
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+
+SITE_TAG: Final = "cellworks/site"
+"""Run tag: the folder's name of the site that the run is of, which is its code location's name too."""
+
+_UNNAMED: Final = "orchestration.definitions"
+"""Location of a workspace that names none, which is one of a single site: `cellworks ui`, `dagster dev`."""
+_PAGE: Final = 50
+
+
+def site_tag() -> dict[str, str]:
+    """The tag of this site's runs."""
+    return {SITE_TAG: site_folder().name}
+
+
+class Ours:
+    """Tells the runs of this process's site from those of others in the same Dagster instance."""
+
+    def __init__(self, instance: dg.DagsterInstance, location: str | None = None) -> None:
+        """Look into an instance.
+
+        Args:
+            instance: Dagster's.
+            location: the code location that asks; None for a command.
+        """
+        self._instance = instance
+        self._site = site_folder().name
+        self._locations = {self._site, _UNNAMED} if location is None else {location}
+        self._known: dict[str, bool] = {"": True}  # what was reported without a run
+
+    def owns(self, run: dg.DagsterRun) -> bool:
+        """Whether a run is of this site. One that says nothing is: earlier releases had one site in an instance."""
+        if SITE_TAG in run.tags:
+            return run.tags[SITE_TAG] == self._site
+        # Assets that are launched from the pages have no job of ours whose tag they could carry.
+        origin = run.remote_job_origin
+        return origin is None or origin.location_name in self._locations
+
+    def look(self, run_ids: Iterable[str]) -> Ours:
+        """Read these runs at once, so that asking for each costs nothing. Returns itself."""
+        from dagster import RunsFilter
+
+        unknown = sorted(set(run_ids) - self._known.keys())
+        if unknown:
+            runs = self._instance.get_runs(RunsFilter(run_ids=unknown))
+            self._known |= dict.fromkeys(unknown, True) | {run.run_id: self.owns(run) for run in runs}
+        return self
+
+    def __call__(self, run_id: str) -> bool:
+        """Whether the run of an event is of this site; one whose record is gone counts."""
+        self.look([run_id])
+        return self._known[run_id]
+
+    def newest_run(self, wanted: dg.RunsFilter) -> dg.DagsterRun | None:
+        """The newest run of this site that a filter lets through."""
+        cursor: str | None = None
+        while page := self._instance.get_runs(wanted, cursor=cursor, limit=_PAGE):
+            if (found := next(filter(self.owns, page), None)) is not None:
+                return found
+            cursor = page[-1].run_id
+        return None
+
+    def newest_materialization(self, key: dg.AssetKey) -> dg.EventLogEntry | None:
+        """The newest materialization of an asset by a run of this site."""
+        newest = self._instance.get_latest_materialization_event(key)
+        if newest is None or self(newest.run_id):
+            return newest
+        cursor: str | None = None
+        while True:
+            page = self._instance.fetch_materializations(key, limit=_PAGE, cursor=cursor)
+            self.look(record.run_id for record in page.records)
+            for record in page.records:
+                if self(record.run_id):
+                    return record.event_log_entry
+            if not page.has_more:
+                return None
+            cursor = page.cursor
+
+    def newest_checks(self, keys: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
+        """The newest execution of each check by a run of this site; without those that it never made."""
+        storage = self._instance.event_log_storage
+        newest = storage.get_latest_asset_check_execution_by_key(keys)
+        self.look(record.run_id for record in newest.values())
+        found = {key: record if self(record.run_id) else next(self.checks(key), None) for key, record in newest.items()}
+        return {key: record for key, record in found.items() if record is not None}
+
+    def checks(self, key: dg.AssetCheckKey) -> Iterator[AssetCheckExecutionRecord]:
+        """Executions of a check by runs of this site, newest first."""
+        storage = self._instance.event_log_storage
+        cursor: int | None = None
+        while page := storage.get_asset_check_execution_history(key, limit=_PAGE, cursor=cursor):
+            self.look(each.run_id for each in page)
+            yield from (each for each in page if self(each.run_id))
+            cursor = page[-1].id
