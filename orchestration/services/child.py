@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from orchestration.environment import prepare_process
-from orchestration.services import leftovers
+from orchestration.services import leftovers, mlflow_login
+from orchestration.services.credentials import POSTGRES_SECRETS
 from orchestration.services.credentials import load as load_credentials
 from orchestration.services.layout import (
     Service,
@@ -26,6 +27,7 @@ from orchestration.services.layout import (
 from orchestration.services.settings import Place, load
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
+from pipelines.lake.stores import database_url
 
 _POSTGRES_USER = "pgserver"
 
@@ -45,6 +47,8 @@ def become(home: Home, name: str) -> None:
     environment = process_environment(home, settings, found[0])
     if name == "postgres":
         _prepare_postgres(Place.of(home), environment)
+    if name == "mlflow":
+        _prepare_mlflow(Place.of(home), settings.postgres_url, environment)
     _exec(found[0], environment)
 
 
@@ -76,6 +80,15 @@ def _prepare_postgres(place: Place, environment: dict[str, str]) -> None:
         ) from error
     if not is_there:
         _initdb(place.postgres, environment, password)
+
+
+def _prepare_mlflow(place: Place, postgres_url: str, environment: dict[str, str]) -> None:
+    """Make MLflow's users here; the server itself gets the key of its forms, and no password of theirs."""
+    os.environ.update({name: environment[name] for name in POSTGRES_SECRETS if name in environment})
+    ours = load_credentials(place)
+    environment[mlflow_login.KEY_VARIABLE] = ours.mlflow_form_key
+    mlflow_url = database_url(postgres_url, "mlflow")
+    mlflow_login.ensure_users(mlflow_url, ours.mlflow_admin_password, ours.mlflow_viewer_password)
 
 
 def _other_user() -> pwd.struct_passwd:
