@@ -15,7 +15,6 @@ from pathlib import Path
 
 from orchestration.environment import prepare_process
 from orchestration.services import leftovers, mlflow_login
-from orchestration.services.credentials import POSTGRES_SECRETS
 from orchestration.services.credentials import load as load_credentials
 from orchestration.services.layout import (
     Service,
@@ -27,7 +26,6 @@ from orchestration.services.layout import (
 from orchestration.services.settings import Place, load
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
-from pipelines.lake.stores import database_url
 
 _POSTGRES_USER = "pgserver"
 
@@ -48,7 +46,7 @@ def become(home: Home, name: str) -> None:
     if name == "postgres":
         _prepare_postgres(Place.of(home), environment)
     if name == "mlflow":
-        _prepare_mlflow(Place.of(home), settings.postgres_url, environment)
+        environment[mlflow_login.KEY_VARIABLE] = load_credentials(Place.of(home)).mlflow_form_key
     _exec(found[0], environment)
 
 
@@ -80,15 +78,6 @@ def _prepare_postgres(place: Place, environment: dict[str, str]) -> None:
         ) from error
     if not is_there:
         _initdb(place.postgres, environment, password)
-
-
-def _prepare_mlflow(place: Place, postgres_url: str, environment: dict[str, str]) -> None:
-    """Make MLflow's users here; the server itself gets the key of its forms, and no password of theirs."""
-    os.environ.update({name: environment[name] for name in POSTGRES_SECRETS if name in environment})
-    ours = load_credentials(place)
-    environment[mlflow_login.KEY_VARIABLE] = ours.mlflow_form_key
-    mlflow_url = database_url(postgres_url, "mlflow")
-    mlflow_login.ensure_users(mlflow_url, ours.mlflow_admin_password, ours.mlflow_viewer_password)
 
 
 def _other_user() -> pwd.struct_passwd:
