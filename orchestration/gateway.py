@@ -20,7 +20,7 @@ MODULE_DIR: Final = Path("/usr/lib/apache2/modules")
 """Where Debian puts the modules of httpd."""
 _MODULES = (
     *("mpm_event", "authn_core", "authz_core", "authz_user", "auth_openidc"),
-    *("headers", "proxy", "proxy_http"),
+    *("headers", "proxy", "proxy_http", "substitute"),
 )
 # What may stand between quotes of httpd's configuration and mean nothing but itself.
 _PLAIN = re.compile(r"[\w.@+:/ -]+", re.ASCII)
@@ -33,7 +33,7 @@ class Ports:
     Attributes:
         dagster: Dagster's webserver, started with `--path-prefix /dagster`.
         dagster_view: another of them, with `--read-only --path-prefix /dagster-view`.
-        mlflow: MLflow, with `--static-prefix /mlflow`.
+        mlflow: MLflow with its auth app, `--static-prefix /mlflow`.
     """
 
     dagster: int = 3000

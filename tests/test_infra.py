@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import orchestration.services.layout as layout
+from orchestration.services.mlflow_login import ADMIN_VARIABLE, VIEWER_VARIABLE, settings_text
 from orchestration.services.settings import Settings
 from pipelines.lake.home import Home
 
@@ -22,7 +23,7 @@ TOOLS = Path(sys.executable).parent
 DOCKERFILE, COMPOSE = INFRA / "docker" / "Dockerfile", INFRA / "compose" / "compose.yaml"
 DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
 MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
-SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
+SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_FLASK_SERVER_SECRET_KEY")
 
 
 def run(tool: str, *arguments: object) -> str:
@@ -134,6 +135,27 @@ def test_no_secret_has_a_value_or_a_default() -> None:
         )
         assert [value for value in values if not re.match(r"\$\{\w+:\?", value)] == [], name
         assert not re.search(r"://[^/\s:@]+:[^/\s@]+@", text), name
+
+
+def test_mlflow_runs_with_its_auth_app_everywhere_and_with_the_settings_of_the_command() -> None:
+    compose, helm = yaml.safe_load(COMPOSE.read_text())["services"], yaml.safe_load(MLFLOW.read_text())
+    assert "--app-name=basic-auth" in compose["mlflow"]["command"]
+    assert helm["server"]["value_options"]["app_name"] == "basic-auth"
+    url = "postgresql://cellworks@{}:5432/cellworks_mlflow"
+    assert (INFRA / "compose" / "mlflow-auth.ini").read_text() == settings_text(url.format("postgres"))
+    maps = {
+        each["metadata"]["name"]: each["data"]
+        for each in yaml.safe_load_all((INFRA / "kubernetes" / "stores.yaml").read_text())
+    }
+    assert maps["cellworks-mlflow-auth"]["auth.ini"] == settings_text(url.format("postgres.example.internal"))
+    told = [compose["mlflow"]["environment"], {each["name"]: each.get("value", "") for each in helm["env"]}]
+    for environment in told:
+        assert environment["MLFLOW_BASIC_AUTH_FAIL_CLOSED"] == "true"
+        assert {"MLFLOW_AUTH_CONFIG_PATH", "MLFLOW_FLASK_SERVER_SECRET_KEY"} <= environment.keys()
+    for variable in (ADMIN_VARIABLE, VIEWER_VARIABLE):
+        assert variable in compose["init"]["environment"]
+        assert variable not in compose["mlflow"]["environment"]  # the server needs neither
+        assert variable in (INFRA / "kubernetes" / "init.yaml").read_text()
 
 
 def test_compose_has_the_servers_of_the_command() -> None:

@@ -28,7 +28,7 @@ class Move:
 
     Attributes:
         move_id: Its name.
-        kind: `promote`, `shadow` or `rollback`.
+        kind: `promote`, `shadow`, `rollback` or `retire`.
         model: Registered model.
         before: Aliases as they were (alias to version).
         after: Aliases as they shall be; None takes an alias away.

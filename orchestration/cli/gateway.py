@@ -7,6 +7,8 @@ from pathlib import Path
 from orchestration.cli import console
 from orchestration.gateway import PASSPHRASE_VARIABLE, SECRET_VARIABLE, Front, Ports, configuration
 from orchestration.plant import plant
+from orchestration.services.mlflow_login import VIEWER_VARIABLE
+from orchestration.services.settings import Place, load
 
 
 def write(
@@ -24,7 +26,11 @@ def write(
     """
     from pipelines.access.keys import keys_address
 
-    here, ports = plant(), Ports()
+    here = plant()
+    place = Place.of(here.home)
+    ours = load(place)
+    # Those of `cellworks services up`, which keeps them from one start to the next.
+    ports = Ports() if ours is None else Ports(dagster=ours.ports["webserver"], mlflow=ours.ports["mlflow"])
     folder = here.home.root / "gateway"
     pem, pem_key, bundle = (None if path is None else path.resolve() for path in (certificate, key, ca_bundle))
     front = Front(listen, host, folder, pem, pem_key, bundle)
@@ -35,16 +41,19 @@ def write(
     file = folder / "httpd.conf"
     file.write_text(text, encoding="utf-8")
     dagster = "dagster-webserver -h 127.0.0.1 -m orchestration.definitions"
+    mlflow = "mlflow server --app-name basic-auth --host 127.0.0.1"
     behind = (
-        f"{dagster} -p {ports.dagster} --path-prefix /dagster",
+        *(["cellworks services up"] if ours else [f"{dagster} -p {ports.dagster} --path-prefix /dagster"]),
         f"{dagster} -p {ports.dagster_view} --path-prefix /dagster-view --read-only",
-        f"mlflow server --host 127.0.0.1 --port {ports.mlflow} --static-prefix /mlflow",
+        *([] if ours else [f"{mlflow} --port {ports.mlflow} --static-prefix /mlflow"]),
     )
     start = f"apache2 -f {file} -DFOREGROUND"
-    found = {"file": str(file), "start": start, "behind": behind, "environment": [SECRET_VARIABLE, PASSPHRASE_VARIABLE]}
+    variables = [SECRET_VARIABLE, PASSPHRASE_VARIABLE, VIEWER_VARIABLE]
+    found = {"file": str(file), "start": start, "behind": behind, "environment": variables}
     lines = (
         f"wrote {file}",
-        f"Start it with {SECRET_VARIABLE} and {PASSPHRASE_VARIABLE} in its environment:",
+        f"Start it with {SECRET_VARIABLE}, {PASSPHRASE_VARIABLE} and {VIEWER_VARIABLE} in its environment:",
+        *([f"  . {place.gateway}   (has {VIEWER_VARIABLE})"] if ours else []),
         f"  {start}",
         "Behind it:",
         *(f"  {each}" for each in behind),

@@ -201,6 +201,33 @@ def rollback(
 
 
 @app.command()
+def promote(
+    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
+    why: Why,
+    who: Who = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Make a cleared version champion. Example: cellworks promote yield_root_cause 3 --why "signed for today"."""
+    at(site)
+    registry_commands.promote(solution, version, who, why, as_json=as_json)
+
+
+@app.command()
+def retire(
+    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    why: Why,
+    who: Who = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Take a solution's champion away. Example: cellworks retire yield_root_cause --why "the gauge is broken"."""
+    at(site)
+    registry_commands.retire(solution, who, why, as_json=as_json)
+
+
+@app.command()
 def override(
     solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
     version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],

@@ -36,6 +36,7 @@ def init(*, as_json: bool) -> None:
     with console.only_ours():
         prepare_instance(here)
         bootstrap(here.home, here.site)
+        _ensure_mlflow_users(here)
     found = {
         "site": here.site.name,
         "site_folder": here.site.folder,
@@ -48,6 +49,13 @@ def init(*, as_json: bool) -> None:
         f"home {here.home.root}"
     )
     console.tell(found, text, as_json=as_json)
+
+
+def _ensure_mlflow_users(here: Plant) -> None:
+    if here.home.stores.lake_url is not None:
+        from orchestration.services.mlflow_login import ensure_users_told
+
+        ensure_users_told(here.home.stores.mlflow_uri)
 
 
 def prepare_instance(here: Plant) -> None:

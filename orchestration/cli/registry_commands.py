@@ -1,4 +1,4 @@
-"""`models`, `rollback` and `override`."""
+"""`models`, `promote`, `retire`, `rollback` and `override`."""
 
 from __future__ import annotations
 
@@ -48,6 +48,48 @@ def show_models(*, as_json: bool) -> None:
         console.line(row["reason"] or row["verdict"], 4)
 
 
+def promote(solution: str, version: str, who: str | None, why: str, *, as_json: bool) -> None:
+    """Make a cleared version champion."""
+    from models.registry.aliases import require_clearance
+    from models.registry.by_hand import put_on
+    from models.registry.client import open_home
+    from models.registry.versions import aliases, get_version
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "promote", who)
+    client = open_home(here.home)
+    get_version(client, spec.name, version, here.home)
+    require_clearance(client, here.home, spec.name, version)
+    from_to = {"from": aliases(client, spec.name).get("champion"), "to": version}
+    if not grant(here.home, here.site.access, "promote", spec.name, person, why, from_to):
+        console.tell_waiting("promote", spec.solution, person.name, as_json=as_json)
+        return
+    done = put_on(here.home, spec.name, version, person.name, why)
+    found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
+    console.tell(found, done.sentence, as_json=as_json)
+
+
+def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
+    """Take the champion away."""
+    from models.registry.by_hand import retire as take_away
+    from models.registry.client import open_home
+    from models.registry.versions import aliases
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "retire", who)
+    now = aliases(open_home(here.home), spec.name).get("champion")
+    if now is not None and not grant(here.home, here.site.access, "retire", spec.name, person, why, {"from": now}):
+        console.tell_waiting("retire", spec.solution, person.name, as_json=as_json)
+        return
+    done = take_away(here.home, spec.name, person.name, why)
+    found = {"solution": spec.solution, "champion_version": None, "sentence": done.sentence}
+    console.tell(found, done.sentence, as_json=as_json)
+
+
 def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Move champion back to previous."""
     from models.registry.aliases import rollback
@@ -83,5 +125,5 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
         return
     sign_override(here.home, spec.name, version, person.name, why)
     found = {"solution": spec.solution, "version": version, "signed_by": person.name}
-    sentence = f"{person.name} answers for version {version} of {spec.solution}; its alias is moved in the MLflow page"
+    sentence = f"{person.name} answers for version {version} of {spec.solution}; `cellworks promote` makes it champion"
     console.tell(found, sentence, as_json=as_json)

@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestration.cli import console
 from orchestration.plant import plant
-from orchestration.services import control
-from orchestration.services.settings import Wanted
+from orchestration.services import control, credentials
+from orchestration.services.settings import Place, Wanted
 from pipelines.control_plan.site import load_site
 
 
@@ -26,6 +26,7 @@ def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: boo
         from dagster import DagsterInstance
 
         from orchestration.cli.plant_commands import prepare_instance
+        from orchestration.services.mlflow_login import ensure_users
         from pipelines.lake.schemas import bootstrap
 
         with console.only_ours():
@@ -37,6 +38,10 @@ def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: boo
                 bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
             # Dagster's tables are made here: web server and daemon, starting together, would both try.
             DagsterInstance.get().dispose()
+            if not stores_only:  # MLflow's users too, so that the server is never told a password of theirs
+                ours = credentials.load(Place.of(here.home))
+                mlflow_url = there.home.stores.mlflow_uri
+                ensure_users(mlflow_url, ours.mlflow_admin_password, ours.mlflow_viewer_password)
 
     control.up(here.home, Wanted(folders, port, stores_only), prepare, _progress)
     show_status(as_json=as_json)

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from orchestration.environment import prepare_process
-from orchestration.services import leftovers
+from orchestration.services import leftovers, mlflow_login
 from orchestration.services.credentials import load as load_credentials
 from orchestration.services.layout import (
     Service,
@@ -46,6 +46,8 @@ def become(home: Home, name: str) -> None:
     environment = process_environment(home, settings, found[0])
     if name == "postgres":
         _prepare_postgres(Place.of(home), environment)
+    if name == "mlflow":
+        environment[mlflow_login.KEY_VARIABLE] = load_credentials(Place.of(home)).mlflow_form_key
     _exec(found[0], environment)
 
 

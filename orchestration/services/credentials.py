@@ -8,11 +8,12 @@ import secrets
 import shlex
 import string
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
 from models.registry.key import KEY_VARIABLE as REGISTRY_KEY_VARIABLE
+from orchestration.services import mlflow_login
 from orchestration.services.settings import HOST, Place, Settings
 from pipelines.lake.stores import (
     ENDPOINT_VARIABLE,
@@ -32,24 +33,24 @@ MODEL_SECRETS: Final = (REGISTRY_KEY_VARIABLE,)
 
 @dataclass(frozen=True)
 class Credentials:
-    """Secrets of PostgreSQL and of the S3 endpoint; never shown."""
+    """Secrets of PostgreSQL, of the S3 endpoint and of MLflow's users and forms; never shown."""
 
-    postgres_password: str = field(repr=False)
-    s3_key: str = field(repr=False)
-    s3_secret: str = field(repr=False)
-
-
-def ensure(place: Place) -> Credentials:
-    """The home's secrets, made at the first call."""
-    if not place.credentials.exists():
-        made = Credentials(_random(40), _random(20), _random(40))
-        write_private(place.credentials, json.dumps(asdict(made)))
-    return load(place)
+    postgres_password: str = field(repr=False, metadata={"length": 40})
+    s3_key: str = field(repr=False, metadata={"length": 20})
+    s3_secret: str = field(repr=False, metadata={"length": 40})
+    mlflow_admin_password: str = field(repr=False, metadata={"length": 40})
+    mlflow_viewer_password: str = field(repr=False, metadata={"length": 40})
+    mlflow_form_key: str = field(repr=False, metadata={"length": 40})
 
 
 def load(place: Place) -> Credentials:
-    """The home's secrets."""
-    return Credentials(**json.loads(place.credentials.read_text(encoding="utf-8")))
+    """The home's secrets, each made at the first call that needs it."""
+    file = place.credentials
+    told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    made = {each.name: told.get(each.name) or _random(each.metadata["length"]) for each in fields(Credentials)}
+    if made != told:
+        write_private(file, json.dumps(made))
+    return Credentials(**made)
 
 
 def environment(place: Place, settings: Settings, home: Path, site: int = 0) -> dict[str, str]:
@@ -82,11 +83,13 @@ def environment(place: Place, settings: Settings, home: Path, site: int = 0) -> 
 
 
 def write_files(place: Place, settings: Settings, home: Path) -> None:
-    """Write libpq's password file and for each site the shell file for its commands."""
-    ours = ensure(place)
+    """Write libpq's password file, MLflow's and the gateway's, and for each site the shell file for its commands."""
+    ours = load(place)
     if settings.owns_postgres:
         line = f"{HOST}:{settings.ports['postgres']}:*:cellworks:{ours.postgres_password}\n"
         write_private(place.passwords, line)
+    write_private(place.mlflow, mlflow_login.settings_text(database_url(settings.postgres_url, "mlflow")))
+    write_private(place.gateway, f"export {mlflow_login.VIEWER_VARIABLE}={ours.mlflow_viewer_password}\n")
     for index, site in enumerate(settings.site_names):
         told = environment(place, settings, home, index)
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in told.items()]

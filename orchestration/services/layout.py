@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.environment import project_root
-from orchestration.services import probes
+from orchestration.services import mlflow_login, probes
 from orchestration.services.credentials import MODEL_SECRETS, POSTGRES_SECRETS, S3_SECRETS, environment, load, without
 from orchestration.services.settings import HOST, Place, Settings
 from pipelines.control_plan.errors import CellworksError
@@ -59,7 +59,7 @@ def services_of(home: Home, settings: Settings) -> tuple[Service, ...]:
     found = [
         *([_postgres(place, settings)] if settings.owns_postgres else []),
         *([_s3(place, settings)] if settings.owns_s3 else []),
-        _mlflow(settings),
+        _mlflow(place, settings),
         *(_code(home, settings, index) for index in range(len(settings.sites))),
         _webserver(home, settings),
         _daemon(home, settings),
@@ -155,20 +155,24 @@ def _s3(place: Place, settings: Settings) -> Service:
     )  # fmt: skip
 
 
-def _mlflow(settings: Settings) -> Service:
-    port = settings.ports["mlflow"]
+def _mlflow(place: Place, settings: Settings) -> Service:
+    address = f"http://{HOST}:{settings.ports['mlflow']}/mlflow"
     return Service(
         name="mlflow",
         stage=1,
         command=(
-            program("mlflow"), "server", "--host", HOST, "--port", str(port), "--static-prefix", "/mlflow",
+            program("mlflow"), "server", "--app-name", "basic-auth",
+            "--host", HOST, "--port", str(settings.ports["mlflow"]), "--static-prefix", "/mlflow",
             "--backend-store-uri", database_url(settings.postgres_url, "mlflow"),
             "--artifacts-destination", f"{settings.s3_url}/mlflow", "--workers", "1",
         ),
-        probe=lambda: probes.http(f"http://{HOST}:{port}/mlflow/health"),
-        address=f"http://{HOST}:{port}/mlflow",
-        # A queue of jobs of its own, which nothing here gives work to.
-        extra={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        probe=lambda: probes.closed(address),
+        address=address,
+        extra={
+            mlflow_login.CONFIG_VARIABLE: str(place.mlflow),
+            "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",  # a page that MLflow has no rule for is nobody's
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a queue of its own, which nothing here gives work to
+        },
         hides=MODEL_SECRETS,  # who may edit tags there can't seal them
     )  # fmt: skip
 

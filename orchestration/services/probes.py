@@ -27,6 +27,14 @@ def http(url: str, *, below: int = 400) -> None:
         raise UnhealthyError(f"HTTP {status}")
 
 
+def closed(url: str) -> None:
+    """Refuse an MLflow that is not well, or that tells somebody without a password anything."""
+    http(f"{url}/health")
+    status, _ = _answer(urllib.request.Request(f"{url}/version"))  # noqa: S310 - our own loopback address
+    if status != 401:
+        raise UnhealthyError(f"HTTP {status} for a stranger, who must be refused (401): it runs without its auth app")
+
+
 def postgres(url: str, passwords: Path) -> None:
     """Refuse a PostgreSQL that takes no statement."""
     import psycopg2

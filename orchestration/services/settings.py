@@ -103,6 +103,16 @@ class Place:
         return self.root / "env"
 
     @property
+    def mlflow(self) -> Path:
+        """Settings of MLflow's auth app."""
+        return self.root / "mlflow-auth.ini"
+
+    @property
+    def gateway(self) -> Path:
+        """Shell file with the password by which the gateway asks MLflow."""
+        return self.root / "gateway-env"
+
+    @property
     def supervisor(self) -> Path:
         """Configuration of the supervisor."""
         return self.root / "supervisord.conf"

@@ -14,6 +14,8 @@ ROLES: Final[tuple[Role, ...]] = ("viewer", "engineer", "approver", "admin")
 """Each may what those before it may."""
 
 ActKind = Literal[
+    "promote",
+    "retire",
     "rollback",
     "override",
     "approve_action",
@@ -24,6 +26,8 @@ ActKind = Literal[
     "pack_import",
 ]
 NEEDED_ROLE: Final[dict[ActKind, Role]] = {
+    "promote": "approver",
+    "retire": "approver",
     "rollback": "approver",
     "override": "approver",
     "approve_action": "approver",
@@ -34,7 +38,7 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "pack_import": "engineer",
 }
 # How many people approve an action is the kind's own `approvals`; a migration begins where no request can be kept.
-TwoPersonAct = Literal["rollback", "override", "quarantine_replay", "write_mode"]
+TwoPersonAct = Literal["promote", "retire", "rollback", "override", "quarantine_replay", "write_mode"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -35,8 +35,9 @@ from joserfc.jwk import Key, RSAKey
 from orchestration.gateway import MODULE_DIR, Front, Ports, configuration
 from pipelines.control_plan.access import Access
 
-Start = Callable[[Ports], AbstractContextManager["Gateway"]]
+Start = Callable[..., AbstractContextManager["Gateway"]]
 CLIENT, SECRET = "cellworks", "the-clients-secret-that-nobody-may-see"
+MLFLOW_PASSWORD = "thePasswordOfTheViewerOfMlflow17"
 ROLES = {
     "viewer": {"groups": ["visitors"]},
     "engineer": {"groups": ["process engineers"]},
@@ -172,16 +173,14 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-def started(
-    issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Ports], AbstractContextManager[Gateway]]:
-    """Starts a gateway before servers at these ports; skipped where the machine has no httpd."""
+def started(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts a gateway before servers at these ports, with a password for MLflow; skipped where there is no httpd."""
     httpd = shutil.which("apache2") or shutil.which("apache2", path="/usr/sbin")
     if httpd is None or not (MODULE_DIR / "mod_auth_openidc.so").is_file():
         pytest.skip("no httpd with mod_auth_openidc: apt-get install apache2 libapache2-mod-auth-openidc")
 
     @contextlib.contextmanager
-    def start(ports: Ports) -> Iterator[Gateway]:
+    def start(ports: Ports, mlflow_password: str = MLFLOW_PASSWORD) -> Iterator[Gateway]:
         folder = tmp_path_factory.mktemp("gateway")
         told = {"url": issuer.url, "audience": CLIENT, "person_claim": "email", "algorithms": ["RS256"]}
         access = Access.model_validate({"identity": "oidc", "issuer": told, "roles": ROLES})
@@ -189,7 +188,9 @@ def started(
         front = Front(f"127.0.0.1:{port}", "127.0.0.1", folder, ca_bundle=issuer.certificate)
         file = folder / "httpd.conf"
         file.write_text(configuration(access, front, ports, f"{issuer.url}/keys"), encoding="utf-8")
-        env = {"PATH": os.environ["PATH"], "CELLWORKS_GATEWAY_SECRET": SECRET, "CELLWORKS_GATEWAY_PASSPHRASE": "p" * 40}
+        secrets = {"SECRET": SECRET, "PASSPHRASE": "p" * 40}
+        env = {"PATH": os.environ["PATH"], "CELLWORKS_MLFLOW_PASSWORD": mlflow_password}
+        env |= {f"CELLWORKS_GATEWAY_{name}": value for name, value in secrets.items()}
         process = subprocess.Popen([httpd, "-f", str(file), "-DFOREGROUND"], env=env, stderr=subprocess.PIPE, text=True)
         made = Gateway(f"http://127.0.0.1:{port}", issuer, access, folder)
         try:

@@ -12,10 +12,12 @@ from models.registry import aliases as moving
 from models.registry.alarms import newest_alarms
 from models.registry.aliases import graduate, promote, recover, rollback
 from models.registry.audit import open_moves
+from models.registry.by_hand import put_on, retire
 from models.registry.client import open_client
 from models.registry.versions import aliases, champion, clearance, get_version, sign_override
 from models.scoring.score import score
 from models.train import train
+from pipelines.access.ledger import verify
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import reader
 
@@ -163,6 +165,30 @@ def test_a_champion_taken_away_by_hand_stays_away_until_a_person_brings_one_back
     back = rollback(ctx.home, "cells", "Ana", "the line runs again")
     assert (back.version, back.sentence) == ("1", "rolled back by Ana: the line runs again")
     assert promote(two, ctx, judge(two, ctx, "3")).alias == "champion"
+
+
+def test_a_person_takes_the_champion_away_and_makes_one_by_commands_that_are_audited(two, ctx, later):
+    home, name = ctx.home, two.name
+    with pytest.raises(CellworksError, match=r"version 3 of finishing\.cells may not act"):
+        put_on(home, name, "3", "Ana", "trial")
+    with pytest.raises(CellworksError, match="is the champion already"):
+        put_on(home, name, "2", "Ana", "twice")
+    away = retire(home, name, "Ana", "the gauge is broken")
+    assert away.sentence == "version 2 taken away by Ana: the gauge is broken"
+    assert score(two, replace(ctx, as_of=later)).skipped == "the champion was taken away by hand"
+    with pytest.raises(CellworksError, match="has no champion to take away"):
+        retire(home, name, "Ana", "twice")
+    sign_override(home, name, "3", "Ana", "new product")
+    assert put_on(home, name, "3", "Li", "signed for").version == "3"
+    assert champion(home, "cells").version.number == "3"
+    moves = [("retire", "2", None, "Ana"), ("promote", None, "3", "Li")]
+    assert _audit(home)[-4:] == [
+        (kind, phase, was, now, who) for kind, was, now, who in moves for phase in ("intent", "done")
+    ]
+    with reader(home) as con:
+        acts = con.execute("SELECT act, phase, who FROM lake.ops.act ORDER BY number DESC LIMIT 2").fetchall()
+    assert acts == [("promote", "done", "Li"), ("retire", "done", "Ana")]
+    assert verify(home)[1] is None
 
 
 def test_an_alias_moved_by_hand_is_not_followed(two, ctx, later):

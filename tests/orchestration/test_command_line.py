@@ -164,6 +164,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "unknown option": (_ready, ["status", "--jsn"], "No such option"),
     "no such solution": (_ready, ["nightly", "--only", "mine/nothing"], "no solution is called 'mine/nothing'"),
     "no such solution to roll back": (_ready, ["rollback", "nothing", "--why", "x"], "no solution is called 'nothing'"),
+    "promotion without a reason": (_ready, ["promote", "yield_root_cause", "1"], "Missing option '--why'"),
     "override without a reason": (_ready, ["override", "yield_root_cause", "1"], "Missing option '--why'"),
     "no such site": (_ready, ["status", "--site", "nowhere"], "there is no such site"),
     "a folder that is no site": (_ready, ["init", "--site", "."], "control_plan.csv: is missing"),

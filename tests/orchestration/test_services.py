@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 import yaml
@@ -91,7 +92,7 @@ def secrets_of(home: Home) -> list[str]:
 
 def files_that_tell(home: Home) -> set[str]:
     """Names of the files of a home in which a secret stands, but those that are there to hold them."""
-    known = {"credentials.json", "env", "pgpass"}
+    known = {"credentials.json", "env", "pgpass", "gateway-env"}
     secrets = [each.encode() for each in secrets_of(home)]
     files = [each for each in home.root.rglob("*") if each.is_file() and each.name not in known]
     return {each.name for each in files if any(secret in each.read_bytes() for secret in secrets)}
@@ -207,8 +208,20 @@ def test_the_whole_layout_answers_behind_one_port_survives_kills_and_ends_clean(
     begun = run("up", "--port", str(port), "--json")
     assert begun.returncode == 0, begun.stderr
     first = json.loads(begun.stdout)
-    for page in ("/healthz", "/dagster/server_info", "/mlflow/health", "/mlflow/"):
+    for page in ("/healthz", "/dagster/server_info", "/mlflow/health"):
         probes.http(f"{first['proxy']}{page}")
+    made = json.loads(Place.of(home).credentials.read_text())
+    for login, status in {
+        None: 401,
+        ("viewer", "guessed"): 401,
+        ("viewer", made["mlflow_viewer_password"]): 200,
+        ("admin", made["mlflow_admin_password"]): 200,
+    }.items():
+        assert httpx.get(f"{first['proxy']}/mlflow/", auth=login, trust_env=False).status_code == status, login
+    processes = [
+        each for each in psutil.process_iter() if any(key in " ".join(_arguments(each)) for key in made.values())
+    ]
+    assert processes == []
     with pytest.raises(probes.UnhealthyError, match="404"):
         probes.http(f"{first['proxy']}/elsewhere")
     for each in first["services"]:
@@ -238,11 +251,12 @@ def test_no_secret_is_in_a_command_or_a_configuration_and_each_gets_only_what_it
         }
         for each in services
     }
-    password, key, secret = secrets
+    password, key, secret, *mlflow = secrets
     assert seen["proxy"] == seen["postgres"] == set()
     assert seen["s3"] == seen["code-demo"] == {key, secret}
-    assert password not in set().union(*seen.values())  # libpq reads it from its file
-    for name in ("credentials.json", "env", "pgpass"):
+    # libpq reads its password from a file; MLflow gets the key of its forms when its process begins, no password ever.
+    assert {password, *mlflow}.isdisjoint(set().union(*seen.values()))
+    for name in ("credentials.json", "env", "pgpass", "gateway-env", "mlflow-auth.ini"):
         assert stat.S_IMODE((place.root / name).stat().st_mode) == 0o600, name
 
 
@@ -396,6 +410,22 @@ def test_a_further_site_that_is_wrong_is_told_before_anything_is_started(
     assert told.returncode == 2
     assert "nowhere" in told.stderr
     assert not Place.of(plant().home).root.exists()
+
+
+def test_an_mlflow_that_tells_a_stranger_anything_is_not_healthy(answering: tuple[str, list[int]]) -> None:
+    with pytest.raises(probes.UnhealthyError, match="without its auth app"):
+        probes.closed(answering[0])
+
+
+def test_secrets_that_an_earlier_release_did_not_know_are_made_and_those_that_it_made_are_kept(home: Home) -> None:
+    place = Place.of(home).ensure()
+    before = {"postgres_password": "p" * 40, "s3_key": "k" * 20, "s3_secret": "s" * 40}
+    place.credentials.write_text(json.dumps(before))
+    chosen(home)
+    made = json.loads(place.credentials.read_text())
+    assert {name: made[name] for name in before} == before
+    assert len({made[name] for name in ("mlflow_admin_password", "mlflow_viewer_password", "mlflow_form_key")}) == 3
+    assert made["mlflow_viewer_password"] in place.gateway.read_text()
 
 
 def test_what_the_supervisor_gave_up_is_tried_again_later(home: Home) -> None:
