@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from orchestration.services import credentials, leftovers, supervisor
 from orchestration.services.layout import Service, mark, require_programs, services_of
 from orchestration.services.probes import UnhealthyError, http, postgres
-from orchestration.services.settings import HOST, Place, Settings, Wanted, choose, load, save
+from orchestration.services.settings import HOST, Place, Settings, Wanted, choose, load, require_free, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -40,6 +41,8 @@ def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], Non
     with _alone(place):
         if supervisor.is_running(place):
             settings = _running(place, wanted)
+            if settings != load(place):
+                _grow(home, place, settings)
         else:
             settings = choose(place, wanted)
             require_programs(settings)
@@ -94,6 +97,14 @@ def _lay_out(home: Home, place: Place, settings: Settings) -> None:
     ]
     place.workspace.write_text(yaml.safe_dump({"load_from": servers}, sort_keys=False), encoding="utf-8")
     supervisor.write(home, settings, services_of(home, settings))
+
+
+def _grow(home: Home, place: Place, settings: Settings) -> None:
+    """Let the supervisor of the stores know of the other servers; the stores go on meanwhile."""
+    require_programs(settings)
+    supervisor.finish(settings, supervisor.WATCH)  # it is to begin again with the new settings
+    _lay_out(home, place, settings)
+    supervisor.reread(settings)
 
 
 def _start(home: Home, settings: Settings, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
@@ -156,13 +167,16 @@ def _stop(home: Home, settings: Settings, told: Told = lambda _: None) -> bool:
 
 
 def _running(place: Place, wanted: Wanted) -> Settings:
-    """The settings of what runs.
+    """The settings of what runs; where only the stores do and all servers are asked for, those of all.
 
     Raises:
         CellworksError: other ones are asked for.
     """
     settings = load(place)
     sites = tuple(str(each) for each in wanted.sites)
+    if settings is not None and settings.stores_only and not wanted.stores_only and settings.sites == sites:
+        require_free(wanted.port)
+        return replace(settings, port=wanted.port, stores_only=False)
     asked = f"{'stores only, ' if wanted.stores_only else ''}--port {wanted.port}, sites {', '.join(sites)}"
     if settings is None or (settings.port, settings.sites, settings.stores_only) != (
         wanted.port,

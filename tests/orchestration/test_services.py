@@ -147,7 +147,7 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     assert secrets_of(home) == known
     assert s3().get_object(Bucket="kept", Key="a")["Body"].read() == b"42"
     with pytest.raises(CellworksError, match="run already"):
-        control.up(home, replace(wanted, stores_only=False), lambda _: None, lambda _: None)
+        control.up(home, replace(wanted, sites=(home.root / "north",)), lambda _: None, lambda _: None)
     # A supervisor that dies takes nobody along; the next command cleans up.
     os.kill(int(Place.of(home).supervisor_pid.read_text()), signal.SIGKILL)
     eventually(lambda: not supervisor.is_running(Place.of(home)))
