@@ -21,6 +21,9 @@ _MOMENTARY: Final = (".lock", "-wal", "-shm", "-journal", ".part")
 _NOTES: Final = ("nightly.json", "lake/writer.json", "restoring.json", "moved.json")
 _OF_ANY_HOME: Final = ("site.json", "dagster/dagster.yaml")
 """Written by `init` and every command, so they say nothing of an instance."""
+_FIRST: Final = ("dagster/schedules/", "dagster/history/runs/", "dagster/history/")
+"""Dagster's daemon may write on while files are copied. Cursors come before the events that they point to, and those
+before the runs that they tell of, so a sensor looks again at what came between, and passes nothing by."""
 _STORES: Final = ("lake/data", "mlflow/artifacts")
 """Brought by themselves, as they may lie elsewhere."""
 _EMBEDDED: Final = (
@@ -34,13 +37,16 @@ SQLITE: Final = (".sqlite", ".db")
 
 
 def keys(home: Home, *, is_embedded: bool) -> list[str]:
-    """Paths of a home's own files, parted by slashes; without stores that the environment keeps elsewhere.
+    """Paths of a home's own files, parted by slashes, in the order in which they are to be copied.
+
+    Left out are stores that the environment keeps elsewhere.
 
     Raises:
         OSError: a folder can't be read.
     """
     left_out = {*_MADE_AGAIN, *_BESIDE, *_STORES, *(() if is_embedded else _EMBEDDED)}
-    return sorted(key for key in _files(home.root, left_out) if key not in _NOTES and not key.endswith(_MOMENTARY))
+    found = (key for key in _files(home.root, left_out) if key not in _NOTES and not key.endswith(_MOMENTARY))
+    return sorted(found, key=lambda key: (_rank(key), key))
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -91,6 +97,10 @@ def refuse_occupied(home: Home) -> None:
             mend="name another with CELLWORKS_HOME; nothing was changed",
             where=str(home.root),
         )
+
+
+def _rank(key: str) -> int:
+    return next((rank for rank, folder in enumerate(_FIRST) if key.startswith(folder)), len(_FIRST))
 
 
 def _files(root: Path, left_out: set[str]) -> Iterator[str]:

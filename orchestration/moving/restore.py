@@ -105,10 +105,11 @@ def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> N
 
 
 def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> None:
-    if arrive(stores, f"backup {manifest.digest}"):
+    is_there = arrive(stores, f"backup {manifest.digest}")
+    _bring_home(home, folder, manifest, last="")  # a second home of the same servers needs the key, too
+    if is_there:
         return
     _bring_trees(stores, folder, manifest)
-    _bring_home(home, folder, manifest, last="")
     sources = {name: parquet_tables(folder / TABLES / name) for name in ("lake", "mlflow", "dagster")}
     done = {
         "mlflow": fill_registry(stores, sources["mlflow"], (), manifest.mlflow_artifacts),

@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.environment import default_site
 from orchestration.moving.backup import backup
+from orchestration.moving.home_files import keys
 from orchestration.moving.restore import restore
 from orchestration.plant import Plant
 from pipelines.control_plan.errors import CellworksError
@@ -42,6 +43,16 @@ def test_servers_and_homes_of_other_sites_are_none_of_a_backup(instance: Home, t
     restore(Plant(site=site, home=again), tmp_path / "backup")
     assert again.catalogue.is_file()
     assert (again.root / BESIDE[0]).read_text(encoding="utf-8") == "in use"
+
+
+def test_what_points_to_something_is_copied_before_it(instance: Home) -> None:
+    names = ("dagster/schedules/schedules.db", "dagster/history/runs/index.db", "dagster/history/runs.db")
+    for name in names:
+        (instance.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (instance.root / name).touch()
+    ordered = keys(instance, is_embedded=True)
+    assert [name for name in ordered if name in names] == list(names)
+    assert len(set(ordered)) == len(ordered)
 
 
 @pytest.mark.parametrize("own", ["registry.key", "twin/state.json", "lake/data/a.parquet"])
