@@ -12,6 +12,7 @@ from typing import Any
 from models.context import ModelContext
 from models.families import Family, Part, family_of
 from models.gates.verdict import Verdict
+from models.scoring.earlier import set_aside
 from models.solution import NotYetError, SolutionSpec
 from orchestration import progress
 from orchestration.acting import act
@@ -94,6 +95,8 @@ def _night_of(
     try:
         spec = _bound(spec, here, domain, actor)
         ctx = _context(spec, here, domain, full_search, actor)
+        if (earlier := set_aside(here.home, spec)) is not None:
+            _LOG.warning("answers of an earlier release have other keys and are now in %s", earlier)
     except CellworksError as error:
         outcome.failure, outcome.cost = Redaction()(str(error)), meter.cost()
         store_night(here.home, begun, outcome, wall_now())

@@ -10,6 +10,7 @@ from orchestration.environment import site_folder
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
 from pipelines.lake.home import Home
+from pipelines.lake.stores import ENV_VARIABLE
 
 _CLAIM = "site.json"
 
@@ -26,6 +27,18 @@ def plant() -> Plant:
     """Return the plant that the environment names.
 
     Raises:
+        CellworksError: The site's files are missing or wrong, the home belongs to another site, or its instance is in
+            other stores than those that the environment chooses.
+    """
+    here = plant_of_any_stores()
+    _refuse_other_stores(here.home)
+    return here
+
+
+def plant_of_any_stores() -> Plant:
+    """The same, whichever stores its instance is in: for what starts servers, moves an instance or brings one back.
+
+    Raises:
         CellworksError: The site's files are missing or wrong, or the home belongs to another site.
     """
     here = Plant(site=load_site(site_folder()), home=Home.from_env())
@@ -33,15 +46,25 @@ def plant() -> Plant:
     return here
 
 
+def stores_in_use(home: Home) -> str | None:
+    """The stores that the home's instance is in, `embedded` or `servers`; None where there is no instance yet."""
+    if _note(home).get("environment") == "servers" or home.moved_file.is_file():
+        return "servers"
+    return "embedded" if home.catalogue.is_file() else None
+
+
 def claim(here: Plant) -> None:
-    """Make the home's folders and write down whose they are: data of two sites in one lake could not be told apart.
+    """Make the home's folders and write down whose they are and which stores are theirs.
+
+    Data of two sites in one lake could not be told apart, and a home with a lake in files and one on servers has two
+    truths.
 
     Raises:
         CellworksError: The home can't be written.
     """
     try:
         here.home.ensure()
-        told = {"name": here.site.name, "folder": str(here.site.folder)}
+        told = {"name": here.site.name, "folder": str(here.site.folder), "environment": here.home.stores.name}
         (here.home.root / _CLAIM).write_text(json.dumps(told), encoding="utf-8")
     except OSError as error:
         raise CellworksError(
@@ -54,11 +77,10 @@ def claim(here: Plant) -> None:
 
 
 def _refuse_another_site(here: Plant) -> None:
-    try:
-        owner = json.loads((here.home.root / _CLAIM).read_text(encoding="utf-8"))
-        name, folder = str(owner["name"]), Path(owner["folder"])
-    except (OSError, ValueError, KeyError, TypeError):  # nobody's yet, or the note is damaged: it is written anew
-        return
+    owner = _note(here.home)
+    if not {"name", "folder"} <= owner.keys():
+        return  # nobody's yet, or the note is damaged: it is written anew
+    name, folder = str(owner["name"]), Path(str(owner["folder"]))
     has_moved = name == here.site.name and not folder.is_dir()
     if folder != here.site.folder and not has_moved:
         raise CellworksError(
@@ -68,3 +90,31 @@ def _refuse_another_site(here: Plant) -> None:
             mend="set CELLWORKS_HOME to a folder of its own for each site",
             where=str(here.home.root),
         )
+
+
+def _note(home: Home) -> dict[str, object]:
+    try:
+        told = json.loads((home.root / _CLAIM).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _refuse_other_stores(home: Home) -> None:
+    used, chosen = stores_in_use(home), home.stores.name
+    if used in (None, chosen):
+        return
+    shell = home.root / "services" / "env"
+    if used == "embedded":
+        mend = "`cellworks migrate` moves it to the servers; or leave the variable out"
+    elif shell.is_file():
+        mend = f"in this shell: . {shell}"
+    else:
+        mend = "set it, with the servers' addresses (docs/how-to/run-on-servers.md)"
+    raise CellworksError(
+        "this home's instance is in other stores, and would not be seen",
+        expected=f"{ENV_VARIABLE}={used}",
+        found=f"{ENV_VARIABLE}={chosen}",
+        mend=mend,
+        where=str(home.root),
+    )

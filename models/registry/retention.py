@@ -10,11 +10,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from models.registry.client import open_home, pages
 from models.registry.fetched import forget_all_but
+from models.registry.place import root_uri
 from models.registry.versions import aliases
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.retention import Retention
@@ -112,8 +112,7 @@ def _refuse_elsewhere(client: Any, home: Home) -> None:
     """A home that was copied without its artifacts names those of the other, and would delete them."""
     from mlflow.entities import ViewType
 
-    root = home.stores.mlflow_artifacts
-    wanted = root if root.startswith("s3://") else Path(root).as_uri()
+    wanted = root_uri(home.stores.mlflow_artifacts)
     for run in pages(client.search_runs, _experiments(client), _OURS, ViewType.ALL):
         if not str(run.info.artifact_uri).startswith(f"{wanted}/"):
             raise CellworksError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb import DuckDBPyConnection
 
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
@@ -23,7 +24,7 @@ from pipelines.lake.connection import create_missing, reader, transaction, write
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier
-from pipelines.lake.tables import has_table
+from pipelines.lake.tables import columns_of, has_table
 
 COLUMNS = {
     "event_at": "TIMESTAMP",
@@ -138,6 +139,7 @@ def append_answers(
             con.execute(
                 f"CREATE TABLE IF NOT EXISTS {relation(f'{spec.slug}_{end}')} AS SELECT * FROM __new_{end} LIMIT 0"
             )
+            _widen(con, f"{spec.slug}_{end}", f"__new_{end}")
         with transaction(con):
             con.execute(f"INSERT INTO {relation(spec.slug)} BY NAME SELECT * FROM __new")
             for end in further:
@@ -145,6 +147,14 @@ def append_answers(
             for end, table in current.items():
                 con.register(f"__now_{end}", table)
                 con.execute(f"CREATE OR REPLACE TABLE {relation(f'{spec.slug}_{end}')} AS FROM __now_{end}")
+
+
+def _widen(con: DuckDBPyConnection, table: str, rows: str) -> None:
+    """Add the columns that a table of an earlier release lacks; its rows have none of them."""
+    there = columns_of(con, "solutions", table) or []
+    for name, kind, *_ in con.execute(f"DESCRIBE {rows}").fetchall():
+        if name not in there:
+            con.execute(f"ALTER TABLE {relation(table)} ADD COLUMN {quote_identifier(name)} {kind}")
 
 
 def _refuse_beside(spec: SolutionSpec, newest: datetime | None, since: datetime) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cli import console
-from orchestration.plant import plant
+from orchestration.plant import claim, plant, plant_of_any_stores
 
 
 def migrate(*, as_json: bool) -> None:
@@ -17,10 +17,11 @@ def migrate(*, as_json: bool) -> None:
     from pipelines.lake.connection import writer
     from pipelines.lake.lock import ACTS
 
-    here = plant()
+    here = plant_of_any_stores()
     person = authorise(here.site.access, "migration")
     with console.only_ours():
         found = move(here.home)
+        claim(here)
         if found["moved"]:
             told = {"files": found["files"], "bytes": found["bytes"]}
             entry = entry_of("migration", "done", here.home.stores.data_path, person, "cellworks migrate", told)
@@ -59,7 +60,7 @@ def restore(folder: Path, *, as_json: bool) -> None:
     from orchestration.moving.restore import restore as bring_back
     from pipelines.access.identity import authorise
 
-    here = plant()
+    here = plant_of_any_stores()
     authorise(here.site.access, "migration")
     with console.only_ours():
         found = bring_back(here, folder)

@@ -18,6 +18,7 @@ from orchestration.interruption import remembered, was_interrupted
 from orchestration.logs import bound
 from orchestration.plant import Plant, claim, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
+from pipelines.control_plan.errors import CellworksError
 
 if TYPE_CHECKING:
     from dagster import AssetKey, ExecuteInProcessResult
@@ -245,8 +246,9 @@ def _rules(parts: dict[AssetKey, dict[str, Any]]) -> Iterable[dict[str, Any]]:
 
 
 def _why(failure: Any) -> str:
+    """Why a step failed: what we tell a person, else the first cause."""
     error = failure.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name != CellworksError.__name__:
         error = error.cause
     text = failure.user_failure_data.description if failure.user_failure_data else None
     return str(text or (error.message.strip() if error else "unknown"))

@@ -9,56 +9,79 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cli import console
-from orchestration.plant import plant
+from orchestration.plant import plant, plant_of_any_stores, stores_in_use
 from orchestration.services import control, credentials
 from orchestration.services.settings import Place, Wanted
+from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
+from pipelines.lake.home import Home
 
 
 def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: bool) -> None:
     """Start the servers and say where they answer."""
-    here = plant()
+    here = plant_of_any_stores()
+    is_embedded = stores_in_use(here.home) == "embedded"
+    if is_embedded and not stores_only:
+        raise _not_moved_yet(here.home)
     folders = (here.site.folder, *(each.resolve() for each in more_sites))
     for each in folders[1:]:
         load_site(each)  # what is wrong with one is told before anything is started
 
     def prepare(sites: list[dict[str, str]]) -> None:
-        from dagster import DagsterInstance
-
-        from orchestration.cli.plant_commands import prepare_instance
-        from orchestration.services.mlflow_login import ensure_users
-        from pipelines.lake.schemas import bootstrap
-
         with console.only_ours():
             # The home's own last: its environment and instance are those that stay.
-            for environment in reversed(sites):
+            for number, environment in reversed(list(enumerate(sites))):
                 os.environ.update(environment)
-                there = plant()
-                prepare_instance(there)
-                bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
-            # Dagster's tables are made here: web server and daemon, starting together, would both try.
-            DagsterInstance.get().dispose()
-            if not stores_only:  # MLflow's users too, so that the server is never told a password of theirs
-                ours = credentials.load(Place.of(here.home))
-                mlflow_url = there.home.stores.mlflow_uri
-                ensure_users(mlflow_url, ours.mlflow_admin_password, ours.mlflow_viewer_password)
+                _prepare_site(has_embedded=is_embedded and number == 0, stores_only=stores_only)
+            if not stores_only:
+                _prepare_servers(here.home)
 
     control.up(here.home, Wanted(folders, port, stores_only), prepare, _progress)
     show_status(as_json=as_json)
+    if is_embedded and not as_json:
+        print("This home's instance is still in files: `cellworks migrate` in such a shell moves it to these servers.")
+
+
+def _prepare_site(*, has_embedded: bool, stores_only: bool) -> None:
+    """Make what the environment's site needs before its servers start; its lake too, if they are more than stores.
+
+    With an instance in files there are only empty databases and a bucket, as `migrate` wants them.
+    """
+    from orchestration.cli.plant_commands import prepare_instance
+    from pipelines.lake.schemas import bootstrap
+    from pipelines.lake.servers import ensure_stores
+
+    there = plant_of_any_stores()
+    if has_embedded:
+        ensure_stores(there.home.stores)
+        return
+    prepare_instance(there)
+    if not stores_only:
+        bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
+
+
+def _prepare_servers(home: Home) -> None:
+    """Make what two servers that start together would both try: Dagster's tables, and MLflow's with its users.
+
+    Here, so that MLflow's server is never told a password of a user.
+    """
+    from dagster import DagsterInstance
+
+    from orchestration.services.mlflow_login import ensure_users
+
+    DagsterInstance.get().dispose()
+    ours = credentials.load(Place.of(home))
+    ensure_users(plant().home.stores.mlflow_uri, ours.mlflow_admin_password, ours.mlflow_viewer_password)
 
 
 def down(*, as_json: bool) -> None:
     """Stop the servers."""
-    from pipelines.lake.home import Home
-
     ran = control.down(Home.from_env(), _progress)
     console.tell({"stopped": ran}, "stopped" if ran else "nothing ran", as_json=as_json)
 
 
 def show_status(*, as_json: bool) -> None:
     """Print what runs and what answers; exit code 1 when anything does not."""
-    from pipelines.lake.home import Home
-
     found = control.status(Home.from_env())
     if as_json:
         console.tell(found, "", as_json=True)
@@ -85,3 +108,16 @@ def _health(service: dict[str, Any]) -> str:
 
 def _progress(name: str) -> None:
     print(name, file=sys.stderr, flush=True)
+
+
+def _not_moved_yet(home: Home) -> CellworksError:
+    return CellworksError(
+        "this home's instance is in files, and the servers would begin with an empty one",
+        expected="a home without a lake, or one that was moved to servers",
+        found=f"a lake at {home.catalogue}",
+        mend=(
+            f"`cellworks services up --stores`, then `. {home.root / 'services' / 'env'}` and `cellworks migrate`, "
+            "then this again"
+        ),
+        where=str(home.root),
+    )

@@ -1,4 +1,9 @@
-"""`cellworks backup`: an instance whole, as of one moment, into a folder."""
+"""`cellworks backup`: an instance whole into a folder.
+
+The lake is as of one moment, as no run and no writer is at work meanwhile. Dagster's daemon and the pages may be: each
+database of a server is as of one moment of its own, and what points to something is copied before it, so nothing that
+was brought back names what was not.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +54,10 @@ def backup(here: Plant, folder: Path) -> dict[str, Any]:
     _refuse_unusable(home, folder)
     with night_lock(home, _WHY), writer_lock(home, _WHY):
         folder.mkdir(parents=True, exist_ok=True)
+        rows = _write_tables(stores, folder)  # before the home: cursors point to files of the drop folder, too
         for key in keys(home, is_embedded=stores.lake_url is None):
             copy_file(home.root / key, folder / HOME / key)
-        rows = _write_tables(stores, folder)
+        rows |= sqlite_rows(folder / HOME)
         trees = {LAKE: stores.data_path, MLFLOW: stores.mlflow_artifacts}
         files = {
             f"{name}/{key}": digest
@@ -102,11 +108,11 @@ def sqlite_rows(folder: Path) -> dict[str, int]:
 
 
 def _write_tables(stores: Stores, folder: Path) -> dict[str, int]:
-    """The databases' part of a backup; rows by `<database>.<table>`."""
+    """The servers' databases as a part of a backup; rows by `<database>.<table>`."""
+    rows: dict[str, int] = {}
     if stores.lake_url is None or stores.dagster_url is None:
-        return sqlite_rows(folder / HOME)
-    rows = {}
-    for name, url in (("lake", stores.lake_url), ("mlflow", stores.mlflow_uri), ("dagster", stores.dagster_url)):
+        return rows
+    for name, url in (("dagster", stores.dagster_url), ("mlflow", stores.mlflow_uri), ("lake", stores.lake_url)):
         with mover(url) as con:
             saved = save(con, "public", folder / TABLES / name)
         rows.update({f"{name}.{table}": count for table, count in saved.items()})

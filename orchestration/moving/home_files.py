@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -11,12 +13,17 @@ from typing import Final
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
-_MADE_AGAIN: Final = ("extensions", "dbt", "gx", "lake/tmp", "lake/staged")
+_MADE_AGAIN: Final = ("extensions", "dbt", "gx", "gateway", "lake/tmp", "lake/staged")
 """Folders that the platform makes anew."""
+_BESIDE: Final = ("services", "sites")
+"""What lies in a home and is none of its instance: servers that run, their secrets, the homes of further sites."""
 _MOMENTARY: Final = (".lock", "-wal", "-shm", "-journal", ".part")
 _NOTES: Final = ("nightly.json", "lake/writer.json", "restoring.json", "moved.json")
 _OF_ANY_HOME: Final = ("site.json", "dagster/dagster.yaml")
 """Written by `init` and every command, so they say nothing of an instance."""
+_FIRST: Final = ("dagster/schedules/", "dagster/history/runs/", "dagster/history/")
+"""Dagster's daemon may write on while files are copied. Cursors come before the events that they point to, and those
+before the runs that they tell of, so a sensor looks again at what came between, and passes nothing by."""
 _STORES: Final = ("lake/data", "mlflow/artifacts")
 """Brought by themselves, as they may lie elsewhere."""
 _EMBEDDED: Final = (
@@ -30,12 +37,16 @@ SQLITE: Final = (".sqlite", ".db")
 
 
 def keys(home: Home, *, is_embedded: bool) -> list[str]:
-    """Paths of a home's own files, parted by slashes; without stores that the environment keeps elsewhere."""
-    found = (each.relative_to(home.root).as_posix() for each in home.root.rglob("*") if each.is_file())
-    left_out = (*_MADE_AGAIN, *_STORES, *(() if is_embedded else _EMBEDDED))
-    return sorted(
-        key for key in found if key not in _NOTES and not key.endswith(_MOMENTARY) and not _is_below(key, left_out)
-    )
+    """Paths of a home's own files, parted by slashes, in the order in which they are to be copied.
+
+    Left out are stores that the environment keeps elsewhere.
+
+    Raises:
+        OSError: a folder can't be read.
+    """
+    left_out = {*_MADE_AGAIN, *_BESIDE, *_STORES, *(() if is_embedded else _EMBEDDED)}
+    found = (key for key in _files(home.root, left_out) if key not in _NOTES and not key.endswith(_MOMENTARY))
+    return sorted(found, key=lambda key: (_rank(key), key))
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -88,5 +99,20 @@ def refuse_occupied(home: Home) -> None:
         )
 
 
-def _is_below(key: str, folders: tuple[str, ...]) -> bool:
-    return any(key == folder or key.startswith(f"{folder}/") for folder in folders)
+def _rank(key: str) -> int:
+    return next((rank for rank, folder in enumerate(_FIRST) if key.startswith(folder)), len(_FIRST))
+
+
+def _files(root: Path, left_out: set[str]) -> Iterator[str]:
+    """Paths of the files below a folder; what is left out is not entered, as others may be at work in it."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, below, names in os.walk(root, onerror=fail):
+        parent = Path(folder).relative_to(root)
+        below[:] = [name for name in below if (parent / name).as_posix() not in left_out]
+        for name in names:
+            key = (parent / name).as_posix()
+            if key not in left_out and (root / key).is_file():
+                yield key

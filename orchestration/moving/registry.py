@@ -31,6 +31,8 @@ def fill_registry(stores: Stores, sources: Mapping[str, str], attach: tuple[str,
     """
     from models.registry.client import open_at
 
+    if "runs" not in sources:
+        return []  # nothing was ever learnt there, and MLflow makes its tables when it is first asked
     open_at(stores.mlflow_uri)  # makes the tables
     with mover(stores.mlflow_uri) as con:
         for statement in attach:

@@ -15,7 +15,7 @@ from orchestration.moving.backup import HOME, LAKE, MLFLOW, TABLES, sqlite_rows,
 from orchestration.moving.home_files import copy_file, refuse_occupied
 from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs
-from orchestration.plant import Plant
+from orchestration.plant import Plant, claim
 from orchestration.run_lock import night_lock
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
@@ -61,6 +61,7 @@ def restore(here: Plant, folder: Path) -> dict[str, Any]:
         else:
             with writer_lock(home, _WHY):
                 _to_servers(home, stores, folder, manifest)
+        claim(here)
         home.restoring_file.unlink()
     return summary(folder, manifest)
 
@@ -104,10 +105,11 @@ def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> N
 
 
 def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> None:
-    if arrive(stores, f"backup {manifest.digest}"):
+    is_there = arrive(stores, f"backup {manifest.digest}")
+    _bring_home(home, folder, manifest, last="")  # a second home of the same servers needs the key, too
+    if is_there:
         return
     _bring_trees(stores, folder, manifest)
-    _bring_home(home, folder, manifest, last="")
     sources = {name: parquet_tables(folder / TABLES / name) for name in ("lake", "mlflow", "dagster")}
     done = {
         "mlflow": fill_registry(stores, sources["mlflow"], (), manifest.mlflow_artifacts),

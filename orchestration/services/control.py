@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from orchestration.services import credentials, leftovers, supervisor
 from orchestration.services.layout import Service, mark, require_programs, services_of
 from orchestration.services.probes import UnhealthyError, http, postgres
-from orchestration.services.settings import HOST, Place, Settings, Wanted, choose, load, save
+from orchestration.services.settings import HOST, Place, Settings, Wanted, choose, load, require_free, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -42,6 +43,8 @@ def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], Non
         if supervisor.is_running(place):
             settings = _running(place, wanted)
             ran = supervisor.at_work(settings)
+            if settings != load(place):
+                _grow(home, place, settings)
         else:
             settings, ran = choose(place, wanted), frozenset[str]()
             require_programs(settings)
@@ -96,6 +99,14 @@ def _lay_out(home: Home, place: Place, settings: Settings) -> None:
     ]
     place.workspace.write_text(yaml.safe_dump({"load_from": servers}, sort_keys=False), encoding="utf-8")
     supervisor.write(home, settings, services_of(home, settings))
+
+
+def _grow(home: Home, place: Place, settings: Settings) -> None:
+    """Let the supervisor of the stores know of the other servers; the stores go on meanwhile."""
+    require_programs(settings)
+    supervisor.finish(settings, supervisor.WATCH)  # it is to begin again with the new settings
+    _lay_out(home, place, settings)
+    supervisor.reread(settings)
 
 
 def _start(
@@ -180,13 +191,16 @@ def _last_first(home: Home, settings: Settings) -> tuple[str, ...]:
 
 
 def _running(place: Place, wanted: Wanted) -> Settings:
-    """The settings of what runs.
+    """The settings of what runs; where only the stores do and all servers are asked for, those of all.
 
     Raises:
         CellworksError: other ones are asked for.
     """
     settings = load(place)
     sites = tuple(str(each) for each in wanted.sites)
+    if settings is not None and settings.stores_only and not wanted.stores_only and settings.sites == sites:
+        require_free(wanted.port)
+        return replace(settings, port=wanted.port, stores_only=False)
     asked = f"{'stores only, ' if wanted.stores_only else ''}--port {wanted.port}, sites {', '.join(sites)}"
     if settings is None or (settings.port, settings.sites, settings.stores_only) != (
         wanted.port,

@@ -185,12 +185,10 @@ def choose(place: Place, wanted: Wanted) -> Settings:
             mend="rename one folder",
         )
     if not wanted.stores_only:
-        _require_free(port)
+        require_free(port)
     servers = ["postgres", "s3", "mlflow", "webserver", *(f"code-{name}" for name in names)]
     ports = _ports(servers, {} if before is None else before.ports, taken=port)
-    postgres = os.environ.get(POSTGRES_VARIABLE, "").strip()
-    endpoint = os.environ.get(ENDPOINT_VARIABLE, "").strip()
-    s3_url = os.environ.get(S3_VARIABLE, "").strip()
+    postgres, endpoint, s3_url = _given(before)
     if endpoint and not s3_url:
         raise CellworksError(
             f"{ENDPOINT_VARIABLE} names an S3 endpoint, but {S3_VARIABLE} no bucket",
@@ -210,6 +208,18 @@ def choose(place: Place, wanted: Wanted) -> Settings:
         socket=_socket(place) if before is None or not Path(before.socket).parent.is_dir() else before.socket,
         stores_only=wanted.stores_only,
     )
+
+
+def _given(before: Settings | None) -> tuple[str, str, str]:
+    """PostgreSQL, S3 endpoint and bucket that the environment names; what our own shell file says names none."""
+    postgres, endpoint, s3_url = (
+        os.environ.get(name, "").strip() for name in (POSTGRES_VARIABLE, ENDPOINT_VARIABLE, S3_VARIABLE)
+    )
+    if before is not None and before.owns_postgres and postgres == before.postgres_url:
+        postgres = ""
+    if before is not None and before.owns_s3 and (endpoint, s3_url) == (before.endpoint, before.s3_url):
+        endpoint = s3_url = ""
+    return postgres, endpoint, s3_url
 
 
 def load(place: Place) -> Settings | None:
@@ -272,7 +282,12 @@ def _bound(probe: socket.socket, port: int) -> bool:
     return True
 
 
-def _require_free(port: int) -> None:
+def require_free(port: int) -> None:
+    """Refuse a port that the proxy can't listen at.
+
+    Raises:
+        CellworksError: it can't.
+    """
     with socket.socket() as probe:
         if not _bound(probe, port):
             raise CellworksError(

@@ -112,6 +112,13 @@ def start(place: Place, settings: Settings) -> None:
     )
 
 
+def reread(settings: Settings) -> None:
+    """Let it know of the processes that its configuration has since it started; those that run go on."""
+    ((added, _, _),) = door(settings).supervisor.reloadConfig()
+    for name in added:
+        door(settings).supervisor.addProcessGroup(name)
+
+
 def stop(place: Place, settings: Settings) -> None:
     """End it, and wait until it is gone."""
     process = _process(place)

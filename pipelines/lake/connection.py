@@ -318,7 +318,7 @@ def _refuse_unready(home: Home) -> None:
             "this instance was moved to servers",
             expected="CELLWORKS_ENV=servers and the servers' addresses",
             found="CELLWORKS_ENV=embedded",
-            mend="set them; or remove this file, to go on here from the moment of the move",
+            mend="set them; or remove this file and site.json, to go on here from the moment of the move",
             where=str(home.moved_file),
         )
     if home.restoring_file.is_file():

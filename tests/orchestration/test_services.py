@@ -151,7 +151,7 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     assert secrets_of(home) == known
     assert s3().get_object(Bucket="kept", Key="a")["Body"].read() == b"42"
     with pytest.raises(CellworksError, match="run already"):
-        control.up(home, replace(wanted, stores_only=False), lambda _: None, lambda _: None)
+        control.up(home, replace(wanted, sites=(home.root / "north",)), lambda _: None, lambda _: None)
     first = control.status(home)
     stopped = load(Place.of(home))
     assert stopped is not None

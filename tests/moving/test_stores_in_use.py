@@ -1,0 +1,102 @@
+"""A home's instance is in files or on servers, and no command uses the other ones in passing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestration.cli import services
+from orchestration.plant import claim, plant, plant_of_any_stores, stores_in_use
+from orchestration.services import credentials
+from orchestration.services.settings import Place, Settings, Wanted, choose, save
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+
+SERVERS = {
+    "CELLWORKS_ENV": "servers",
+    "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/plant",
+    "CELLWORKS_S3_URL": "s3://plant/a",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+}
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in SERVERS.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_an_instance_in_files_is_not_passed_by(instance: Home, chosen: pytest.MonkeyPatch) -> None:
+    assert stores_in_use(instance) == "embedded"  # as an earlier release left it: no word of stores in site.json
+    with pytest.raises(CellworksError, match="other stores") as told:
+        plant()
+    assert "cellworks migrate" in told.value.mend
+    assert plant_of_any_stores().home == instance
+    chosen.setenv("CELLWORKS_ENV", "embedded")
+    claim(plant())
+    chosen.setenv("CELLWORKS_ENV", "servers")
+    with pytest.raises(CellworksError, match="other stores"):
+        plant()
+
+
+def test_an_instance_on_servers_gets_no_second_lake_in_files(tmp_path: Path, chosen: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    chosen.setenv("CELLWORKS_HOME", str(home.root))
+    assert stores_in_use(home) is None
+    claim(plant())
+    assert stores_in_use(home) == "servers"
+    chosen.delenv("CELLWORKS_ENV")
+    with pytest.raises(CellworksError, match="other stores") as told:
+        plant()
+    assert "run-on-servers" in told.value.mend
+    shell = Place.of(home).ensure().environment
+    shell.touch()
+    with pytest.raises(CellworksError) as told:
+        plant()
+    assert f". {shell}" in told.value.mend
+
+
+def test_an_instance_that_was_moved_is_on_servers(instance: Home, chosen: pytest.MonkeyPatch) -> None:
+    instance.moved_file.write_text("{}", encoding="utf-8")
+    assert stores_in_use(instance) == "servers"
+    claim(plant())
+    assert json.loads((instance.root / "site.json").read_text())["environment"] == "servers"
+    chosen.delenv("CELLWORKS_ENV")
+    with pytest.raises(CellworksError, match="other stores"):
+        plant()
+
+
+@pytest.mark.parametrize("note", ["", "[1]", '{"environment": 7}', '{"name": "demo"}'])
+def test_a_damaged_note_says_nothing(note: str, instance: Home) -> None:
+    (instance.root / "site.json").write_text(note, encoding="utf-8")
+    assert plant().home == instance
+    assert stores_in_use(instance) == "embedded"
+
+
+def test_servers_do_not_begin_beside_an_instance_in_files(instance: Home) -> None:
+    with pytest.raises(CellworksError, match="is in files") as told:
+        services.up([], 8080, stores_only=False, as_json=True)
+    assert "--stores" in told.value.mend and "cellworks migrate" in told.value.mend
+    assert not Place.of(instance).root.exists()
+
+
+def test_what_our_own_shell_file_says_is_no_given_server(instance: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, place = plant_of_any_stores(), Place.of(instance).ensure()
+
+    def choice() -> Settings:
+        return choose(place, Wanted((here.site.folder,), stores_only=True))
+
+    first = choice()
+    credentials.write_files(place, first, instance.root)
+    save(place, first)
+    for name, value in credentials.environment(place, first, instance.root).items():
+        monkeypatch.setenv(name, value)
+    assert choice() == first
+    monkeypatch.setenv("CELLWORKS_POSTGRES_URL", "postgresql://me@db.example:5432/plant")
+    given = choice()
+    assert (given.owns_postgres, given.owns_s3) == (False, True)
