@@ -36,7 +36,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def act(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def act(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, as_user: Callable[[str], None]
+) -> Callable[..., Any]:
     """Runs a command with --json as a user of the machine; gives its exit code and what it printed."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "site"))
     with (folder / "site.yaml").open("a", encoding="utf-8") as file:
@@ -46,7 +48,7 @@ def act(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable
     monkeypatch.setenv("CELLWORKS_SITE", str(folder))
 
     def run(user: str, *arguments: str) -> tuple[int, Any]:
-        monkeypatch.setenv("LOGNAME", user)
+        as_user(user)
         result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
         return result.exit_code, json.loads(result.stdout)
 
