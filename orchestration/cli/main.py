@@ -188,9 +188,23 @@ def models(as_json: Json = False, site: SiteOption = None) -> None:
 
 
 @app.command()
+def promote(
+    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
+    why: Why,
+    who: Who = None,
+    as_json: Json = False,
+    site: SiteOption = None,
+) -> None:
+    """Make a cleared version champion. Example: cellworks promote yield_root_cause 3 --why "trial on line 2"."""
+    at(site)
+    registry_commands.promote(solution, version, who, why, as_json=as_json)
+
+
+@app.command()
 def rollback(
     solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    why: Why = "no reason given",
+    why: Why,
     who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,

@@ -1,4 +1,4 @@
-"""`models`, `rollback` and `override`."""
+"""`models`, `promote`, `rollback` and `override`."""
 
 from __future__ import annotations
 
@@ -48,9 +48,33 @@ def show_models(*, as_json: bool) -> None:
         console.line(row["reason"] or row["verdict"], 4)
 
 
+def promote(solution: str, version: str, who: str | None, why: str, *, as_json: bool) -> None:
+    """Make a cleared version champion at once."""
+    from models.context import ModelContext
+    from models.registry.aliases import require_clearance
+    from models.registry.by_person import appoint
+    from models.registry.client import open_home
+    from models.registry.versions import aliases
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "promotion", who)
+    client = open_home(here.home)
+    require_clearance(client, here.home, spec.name, version)
+    reigned = aliases(client, spec.name).get("champion")
+    if not grant(here.home, here.site.access, "promotion", spec.name, person, why, {"from": reigned, "to": version}):
+        console.tell_waiting("promotion", spec.solution, person.name, as_json=as_json)
+        return
+    ctx = ModelContext(here.home, here.site, actor=person.name)
+    done = appoint(spec, ctx, version, why, reigned=reigned)
+    found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
+    console.tell(found, done.sentence, as_json=as_json)
+
+
 def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Move champion back to previous."""
-    from models.registry.aliases import rollback
+    from models.registry.by_person import rollback
     from models.registry.client import open_home
     from models.registry.versions import aliases
     from pipelines.access.identity import authorise
@@ -59,11 +83,12 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     here, spec = plant(), find(solution)
     person = authorise(here.site.access, "rollback", who)
     now = aliases(open_home(here.home), spec.name)
-    from_to = {"from": now.get("champion"), "to": now.get("previous")}
+    decided = {"champion": now.get("champion"), "previous": now.get("previous")}
+    from_to = {"from": decided["champion"], "to": decided["previous"]}
     if "previous" in now and not grant(here.home, here.site.access, "rollback", spec.name, person, why, from_to):
         console.tell_waiting("rollback", spec.solution, person.name, as_json=as_json)
         return
-    done = rollback(here.home, spec.slug, person.name, why)
+    done = rollback(here.home, spec.slug, person.name, why, decided=decided)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
 
@@ -83,5 +108,5 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
         return
     sign_override(here.home, spec.name, version, person.name, why)
     found = {"solution": spec.solution, "version": version, "signed_by": person.name}
-    sentence = f"{person.name} answers for version {version} of {spec.solution}; its alias is moved in the MLflow page"
+    sentence = f"{person.name} answers for version {version} of {spec.solution}; `cellworks promote` makes it champion"
     console.tell(found, sentence, as_json=as_json)

@@ -14,6 +14,7 @@ ROLES: Final[tuple[Role, ...]] = ("viewer", "engineer", "approver", "admin")
 """Each may what those before it may."""
 
 ActKind = Literal[
+    "promotion",
     "rollback",
     "override",
     "approve_action",
@@ -22,8 +23,10 @@ ActKind = Literal[
     "write_mode",
     "migration",
     "pack_import",
+    "audit_accept",
 ]
 NEEDED_ROLE: Final[dict[ActKind, Role]] = {
+    "promotion": "approver",
     "rollback": "approver",
     "override": "approver",
     "approve_action": "approver",
@@ -32,9 +35,10 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "write_mode": "admin",
     "migration": "admin",
     "pack_import": "engineer",
+    "audit_accept": "admin",
 }
 # How many people approve an action is the kind's own `approvals`; a migration begins where no request can be kept.
-TwoPersonAct = Literal["rollback", "override", "quarantine_replay", "write_mode"]
+TwoPersonAct = Literal["promotion", "rollback", "override", "quarantine_replay", "write_mode", "audit_accept"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
