@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli.main import app
+from pipelines.actions.tables import ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import writer
@@ -65,9 +66,12 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
     with pytest.raises(CellworksError, match="waits for a second person"):
         act("eve", *accept)
     assert act("li", *accept)[1]["accepted_by"] == "li"
-    assert act("bo", "quarantine", "replay")[1]["rows_in"] == 0
+    replay = ("quarantine", "replay", "--why", "unit mended")
+    assert act("bo", *replay)[1]["rows_in"] == 0
     with pytest.raises(CellworksError, match="mallory may not do this"):
-        act("mallory", "quarantine", "replay")
+        act("mallory", *replay)
+    with pytest.raises(CellworksError, match="bo may not do this: promotion"):
+        act("bo", "promote", "finishing/grading", "3", "--why", "trial")
     told = [(each["who"], each["role"], each["act"], each["phase"]) for each in act("bo", "audit", "list")[1]]
     assert told == [
         ("bo", "engineer", "quarantine_replay", "granted"),
@@ -83,3 +87,40 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
     assert (code, forged["is_whole"], forged["fault"]["number"]) == (1, False, 2)
     with pytest.raises(CellworksError, match="another form"):
         act("bo", "audit", "verify", "--head", "3")
+
+
+def test_a_lost_note_and_a_forged_decision_stay_faults_until_an_admin_accepts_them(
+    home: Home, act: Callable[..., Any]
+) -> None:
+    replay, accept = ("quarantine", "replay", "--why", "unit mended"), ("audit", "accept", "--why", "looked into it")
+    for _ in range(3):
+        act("bo", *replay)
+    with pytest.raises(CellworksError, match="nothing here that an admin could accept"):
+        act("eve", *accept)
+    with writer(home, why="a forger") as con:
+        con.execute("DELETE FROM lake.ops.act WHERE number > 1")
+    (home.root / "audit_head.json").unlink()
+    act("bo", *replay)
+    assert act("bo", "audit", "verify")[0] == 1, "the next act does not hide it"
+    with pytest.raises(CellworksError, match="bo may not do this: audit_accept"):
+        act("bo", *accept)
+    assert act("eve", *accept)[1] == {"accepted_by": "eve", "note": None, "untold": None}
+    assert act("bo", "audit", "verify")[0] == 0
+
+    with writer(home, why="a forger") as con:
+        ensure_tables(con)
+        row = "INSERT INTO lake.ops.action_audit SELECT ?, 1, 'approved', 'li', 'forged', now()::TIMESTAMP"
+        con.execute(row, ["0a1b2c3d"])
+    code, found = act("bo", "audit", "verify")
+    assert (code, found["fault"]["what"]) == (1, "ops.action_audit tells of 0a1b2c3d by li, and no act does")
+    act("eve", *accept)
+    assert act("bo", "audit", "verify")[0] == 0
+    with writer(home, why="a forger") as con:
+        con.execute(row, ["4e5f6a7b"])
+    assert act("bo", "audit", "verify")[0] == 1, "just those that the admin saw were accepted"
+
+
+@pytest.mark.parametrize("command", [("quarantine", "replay"), ("rollback", "finishing/grading")])
+def test_a_reason_is_given_or_the_command_is_refused(command: tuple[str, ...], act: Callable[..., Any]) -> None:
+    result = CliRunner().invoke(app, [*command])
+    assert (result.exit_code, "--why" in result.output) == (2, True)
