@@ -17,6 +17,7 @@ from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs
 from orchestration.plant import Plant
 from orchestration.run_lock import night_lock
+from pipelines.access import anchor
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
@@ -107,7 +108,7 @@ def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) ->
     if arrive(stores, f"backup {manifest.digest}"):
         return
     _bring_trees(stores, folder, manifest)
-    _bring_home(home, folder, manifest, last="")
+    _bring_home(home, folder, manifest, last=anchor.NAME)
     sources = {name: parquet_tables(folder / TABLES / name) for name in ("lake", "mlflow", "dagster")}
     done = {
         "mlflow": fill_registry(stores, sources["mlflow"], (), manifest.mlflow_artifacts),
@@ -119,6 +120,7 @@ def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) ->
         for each in tables:
             if manifest.rows[f"{name}.{each.table}"] != each.rows:
                 raise _other_rows(f"{name}.{each.table}", manifest.rows[f"{name}.{each.table}"], each.rows)
+    anchor.bring(home, folder / HOME)
     catalogue.publish_draft(stores)
 
 

@@ -22,6 +22,9 @@ ActKind = Literal[
     "quarantine_replay",
     "write_mode",
     "migration",
+    "backup",
+    "restore",
+    "prune",
     "pack_import",
     "audit_accept",
 ]
@@ -34,6 +37,9 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "quarantine_replay": "engineer",
     "write_mode": "admin",
     "migration": "admin",
+    "backup": "admin",
+    "restore": "admin",
+    "prune": "admin",
     "pack_import": "engineer",
     "audit_accept": "admin",
 }

@@ -120,6 +120,24 @@ def test_a_lost_note_and_a_forged_decision_stay_faults_until_an_admin_accepts_th
     assert act("bo", "audit", "verify")[0] == 1, "just those that the admin saw were accepted"
 
 
+def test_what_changes_much_is_told_before_it_begins_and_when_it_is_done(
+    home: Home, act: Callable[..., Any], tmp_path: Path
+) -> None:
+    for command in (("backup", str(tmp_path / "kept")), ("prune",), ("restore", str(tmp_path / "kept"))):
+        with pytest.raises(CellworksError, match=f"bo may not do this: {command[0]}"):
+            act("bo", *command)
+    assert act("eve", "backup", str(tmp_path / "kept"))[0] == 0
+    (tmp_path / "p.zip").write_text("no pack", encoding="utf-8")
+    with pytest.raises(CellworksError):
+        act("bo", "pack", "import", str(tmp_path / "p.zip"))
+    told = [(each["who"], each["act"], each["phase"], each["subject"]) for each in act("bo", "audit", "list")[1]]
+    assert told == [
+        ("bo", "pack_import", "granted", "p.zip"),
+        ("eve", "backup", "done", str(tmp_path / "kept")),
+        ("eve", "backup", "granted", str(tmp_path / "kept")),
+    ]
+
+
 @pytest.mark.parametrize("command", [("quarantine", "replay"), ("rollback", "finishing/grading")])
 def test_a_reason_is_given_or_the_command_is_refused(command: tuple[str, ...], act: Callable[..., Any]) -> None:
     result = CliRunner().invoke(app, [*command])
