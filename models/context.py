@@ -61,6 +61,11 @@ class ModelContext:
         return self.mlflow_uri or self.home.stores.mlflow_uri
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether the site names roles: then only what the audit tells makes a champion."""
+        return self.site is not None and self.site.access.is_guarded
+
+    @property
     def plan_hash(self) -> str:
         """SHA-256 of the control plan's files; empty without a site."""
         return str(self.site.plan.hash) if self.site is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +72,17 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
         return home
 
     return give
+
+
+@pytest.fixture
+def as_user(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the machine's user database give this process's user another name; nothing less makes somebody else."""
+    entry = pwd.getpwuid(os.getuid())
+
+    def name(user: str) -> None:
+        monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd((user, *entry[1:])))
+
+    return name
 
 
 @pytest.fixture(scope="session")

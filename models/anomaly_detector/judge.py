@@ -51,7 +51,7 @@ def judge(spec: AnomalySpec, ctx: ModelContext, challenger: TrainedDetector | st
     trained = challenger if isinstance(challenger, TrainedDetector) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.scorer if trained else load(version, ctx.n_threads)
-    acting = rival(ctx.home, version, client)
+    acting = rival(ctx.home, version, client, audited=ctx.is_guarded)
     other = load(acting, ctx.n_threads) if acting else None
     rows, other = _ground(spec, ctx, trained, own, other)
     later_s = max(cut_s(each) for each in (own, other) if each is not None)

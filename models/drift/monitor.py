@@ -219,7 +219,7 @@ def watch_by(spec: SolutionSpec, ctx: ModelContext, watch: Callable[[Version], S
         watch: the family's own part.
     """
     client = open_client(ctx)
-    reigning = champion(ctx.home, spec.name, client=client)
+    reigning = champion(ctx.home, spec.name, client=client, audited=ctx.is_guarded)
     if reigning is None:
         return MonitorReport(spec.name, None, skipped=without_champion(client, spec.name))
     version = reigning.version

@@ -50,7 +50,7 @@ def judge(spec: ForecastSpec, ctx: ModelContext, challenger: TrainedForecast | s
     trained = challenger if isinstance(challenger, TrainedForecast) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.scorer if trained else load(version, ctx.n_threads)
-    acting = rival(ctx.home, version, client)
+    acting = rival(ctx.home, version, client, audited=ctx.is_guarded)
     other = load(acting, ctx.n_threads) if acting else None
     panel, other = _ground(spec, ctx, trained, own, other)
     number = acting.number if acting else None

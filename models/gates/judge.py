@@ -161,7 +161,7 @@ def judge(
     trained = challenger if isinstance(challenger, TrainingResult) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.fitted.scorer if trained else version.scorer(ctx.n_threads)
-    acting = rival(ctx.home, version, client)
+    acting = rival(ctx.home, version, client, audited=ctx.is_guarded)
     other = acting.scorer(ctx.n_threads) if acting else None
     prepared, unscorable = _ground(spec, ctx, way.prepare, trained, (own, other))
     if unscorable is not None:

@@ -50,7 +50,7 @@ def champions(kind: SetpointSearch, ctx: ModelContext) -> Asked:
     """
     client, found = open_client(ctx), {}
     for kept in kind.keep:
-        reigning = champion(ctx.home, kept.solution.replace("/", "."), client=client)
+        reigning = champion(ctx.home, kept.solution.replace("/", "."), client=client, audited=ctx.is_guarded)
         if reigning is None or reigning.version is None:
             continue
         scorer = reigning.version.scorer(ctx.n_threads)

@@ -164,7 +164,7 @@ def judge(spec: MonitorSpec, ctx: ModelContext, challenger: Trained | str) -> Ve
     trained = challenger if isinstance(challenger, Trained) else None
     version = trained.registered if trained else get_version(client, spec.name, str(challenger), ctx.home)
     own = trained.fitted.scorer if trained else scorer_of(version)
-    acting = rival(ctx.home, version, client)
+    acting = rival(ctx.home, version, client, audited=ctx.is_guarded)
     other = scorer_of(acting) if acting else None
     seen, why = _ground(spec, ctx, trained, own, other)
     if why:

@@ -1,4 +1,4 @@
-"""Moving aliases: promotion, shadow, rollback. Each is an intent, the moves and a done, so a kill loses nothing."""
+"""Moving aliases as the gates say. Each move is an intent, the moves and a done, so a kill loses nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from models.registry.versions import (
     clearance,
     get_version,
     is_stopped,
-    registered_name,
 )
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
@@ -69,7 +68,7 @@ def carry_out(client: Any, home: Home, move: Move) -> None:
 
 
 def new_move(kind: str, name: str, before: dict[str, str], after: dict[str, str | None], who: str, why: str) -> Move:
-    """A move with a name of its own."""
+    """A move that has not begun."""
     return Move(uuid.uuid4().hex, kind, name, before, after, who, why)
 
 
@@ -115,7 +114,7 @@ def require_clearance(client: Any, home: Home, name: str, number: str) -> None:
     """Refuse a version that may not act.
 
     Raises:
-        CellworksError: it has neither a passing verdict nor a signed override, or there is no such version.
+        CellworksError: it has no passing verdict and no signed override, or it is not there.
     """
     if not _is_cleared(client, home, name, number):
         raise CellworksError(
@@ -154,7 +153,7 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     """Champion, shadow or a place in the queue, by the aliases as they are; the lock is held."""
     number = verdict.version
     require_clearance(client, ctx.home, name, number)
-    if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
+    if (moved := _champion_moved(client, ctx, verdict)) is not None:
         return Promotion(name, number, CHALLENGER, False, f"version {number} not promoted, because {moved}")
     if is_stopped(client, name):
         return Promotion(name, number, CHALLENGER, False, f"version {number} not promoted, because {_STOPPED}")
@@ -162,7 +161,7 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     nights = 0 if ctx.site is None else int(ctx.site.shadow_nights)
     # Where no champion acts, as when its files are damaged, there is nobody who goes on meanwhile.
     if CHAMPION not in now or nights == 0 or verdict.champion is None:
-        return crown(client, ctx.home, name, number, actor, verdict.sentence)
+        return crown(client, ctx, name, number, actor, verdict.sentence)
     if SHADOW in now and now[SHADOW] != number:
         waiting = f"{verdict.sentence}; version {now[SHADOW]} is already in the shadow"
         return Promotion(name, number, CHALLENGER, False, waiting)
@@ -171,26 +170,31 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     return Promotion(name, number, SHADOW, True, f"{verdict.sentence}; {nights} nights in the shadow first")
 
 
-def _champion_moved(client: Any, home: Home, verdict: Verdict) -> str | None:
+def acting(client: Any, ctx: ModelContext, name: str) -> str | None:
+    """The version that acts now; None while none does."""
+    reigning = champion(ctx.home, name, client=client, audited=ctx.is_guarded)
+    return reigning.version.number if reigning is not None and reigning.version is not None else None
+
+
+def _champion_moved(client: Any, ctx: ModelContext, verdict: Verdict) -> str | None:
     """Why a verdict does not speak of the champion in force; None when it does. The lock is held."""
-    reigning = champion(home, verdict.name, client=client)
-    acting = reigning.version.number if reigning is not None and reigning.version is not None else None
-    if acting == verdict.champion:
+    number = acting(client, ctx, verdict.name)
+    if number == verdict.champion:
         return None
     judged = f"champion {verdict.champion}" if verdict.champion else "no champion"
-    reigns = f"version {acting} reigns" if acting else "none reigns any more"
+    reigns = f"version {number} reigns" if number else "none reigns any more"
     return f"it was judged against {judged} and meanwhile {reigns}; the next verdict decides"
 
 
-def crown(client: Any, home: Home, name: str, number: str, who: str, why: str) -> Promotion:
-    """Make a version champion; the old one becomes previous. The lock is held."""
+def crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why: str) -> Promotion:
+    """Make a version champion; the one that acted becomes previous. The lock is held."""
     now = aliases(client, name)
     after: dict[str, str | None] = {CHAMPION: number}
-    # An alias that someone moved to a version without clearance is no champion to come back to.
-    if CHAMPION in now and now[CHAMPION] != number and _is_cleared(client, home, name, now[CHAMPION]):
-        after = {PREVIOUS: now[CHAMPION], CHAMPION: number}
+    # A version that someone moved the alias to and that may not act is no champion to come back to.
+    if (former := acting(client, ctx, name)) not in (None, number):
+        after = {PREVIOUS: former, CHAMPION: number}
     after |= {alias: None for alias in (SHADOW, CHALLENGER) if now.get(alias) == number}
-    carry_out(client, home, new_move("promote", name, now, after, who, why))
+    carry_out(client, ctx.home, new_move("promote", name, now, after, who, why))
     return Promotion(name, number, CHAMPION, True, why)
 
 
@@ -218,13 +222,13 @@ def graduate(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: st
     if verdict.status == "insufficient":
         return Promotion(name, number, SHADOW, False, f"stays in the shadow: {verdict.sentence}")
     with writer_lock(ctx.home, f"end of the shadow of {name}", area=ACTS):
-        if (moved := _champion_moved(client, ctx.home, verdict)) is not None:
+        if (moved := _champion_moved(client, ctx, verdict)) is not None:
             return Promotion(name, number, SHADOW, False, f"stays in the shadow: {moved}")
         if is_stopped(client, name):
             return Promotion(name, number, SHADOW, False, f"stays in the shadow: {_STOPPED}")
         if verdict.passed:
             require_clearance(client, ctx.home, name, number)
-            return crown(client, ctx.home, name, number, actor, f"after its nights in the shadow: {verdict.sentence}")
+            return crown(client, ctx, name, number, actor, f"after its nights in the shadow: {verdict.sentence}")
         now = aliases(client, name)
         carry_out(client, ctx.home, new_move("shadow", name, now, {SHADOW: None}, actor, verdict.sentence))
     return Promotion(name, number, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
@@ -249,44 +253,3 @@ def leave_shadow(spec: SolutionSpec, ctx: ModelContext, number: str, why: str) -
         if is_there:
             carry_out(client, ctx.home, new_move("shadow", spec.name, now, {SHADOW: None}, ctx.actor, why))
     return Promotion(spec.name, number, CHALLENGER, is_there, f"taken out of the shadow: {why}")
-
-
-def rollback(home: Home, slug: str, who: str, why: str, *, uri: str | None = None) -> Promotion:
-    """Move champion back to previous.
-
-    Args:
-        home: the instance.
-        slug: the solution's slug, `<stage>/<slug>` or `<stage>.<slug>`.
-        who: who does it.
-        why: the reason.
-        uri: MLflow address; default the home's.
-
-    Returns:
-        The version that reigns again.
-
-    Raises:
-        CellworksError: no such model, no previous version, or the previous one is not cleared.
-    """
-    recover(home, uri=uri)
-    client = open_at(uri or home.stores.mlflow_uri)
-    wanted = slug.replace("/", ".")
-    name = wanted if "." in wanted else registered_name(client, wanted)
-    with writer_lock(home, f"rollback of {slug}", area=ACTS):
-        return _roll_back(client, home, slug, name, who, why)
-
-
-def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, why: str) -> Promotion:
-    """Champion and previous change places; the lock is held."""
-    now = aliases(client, name) if name else {}
-    if name is None or PREVIOUS not in now:
-        raise CellworksError(
-            f"there is nothing to roll {slug} back to",
-            expected="a model with the alias 'previous'",
-            found=", ".join(f"{alias}: {number}" for alias, number in sorted(now.items())) or "no such model",
-            mend="see `cellworks models`",
-        )
-    require_clearance(client, home, name, now[PREVIOUS])
-    after: dict[str, str | None] = {CHAMPION: now[PREVIOUS], PREVIOUS: now.get(CHAMPION)}
-    carry_out(client, home, new_move("rollback", name, now, after, who, why))
-    left = f" from version {now[CHAMPION]}" if CHAMPION in now else ""
-    return Promotion(name, now[PREVIOUS], CHAMPION, True, f"rolled back{left} by {who}: {why}")

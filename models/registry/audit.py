@@ -86,6 +86,21 @@ def _entry(move: Move, phase: str) -> Entry:
     return Entry(move.kind, phase, move.model, move.who, "", "", move.why, ledger.canonical(detail))
 
 
+def audited_champions(home: Home, model: str) -> list[str]:
+    """Versions that a finished move made champion, newest first, each once; none while the newest took it away."""
+    if not home.has_lake:
+        return []
+    with reader(home) as con:
+        if not has_table(con, "ops", "alias_audit"):
+            return []
+        rows = con.execute(
+            f"SELECT after FROM {_TABLE} WHERE model = ? AND phase = 'done' ORDER BY written_at DESC", [model]
+        ).fetchall()
+    moves = (json.loads(after) for (after,) in rows)
+    named = [move["champion"] for move in moves if "champion" in move]
+    return list(dict.fromkeys(str(number) for number in named if number is not None)) if named[:1] != [None] else []
+
+
 def open_moves(home: Home) -> list[Move]:
     """Moves with an intent and no end, oldest first."""
     if not home.has_lake:

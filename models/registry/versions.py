@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.registry.audit import audited_champions
 from models.registry.client import open_at, pages
 from models.registry.contents import BUNDLE, FILES, Owner, UntrustedFilesError, refuse_unlisted, require_listed
 from models.registry.fetched import folder_of, forget, is_here
@@ -213,7 +214,9 @@ def sign_override(home: Home, name: str, number: str, who: str, why: str, *, uri
         client.set_model_version_tag(name, number, key, value)
 
 
-def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = None) -> Champion | None:
+def champion(
+    home: Home, slug: str, *, uri: str | None = None, client: Any = None, audited: bool = False
+) -> Champion | None:
     """The version that may act for a solution.
 
     Args:
@@ -221,10 +224,12 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
         slug: the solution's slug (or its registered name).
         uri: MLflow address; default the home's.
         client: an open client, to save opening one.
+        audited: follow the alias only to what the newest finished move of the audit made champion, as at a site that
+            names roles: there a hand in MLflow's page takes a champion away, and makes none.
 
     Returns:
-        The champion; when the alias names a version that is not cleared, the last champion that is (or no version),
-        with an alarm. None when there is no alias.
+        The champion; when the alias names a version that is not cleared, or not the audited one, the last champion
+        that may act (or no version), with an alarm. None when there is no alias.
     """
     client = client or open_at(uri or home.stores.mlflow_uri)
     name = slug if "." in slug else registered_name(client, slug)
@@ -233,11 +238,16 @@ def champion(home: Home, slug: str, *, uri: str | None = None, client: Any = Non
     named = aliases(client, name)
     if CHAMPION not in named:
         return None
-    version = get_version(client, name, named[CHAMPION], home)
-    if clearance(home, version) is not None:
-        return Champion(version)
-    alarm = f"alias champion of {name} names version {version.number}, {_why_not(version)}"
-    last = _last_cleared(client, home, name)
+    number, former = named[CHAMPION], audited_champions(home, name) if audited else None
+    if former is not None and former[:1] != [number]:
+        problem = "which no finished move of the audit made champion (`cellworks promote` does)"
+    else:
+        version = get_version(client, name, number, home)
+        if clearance(home, version) is not None:
+            return Champion(version)
+        problem = _why_not(version)
+    alarm = f"alias champion of {name} names version {number}, {problem}"
+    last = _last_cleared(client, home, name, former)
     if last is None:
         # No version acts, and silence would look like a solution that was never trained.
         return Champion(None, f"{alarm}; no earlier champion is cleared, so nothing is scored")
@@ -253,13 +263,13 @@ def _why_not(version: Version) -> str:
     return "which has no passing verdict or signed override"
 
 
-def rival(home: Home, version: Version, client: Any) -> Version | None:
-    """The champion that a version is judged against; None while there is none that may act.
+def rival(home: Home, version: Version, client: Any, *, audited: bool) -> Version | None:
+    """The champion that a version is judged against; None while there is none that may act. `audited` as `champion`.
 
     Raises:
         CellworksError: the version is the champion itself.
     """
-    reigning = champion(home, version.name, client=client)
+    reigning = champion(home, version.name, client=client, audited=audited)
     acting = reigning.version if reigning else None
     if acting is not None and acting.number == version.number:
         raise CellworksError(
@@ -280,11 +290,13 @@ def without_champion(client: Any, name: str) -> str:
     return "the champion was taken away by hand" if is_stopped(client, name) else "there is no champion yet"
 
 
-def _last_cleared(client: Any, home: Home, name: str) -> Version | None:
-    """The newest former champion that is cleared."""
-    former = [version for version in all_versions(client, name) if "champion_since" in version.tags]
-    for each in sorted(former, key=lambda version: version.tags["champion_since"], reverse=True):
-        version = get_version(client, name, str(each.version), home)
+def _last_cleared(client: Any, home: Home, name: str, audited: list[str] | None) -> Version | None:
+    """The newest former champion that is cleared, among the audited ones if they are given."""
+    kept = {str(version.version): version for version in all_versions(client, name)}
+    former = [number for number, version in kept.items() if "champion_since" in version.tags]
+    former.sort(key=lambda number: kept[number].tags["champion_since"], reverse=True)
+    for number in former if audited is None else [each for each in audited if each in kept]:
+        version = get_version(client, name, number, home)
         if clearance(home, version) is not None:
             return version
     return None

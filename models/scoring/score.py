@@ -216,7 +216,7 @@ def score_by(
         further: what `answers` leaves for tables beside its own, by the end of their names.
     """
     client = open_client(ctx)
-    reigning = champion(ctx.home, spec.name, client=client)
+    reigning = champion(ctx.home, spec.name, client=client, audited=ctx.is_guarded)
     if reigning is None:
         return ScoreReport(spec.name, None, skipped=without_champion(client, spec.name))
     if reigning.alarm:

@@ -262,7 +262,7 @@ def _write_matrix(spec: PredictiveSpec, ctx: ModelContext, file: Path) -> None:
     from models.features.frame import load_frame
     from models.registry.versions import champion
 
-    reigning = champion(ctx.home, spec.name)
+    reigning = champion(ctx.home, spec.name, audited=ctx.is_guarded)
     if reigning is None or reigning.version is None:
         raise CellworksError("the version that was scored with is gone", expected="an alias champion", found="none")
     scorer = reigning.version.scorer(ctx.n_threads)

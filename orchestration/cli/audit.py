@@ -72,6 +72,28 @@ def verify(noted: list[str], *, as_json: bool) -> None:
         sys.exit(1)
 
 
+def accept(who: str | None, why: str, *, as_json: bool) -> None:
+    """Take the audit on from a lost or contradicted note, or from decisions and moves without an act."""
+    from pipelines.access.identity import authorise
+    from pipelines.access.ledger import ACCEPT, note_anew, to_accept
+    from pipelines.access.second_person import grant
+    from pipelines.lake.connection import require_lake, writer
+    from pipelines.lake.lock import ACTS
+
+    here = plant()
+    person = authorise(here.site.access, ACCEPT, who)
+    require_lake(here.home)
+    accepted = to_accept(here.home)
+    if not grant(here.home, here.site.access, ACCEPT, here.site.name, person, why, accepted):
+        console.tell_waiting(ACCEPT, here.site.name, person.name, as_json=as_json)
+        return
+    with writer(here.home, why="a new note of the audit's last row", area=ACTS) as con:
+        note_anew(here.home, con)
+    found = {"accepted_by": person.name, **accepted}
+    text = f"{person.name} takes the audit on as it is; the note before was {accepted['note'] or 'gone'}"
+    console.tell(found, text, as_json=as_json)
+
+
 def _head(text: str) -> Any:
     from pipelines.access.chain import Head
 

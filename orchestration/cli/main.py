@@ -190,7 +190,7 @@ def models(as_json: Json = False, site: SiteOption = None) -> None:
 @app.command()
 def rollback(
     solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    why: Why = "no reason given",
+    why: Why,
     who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,

@@ -6,27 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cli import console
-from orchestration.plant import claim, plant, plant_of_any_stores
+from orchestration.plant import Plant, claim, plant, plant_of_any_stores
 
 
 def migrate(*, as_json: bool) -> None:
     """Move the embedded instance to the servers and print what reads back there."""
+    from orchestration.cli.acts import record_done
     from orchestration.moving.migrate import migrate as move
     from pipelines.access.identity import authorise
-    from pipelines.access.ledger import entry_of, record
-    from pipelines.lake.connection import writer
-    from pipelines.lake.lock import ACTS
 
     here = plant_of_any_stores()
     person = authorise(here.site.access, "migration")
     with console.only_ours():
         found = move(here.home)
         claim(here)
-        if found["moved"]:
+        subject = here.home.stores.data_path
+        if found["moved"] or not _is_told(here, subject):  # a call before may have died between the move and its act
             told = {"files": found["files"], "bytes": found["bytes"]}
-            entry = entry_of("migration", "done", here.home.stores.data_path, person, "cellworks migrate", told)
-            with writer(here.home, why="audit of the migration", area=ACTS) as con:
-                record(here.home, con, entry)
+            record_done(here, "migration", subject, person, "cellworks migrate", told)
     if as_json:
         console.tell(found, "", as_json=True)
         return
@@ -46,25 +43,39 @@ def migrate(*, as_json: bool) -> None:
     )
 
 
-def backup(folder: Path, *, as_json: bool) -> None:
+def backup(folder: Path, who: str | None, *, as_json: bool) -> None:
     """Write a backup into a folder."""
+    from orchestration.cli.acts import audited
     from orchestration.moving.backup import backup as take
 
-    with console.only_ours():
-        found = take(plant(), folder)
+    here = plant()
+    with console.only_ours(), audited(here, "backup", str(folder), "cellworks backup", who) as told:
+        found = take(here, folder)
+        told |= {"files": found["files"], "bytes": found["bytes"]}
     console.tell(found, f"  backup of {_in_words(found)}", as_json=as_json)
 
 
-def restore(folder: Path, *, as_json: bool) -> None:
+def restore(folder: Path, who: str | None, *, as_json: bool) -> None:
     """Bring a backup back into an empty instance."""
+    from orchestration.cli.acts import record_done
     from orchestration.moving.restore import restore as bring_back
     from pipelines.access.identity import authorise
 
     here = plant_of_any_stores()
-    authorise(here.site.access, "migration")
+    person = authorise(here.site.access, "restore", who)
     with console.only_ours():
         found = bring_back(here, folder)
+        record_done(here, "restore", str(folder), person, "cellworks restore", {"taken_at": found["taken_at"]})
     console.tell(found, f"  restored {_in_words(found)}", as_json=as_json)
+
+
+def _is_told(here: Plant, subject: str) -> bool:
+    """Whether the audit tells of the move to this place."""
+    from pipelines.access.ledger import rows_of
+    from pipelines.lake.connection import reader
+
+    with reader(here.home) as con:
+        return any((each.entry.act, each.entry.subject) == ("migration", subject) for each in rows_of(con))
 
 
 def _in_words(found: dict[str, Any]) -> str:

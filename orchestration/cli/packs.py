@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestration.cli import console
+from orchestration.cli.acts import audited
 from orchestration.cli.night_summary import command
 from orchestration.packs.export import export_pack
 from orchestration.packs.take import import_pack
@@ -26,19 +27,10 @@ def write(names: Sequence[str], file: Path, *, as_json: bool) -> None:
 
 def take(file: Path, *, as_json: bool) -> None:
     """Take a pack in, as an engineer's act that stands in the audit, and say what comes next."""
-    from pipelines.access.identity import authorise
-    from pipelines.access.ledger import entry_of, record
-    from pipelines.lake.connection import require_lake, writer
-    from pipelines.lake.lock import ACTS
-
-    here = plant()
-    person = authorise(here.site.access, "pack_import")
-    require_lake(here.home)
-    found = import_pack(file)
-    names = [each["solution"] for each in found["solutions"]]
-    entry = entry_of("pack_import", "done", ", ".join(names), person, "cellworks pack import", {"from": found["site"]})
-    with writer(here.home, why="audit of a pack", area=ACTS) as con:
-        record(here.home, con, entry)
+    with audited(plant(), "pack_import", file.name, "cellworks pack import") as told:
+        found = import_pack(file)
+        names = [each["solution"] for each in found["solutions"]]
+        told |= {"from": found["site"], "solutions": names}
     if as_json:
         console.tell(found, "", as_json=True)
         return

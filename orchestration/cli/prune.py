@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from orchestration.cli import console
+from orchestration.cli.acts import audited
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.plant import plant
 from orchestration.run_lock import night_lock
 from pipelines.lake.connection import require_lake
 
 
-def prune(*, dry_run: bool, as_json: bool) -> None:
+def prune(*, dry_run: bool, who: str | None, as_json: bool) -> None:
     """Let go, or tell, what is not kept."""
     from dagster import DagsterInstance
 
@@ -25,8 +26,12 @@ def prune(*, dry_run: bool, as_json: bool) -> None:
             if dry_run:
                 found = retention.what_would_go(here, instance)
             else:
-                with night_lock(here.home, "prune"):
+                with (
+                    audited(here, "prune", here.site.name, "cellworks prune", who) as told,
+                    night_lock(here.home, "prune"),
+                ):
                     found = retention.prune(here, instance)
+                    told |= {"gone": retention.told(found)}
     policy = here.site.retention.model_dump()
     if as_json:
         console.tell({"dry_run": dry_run, "policy": policy, **found}, "", as_json=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from orchestration.cli import console
@@ -40,7 +41,7 @@ def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
     """Try records again and print what came of it.
 
     Args:
-        ids: numbers of the records; none stands for all that are open.
+        ids: numbers of the records; none stands for all that are open now.
         who: who does it, where the site names no roles.
         why: the reason, kept in the audit.
         as_json: print JSON.
@@ -54,13 +55,16 @@ def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
     here = plant()
     person = authorise(here.site.access, "quarantine_replay", who)
     require_lake(here.home)
-    subject = ", ".join(str(each) for each in ids) or "all that are open"
-    if not grant(here.home, here.site.access, "quarantine_replay", subject, person, why, {"ids": sorted(ids)}):
+    # "All" is what is open now: a second person who gives the same command confirms no other records.
+    wanted = ids or [each.quarantine_id for each in listing(here.home, status=OPEN, limit=None)]
+    told_ids = _ranges(wanted)
+    subject = told_ids if ids else "all that are open"
+    if not grant(here.home, here.site.access, "quarantine_replay", subject, person, why, {"ids": told_ids}):
         console.tell_waiting("quarantine_replay", subject, person.name, as_json=as_json)
         return
     with console.bars() as shown:
         shown.begin("trying again")
-        report = try_again(here.home, here.site, ids or None, progress=shown.advance)
+        report = try_again(here.home, here.site, wanted, progress=shown.advance)
     told: dict[str, Any] = {
         "rows_in": report.rows_in,
         "still_open": len(listing(here.home, status=OPEN, limit=None)),
@@ -70,3 +74,14 @@ def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
     if told["rows_in"]:
         text += "\nThe next `cellworks nightly` curates and checks them."
     console.tell(told, text, as_json=as_json)
+
+
+def _ranges(ids: Iterable[int]) -> str:
+    """Numbers as `3-5, 9`: thousands of records in a row are few words."""
+    runs: list[list[int]] = []
+    for number in sorted(set(ids)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

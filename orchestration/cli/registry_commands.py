@@ -8,6 +8,7 @@ from typing import Any
 from orchestration.catalogue import discover, find
 from orchestration.cli import console
 from orchestration.plant import plant
+from pipelines.control_plan.errors import CellworksError
 
 
 def show_models(*, as_json: bool) -> None:
@@ -49,50 +50,54 @@ def show_models(*, as_json: bool) -> None:
 
 
 def promote(solution: str, version: str, who: str | None, why: str, *, as_json: bool) -> None:
-    """Make a cleared version champion."""
+    """Make a cleared version champion at once."""
+    from models.context import ModelContext
     from models.registry.aliases import require_clearance
-    from models.registry.by_hand import put_on
-    from models.registry.client import open_home
-    from models.registry.versions import aliases, get_version
-    from pipelines.access.identity import authorise
-    from pipelines.access.second_person import grant
-
-    here, spec = plant(), find(solution)
-    person = authorise(here.site.access, "promote", who)
-    client = open_home(here.home)
-    get_version(client, spec.name, version, here.home)
-    require_clearance(client, here.home, spec.name, version)
-    from_to = {"from": aliases(client, spec.name).get("champion"), "to": version}
-    if not grant(here.home, here.site.access, "promote", spec.name, person, why, from_to):
-        console.tell_waiting("promote", spec.solution, person.name, as_json=as_json)
-        return
-    done = put_on(here.home, spec.name, version, person.name, why)
-    found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
-    console.tell(found, done.sentence, as_json=as_json)
-
-
-def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
-    """Take the champion away."""
-    from models.registry.by_hand import retire as take_away
+    from models.registry.by_person import appoint
     from models.registry.client import open_home
     from models.registry.versions import aliases
     from pipelines.access.identity import authorise
     from pipelines.access.second_person import grant
 
     here, spec = plant(), find(solution)
-    person = authorise(here.site.access, "retire", who)
-    now = aliases(open_home(here.home), spec.name).get("champion")
-    if now is not None and not grant(here.home, here.site.access, "retire", spec.name, person, why, {"from": now}):
-        console.tell_waiting("retire", spec.solution, person.name, as_json=as_json)
+    person = authorise(here.site.access, "promotion", who)
+    client = open_home(here.home)
+    require_clearance(client, here.home, spec.name, version)
+    reigned = aliases(client, spec.name).get("champion")
+    if not grant(here.home, here.site.access, "promotion", spec.name, person, why, {"from": reigned, "to": version}):
+        console.tell_waiting("promotion", spec.solution, person.name, as_json=as_json)
         return
-    done = take_away(here.home, spec.name, person.name, why)
+    ctx = ModelContext(here.home, here.site, actor=person.name)
+    done = appoint(spec, ctx, version, why, reigned=reigned)
+    found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
+    console.tell(found, done.sentence, as_json=as_json)
+
+
+def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
+    """Take the champion away."""
+    from models.context import ModelContext
+    from models.registry.by_person import retire as take_away
+    from models.registry.client import open_home
+    from models.registry.versions import aliases
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "retirement", who)
+    reigned = aliases(open_home(here.home), spec.name).get("champion")
+    if reigned is None:
+        raise CellworksError(f"{spec.solution} has no champion to take away", mend="see `cellworks models`")
+    if not grant(here.home, here.site.access, "retirement", spec.name, person, why, {"from": reigned}):
+        console.tell_waiting("retirement", spec.solution, person.name, as_json=as_json)
+        return
+    done = take_away(spec, ModelContext(here.home, here.site, actor=person.name), why, reigned=reigned)
     found = {"solution": spec.solution, "champion_version": None, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
 
 
 def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Move champion back to previous."""
-    from models.registry.aliases import rollback
+    from models.registry.by_person import rollback
     from models.registry.client import open_home
     from models.registry.versions import aliases
     from pipelines.access.identity import authorise
@@ -101,11 +106,12 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     here, spec = plant(), find(solution)
     person = authorise(here.site.access, "rollback", who)
     now = aliases(open_home(here.home), spec.name)
-    from_to = {"from": now.get("champion"), "to": now.get("previous")}
+    decided = {"champion": now.get("champion"), "previous": now.get("previous")}
+    from_to = {"from": decided["champion"], "to": decided["previous"]}
     if "previous" in now and not grant(here.home, here.site.access, "rollback", spec.name, person, why, from_to):
         console.tell_waiting("rollback", spec.solution, person.name, as_json=as_json)
         return
-    done = rollback(here.home, spec.slug, person.name, why)
+    done = rollback(here.home, spec.slug, person.name, why, decided=decided)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
 

@@ -217,7 +217,9 @@ def _champions(it: Installation, client: Any, names: list[str]) -> Iterator[Find
         mend = "put it back from a back-up; without it nothing is scored until the next nights have judged anew"
         yield error(f"{key} is gone, which verdicts and lists of files are sealed with", mend)
         return
-    alarms = [found.alarm for name in names if (found := champion(it.home, name, client=client)) and found.alarm]
+    audited = it.site is not None and it.site.access.is_guarded
+    found = (champion(it.home, name, client=client, audited=audited) for name in names)
+    alarms = [each.alarm for each in found if each is not None and each.alarm is not None]
     for alarm in alarms:
         yield error(alarm, "`cellworks rollback`, a back-up, or the next night, which trains and judges anew")
     if not alarms:

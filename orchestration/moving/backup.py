@@ -17,6 +17,7 @@ import duckdb
 from orchestration.moving.home_files import copy_file, keys
 from orchestration.plant import Plant
 from orchestration.run_lock import night_lock
+from pipelines.access import anchor
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import extension_file, require_lake
 from pipelines.lake.home import Home
@@ -58,6 +59,7 @@ def backup(here: Plant, folder: Path) -> dict[str, Any]:
         for key in keys(home, is_embedded=stores.lake_url is None):
             copy_file(home.root / key, folder / HOME / key)
         rows |= sqlite_rows(folder / HOME)
+        anchor.save(home, folder / HOME)
         trees = {LAKE: stores.data_path, MLFLOW: stores.mlflow_artifacts}
         files = {
             f"{name}/{key}": digest

@@ -14,6 +14,7 @@ import duckdb
 from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs_of_home
 from orchestration.run_lock import night_lock
+from pipelines.access import anchor
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import extension_file
 from pipelines.lake.home import Home
@@ -83,6 +84,7 @@ def _move(home: Home, old: Stores, new: Stores) -> dict[str, Any]:
         "dagster": fill_runs_of_home(new, home.dagster_dir),
         "lake": _move_catalogue(home, new),
     }
+    anchor.bring(home, home.root)
     catalogue.publish_draft(new)
     return {
         "moved": True,

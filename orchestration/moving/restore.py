@@ -17,6 +17,7 @@ from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs
 from orchestration.plant import Plant, claim
 from orchestration.run_lock import night_lock
+from pipelines.access import anchor
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
@@ -106,7 +107,7 @@ def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> N
 
 def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> None:
     is_there = arrive(stores, f"backup {manifest.digest}")
-    _bring_home(home, folder, manifest, last="")  # a second home of the same servers needs the key, too
+    _bring_home(home, folder, manifest, last=anchor.NAME)  # a second home of these servers needs the key
     if is_there:
         return
     _bring_trees(stores, folder, manifest)
@@ -121,6 +122,7 @@ def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) ->
         for each in tables:
             if manifest.rows[f"{name}.{each.table}"] != each.rows:
                 raise _other_rows(f"{name}.{each.table}", manifest.rows[f"{name}.{each.table}"], each.rows)
+    anchor.bring(home, folder / HOME)
     catalogue.publish_draft(stores)
 
 

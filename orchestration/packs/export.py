@@ -79,7 +79,7 @@ def _figures(here: Plant, spec: SolutionSpec) -> list[str]:
     from models.registry.versions import champion
 
     client = open_home(here.home)
-    best = champion(here.home, spec.slug, client=client)
+    best = champion(here.home, spec.slug, client=client, audited=here.site.access.is_guarded)
     if best is None or best.version is None:
         return ["No version was promoted at this site."]
     version = best.version

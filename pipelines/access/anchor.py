@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,14 +17,14 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.stores import ObjectStore
 
-_NAME: Final = "audit_head.json"
+NAME: Final = "audit_head.json"
 _LONGEST = 1000
 
 
 def place(home: Home) -> str:
     """Where the note lies."""
     objects = home.stores.objects
-    return str(home.root / _NAME) if objects is None else f"{objects.url}/{_NAME}"
+    return str(home.root / NAME) if objects is None else f"{objects.url}/{NAME}"
 
 
 def read(home: Home) -> Head | None:
@@ -61,17 +62,37 @@ def write(home: Home, head: Head) -> None:
     if objects is not None:
         _write_object(objects, text)
         return
-    draft = home.root / f"{_NAME}.draft"
+    draft = home.root / f"{NAME}.draft"
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(home.root / _NAME)
+    draft.replace(home.root / NAME)
+
+
+def save(home: Home, folder: Path) -> None:
+    """Copy the note of an object store into a folder; one of the home goes along with the home's files.
+
+    Raises:
+        OSError: it can't be read or written.
+    """
+    if home.stores.objects is not None and (text := _read_object(home.stores.objects)) is not None:
+        (folder / NAME).write_text(text, encoding="utf-8")
+
+
+def bring(home: Home, folder: Path) -> None:
+    """Put the note that lies in a folder into the object store, where its lake was brought.
+
+    Raises:
+        OSError: it can't be read or written.
+    """
+    if home.stores.objects is not None and (folder / NAME).is_file():
+        _write_object(home.stores.objects, (folder / NAME).read_text(encoding="utf-8"))
 
 
 def _read_file(home: Home) -> str | None:
     try:
-        with (home.root / _NAME).open(encoding="utf-8", errors="replace") as file:
+        with (home.root / NAME).open(encoding="utf-8", errors="replace") as file:
             return file.read(_LONGEST)
     except FileNotFoundError:
         return None
@@ -88,9 +109,9 @@ def _read_object(objects: ObjectStore) -> str | None:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
             return None
-        raise OSError(f"{objects.url}/{_NAME} can't be read: {error}") from error
+        raise OSError(f"{objects.url}/{NAME} can't be read: {error}") from error
     except BotoCoreError as error:
-        raise OSError(f"{objects.url}/{_NAME} can't be read: {error}") from error
+        raise OSError(f"{objects.url}/{NAME} can't be read: {error}") from error
     return body.decode("utf-8", errors="replace")
 
 
@@ -103,9 +124,9 @@ def _write_object(objects: ObjectStore, text: str) -> None:
     try:
         client(objects).put_object(Bucket=bucket, Key=key, Body=text.encode())
     except (BotoCoreError, ClientError) as error:
-        raise OSError(f"{objects.url}/{_NAME} can't be written: {error}") from error
+        raise OSError(f"{objects.url}/{NAME} can't be written: {error}") from error
 
 
 def _object(objects: ObjectStore) -> tuple[str, str]:
     parts = urlsplit(objects.url)
-    return parts.netloc, f"{parts.path.lstrip('/')}/{_NAME}".lstrip("/")
+    return parts.netloc, f"{parts.path.lstrip('/')}/{NAME}".lstrip("/")

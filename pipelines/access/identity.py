@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,14 +65,14 @@ def authorise(access: Access, act: ActKind, said: str | None = None) -> Person:
 
 
 def machine_user() -> str:
-    """The user of this machine.
+    """The user whom this process runs as; no variable of the environment can name another.
 
     Raises:
         CellworksError: the machine's user has no name (a bare user id of a container).
     """
     try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError as error:
         raise CellworksError(
             "nobody is named who decides",
             expected="the name of a person, kept in the audit",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -11,12 +13,16 @@ from duckdb import DuckDBPyConnection
 from pipelines.access import anchor
 from pipelines.access.chain import Entry, Fault, Head, Row, first_fault, next_row
 from pipelines.access.identity import Person
+from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import create_missing, reader, transaction
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
 
+_LOG = logging.getLogger("cellworks.audit")
 TABLE: Final = "lake.ops.act"
+ACCEPT: Final = "audit_accept"
+"""The act of an admin who has looked into a fault of note or tables, and takes the audit on from there."""
 _COLUMNS = "number, act, phase, subject, who, role, source, why, detail, written_at, previous_hash, hash"
 _DDL = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
     number BIGINT NOT NULL, act VARCHAR NOT NULL, phase VARCHAR NOT NULL, subject VARCHAR NOT NULL,
@@ -46,28 +52,49 @@ def append(con: DuckDBPyConnection, entry: Entry) -> Row:
         con: a writing connection; its holder has the area of acts, so that no two rows follow the same one.
         entry: what was done.
     """
-    last = con.execute(f"SELECT number, hash FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()
-    row = next_row(Head(int(last[0]), str(last[1])) if last else None, entry, wall_now())
+    row = next_row(_last(con), entry, wall_now())
     values = [row.number, *asdict(entry).values(), row.at, row.previous_hash, row.hash]
     con.execute(f"INSERT INTO {TABLE} ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
     return row
 
 
 def note_head(home: Home, con: DuckDBPyConnection) -> None:
-    """Note the last row outside the lake; a note that the chain contradicts stays as it is, as evidence.
+    """Note the last row outside the lake.
+
+    A note that the chain contradicts stays as it is, and one that is gone stays gone: both are evidence, and only an
+    admin's act ends it. A note that can't be read or written is told to the log, since what was done is done; the next
+    act notes again.
 
     Args:
         home: the instance.
         con: a connection whose holder has the area of acts, outside a transaction.
     """
-    noted = anchor.read(home)
-    if noted is not None:
-        kept = con.execute(f"SELECT hash FROM {TABLE} WHERE number = ?", [noted.number]).fetchall()
-        if kept != [(noted.hash,)]:
+    try:
+        noted, last = anchor.read(home), _last(con)
+        if last is None or (noted is None and last.number > 1):
             return
-    last = con.execute(f"SELECT number, hash FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()
-    if last is not None:
-        anchor.write(home, Head(int(last[0]), str(last[1])))
+        if noted is not None:
+            kept = con.execute(f"SELECT hash FROM {TABLE} WHERE number = ?", [noted.number]).fetchall()
+            if kept != [(noted.hash,)]:
+                return
+        anchor.write(home, last)
+    except (OSError, CellworksError) as error:
+        _LOG.error("the audit's last row was not noted at %s; the next act tries again: %s", anchor.place(home), error)
+
+
+def note_anew(home: Home, con: DuckDBPyConnection) -> None:
+    """Note the last row whatever was noted before, once an admin's act tells what that was.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    if (last := _last(con)) is not None:
+        anchor.write(home, last)
+
+
+def _last(con: DuckDBPyConnection) -> Head | None:
+    found = con.execute(f"SELECT number, hash FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()
+    return Head(int(found[0]), str(found[1])) if found else None
 
 
 def record(home: Home, con: DuckDBPyConnection, entry: Entry) -> Row:
@@ -104,29 +131,88 @@ def verify(home: Home, heads: tuple[Head, ...] = ()) -> tuple[list[Row], Fault |
         lost_note = (
             Fault(1, f"there is no note of the last row at {anchor.place(home)}") if rows and not noted else None
         )
-        fault = first_fault(rows, (*((noted,) if noted else ()), *heads)) or lost_note or _contradiction(con, rows)
-    return rows, fault
+        fault = first_fault(rows, (*((noted,) if noted else ()), *heads)) or lost_note
+        return rows, fault or _contradiction(con, rows) or _unaccepted(con, rows)
+
+
+def to_accept(home: Home) -> dict[str, Any]:
+    """What an admin accepts: the note as it is, and what the tables tell that no act does.
+
+    Raises:
+        CellworksError: nothing is wrong, or acts themselves were changed, which no further act makes whole.
+    """
+    rows, fault = verify(home)
+    with reader(home) as con:
+        inside = first_fault(rows) or _contradiction(con, rows)
+        untold = _untold(con, rows)
+    if fault is None or inside is not None:
+        raise CellworksError(
+            "there is nothing here that an admin could accept",
+            expected="a note outside the lake that is gone or another, or decisions and moves without an act",
+            found="an audit that is whole" if inside is None else f"row {inside.number}: {inside.what}",
+            mend="`cellworks audit verify` tells what is wrong; acts that were changed come back from a backup alone",
+        )
+    noted = anchor.read(home)
+    return {"note": f"{noted.number}:{noted.hash}" if noted else None, "untold": _digest(untold) if untold else None}
+
+
+_TOLD: Final = {
+    "action_audit": "SELECT action_id, seq, event, who, why FROM lake.ops.action_audit "
+    "WHERE event IN ('approved', 'rejected', 'endorsed')",
+    "alias_audit": "SELECT move_id, phase, before, after, who, why FROM lake.ops.alias_audit WHERE phase <> 'intent'",
+}
+"""What people decided and how moves ended: each has its act."""
+
+
+def _kept(con: DuckDBPyConnection) -> set[tuple[Any, ...]]:
+    """Decisions and finished moves as their tables have them, each with its table's name before it."""
+    return {
+        (name, *row)
+        for name, query in _TOLD.items()
+        if has_table(con, "ops", name)
+        for row in con.execute(query).fetchall()
+    }
+
+
+def _told_by(row: Row) -> tuple[Any, ...] | None:
+    """What the table must have that an act tells of; None for an act without one."""
+    detail, who, why = json.loads(row.entry.detail), row.entry.who, row.entry.why
+    table = detail.get("table")
+    if table == "action_audit":
+        return (table, detail["action_id"], detail["seq"], detail["event"], who, why)
+    if table == "alias_audit":
+        return (table, detail["move_id"], row.entry.phase, detail["before"], detail["after"], who, why)
+    return None
 
 
 def _contradiction(con: DuckDBPyConnection, rows: list[Row]) -> Fault | None:
     """The first act that the table of its decisions or moves tells otherwise."""
-    told = {
-        "action_audit": "SELECT action_id, seq, event, who, why FROM lake.ops.action_audit",
-        "alias_audit": "SELECT move_id, phase, before, after, who, why FROM lake.ops.alias_audit",
-    }
-    kept: dict[str, set[tuple[Any, ...]]] = {
-        name: set(con.execute(query).fetchall()) if has_table(con, "ops", name) else set()
-        for name, query in told.items()
-    }
+    kept = _kept(con)
     for row in rows:
-        detail, who, why = json.loads(row.entry.detail), row.entry.who, row.entry.why
-        table = detail.get("table")
-        if table == "action_audit":
-            asked: tuple[Any, ...] = (detail["action_id"], detail["seq"], detail["event"], who, why)
-        elif table == "alias_audit":
-            asked = (detail["move_id"], row.entry.phase, detail["before"], detail["after"], who, why)
-        else:
-            continue
-        if asked not in kept[table]:
-            return Fault(row.number, f"ops.{table} tells it otherwise, or no more")
+        told = _told_by(row)
+        if told is not None and told not in kept:
+            return Fault(row.number, f"ops.{told[0]} tells it otherwise, or no more")
     return None
+
+
+def _untold(con: DuckDBPyConnection, rows: list[Row]) -> list[tuple[Any, ...]]:
+    """Decisions and finished moves that no act tells of, in a fixed order."""
+    return sorted(_kept(con) - {_told_by(row) for row in rows}, key=repr)
+
+
+def _unaccepted(con: DuckDBPyConnection, rows: list[Row]) -> Fault | None:
+    """The first decision or move that no act tells of; none where an admin has accepted just these."""
+    untold = _untold(con, rows)
+    accepted = {
+        json.loads(row.entry.detail)["untold"]
+        for row in rows
+        if row.entry.act == ACCEPT and row.entry.phase in ("granted", "confirmed")
+    }
+    if not untold or _digest(untold) in accepted:
+        return None
+    table, key, *_, who, _why = untold[0]
+    return Fault(len(rows) + 1, f"ops.{table} tells of {str(key)[:8]} by {who}, and no act does")
+
+
+def _digest(untold: list[tuple[Any, ...]]) -> str:
+    return hashlib.sha256(json.dumps(untold, separators=(",", ":")).encode("ascii")).hexdigest()

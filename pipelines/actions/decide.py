@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ def decide(
     """Approve or reject an action that is advised or awaits approval.
 
     Where the site wants several people to approve a kind, the action stays open (`endorsed`) until they have; one
-    person counts once. A single rejection is enough.
+    person counts once, and only with those whom the same source of identities named. A single rejection is enough.
 
     Args:
         con: a writing connection to the lake, outside a transaction.
@@ -82,8 +83,8 @@ def decide(
         approvals_needed.
 
     Raises:
-        CellworksError: no such action, it is decided already, it has lapsed, this person has approved it before, or
-            no reason was given.
+        CellworksError: no such action, it is decided already, it has lapsed, this person has approved it before, no
+            reason was given, or a kind that the site has dropped shall be approved.
     """
     if not why.strip():
         raise CellworksError("a decision needs a reason", expected="--why", found="an empty text")
@@ -99,9 +100,11 @@ def decide(
                 mend="`cellworks actions list` tells those that are open",
             )
         policy = _policy(con, site, action["kind"])
+        if policy is None and decision == "approved":
+            raise _dropped(site, action)
         _refuse_lapsed(policy, action, now)
         needed = max(policy.approvals, 1) if policy else 1
-        given = _endorsed_by(con, action["action_id"])
+        given = _endorsed_by(con, action["action_id"], who.source)
         state = _state(decision, given, who.name, needed)
         _write(con, action, state, who, why)
     approvals = 0 if decision == "rejected" else len(given) + 1
@@ -138,11 +141,24 @@ def _state(decision: Decision, given: set[str], who: str, needed: int) -> str:
     return decision if len(given) + 1 >= needed else _ENDORSED
 
 
-def _endorsed_by(con: DuckDBPyConnection, action_id: str) -> set[str]:
+def _endorsed_by(con: DuckDBPyConnection, action_id: str, source: str) -> set[str]:
+    """Who has approved it so far, by the acts: they also tell who vouched for a name."""
     rows = con.execute(
-        "SELECT who FROM lake.ops.action_audit WHERE action_id = ? AND event = ?", [action_id, _ENDORSED]
+        f"SELECT who, detail FROM {ledger.TABLE} WHERE act = 'approve_action' AND source = ? AND contains(detail, ?)",
+        [source, action_id],
     ).fetchall()
-    return {str(who) for (who,) in rows}
+    told = [(str(who), json.loads(detail)) for who, detail in rows]
+    return {who for who, each in told if (each["action_id"], each["event"]) == (action_id, _ENDORSED)}
+
+
+def _dropped(site: Site, action: dict[str, Any]) -> CellworksError:
+    return CellworksError(
+        f"action {action['action_id'][:8]} can't be approved: nothing says any more how many must",
+        expected=f"`actions.{action['kind']}` in site.yaml, which tells how many and until when",
+        found="no such kind",
+        mend="put the kind back, or reject the action",
+        where=str(site.folder / "site.yaml"),
+    )
 
 
 def _has_tables(con: DuckDBPyConnection) -> bool:

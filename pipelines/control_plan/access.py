@@ -14,8 +14,8 @@ ROLES: Final[tuple[Role, ...]] = ("viewer", "engineer", "approver", "admin")
 """Each may what those before it may."""
 
 ActKind = Literal[
-    "promote",
-    "retire",
+    "promotion",
+    "retirement",
     "rollback",
     "override",
     "approve_action",
@@ -23,11 +23,15 @@ ActKind = Literal[
     "quarantine_replay",
     "write_mode",
     "migration",
+    "backup",
+    "restore",
+    "prune",
     "pack_import",
+    "audit_accept",
 ]
 NEEDED_ROLE: Final[dict[ActKind, Role]] = {
-    "promote": "approver",
-    "retire": "approver",
+    "promotion": "approver",
+    "retirement": "approver",
     "rollback": "approver",
     "override": "approver",
     "approve_action": "approver",
@@ -35,10 +39,16 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "quarantine_replay": "engineer",
     "write_mode": "admin",
     "migration": "admin",
+    "backup": "admin",
+    "restore": "admin",
+    "prune": "admin",
     "pack_import": "engineer",
+    "audit_accept": "admin",
 }
 # How many people approve an action is the kind's own `approvals`; a migration begins where no request can be kept.
-TwoPersonAct = Literal["promote", "retire", "rollback", "override", "quarantine_replay", "write_mode"]
+TwoPersonAct = Literal[
+    "promotion", "retirement", "rollback", "override", "quarantine_replay", "write_mode", "audit_accept"
+]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

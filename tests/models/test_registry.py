@@ -10,15 +10,18 @@ from models.drift.monitor import monitor
 from models.gates.judge import judge
 from models.registry import aliases as moving
 from models.registry.alarms import newest_alarms
-from models.registry.aliases import graduate, promote, recover, rollback
-from models.registry.audit import open_moves
-from models.registry.by_hand import put_on, retire
+from models.registry.aliases import graduate, promote, recover
+from models.registry.audit import open_moves, write_phase
+from models.registry.by_person import appoint, retire, rollback
 from models.registry.client import open_client
 from models.registry.versions import aliases, champion, clearance, get_version, sign_override
 from models.scoring.score import score
 from models.train import train
+from orchestration.environment import default_site
 from pipelines.access.ledger import verify
+from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import reader
 
 pytestmark = pytest.mark.slow
@@ -167,27 +170,27 @@ def test_a_champion_taken_away_by_hand_stays_away_until_a_person_brings_one_back
     assert promote(two, ctx, judge(two, ctx, "3")).alias == "champion"
 
 
-def test_a_person_takes_the_champion_away_and_makes_one_by_commands_that_are_audited(two, ctx, later):
-    home, name = ctx.home, two.name
-    with pytest.raises(CellworksError, match=r"version 3 of finishing\.cells may not act"):
-        put_on(home, name, "3", "Ana", "trial")
-    with pytest.raises(CellworksError, match="is the champion already"):
-        put_on(home, name, "2", "Ana", "twice")
-    away = retire(home, name, "Ana", "the gauge is broken")
-    assert away.sentence == "version 2 taken away by Ana: the gauge is broken"
+def test_a_person_takes_the_champion_away_and_makes_one_by_commands_that_are_audited(two, ctx, guarded, later):
+    home, client = ctx.home, open_client(ctx)
+    away = retire(two, guarded, "the gauge is broken", reigned="2")
+    assert away.sentence == "version 2 of finishing/cells taken away by ana: the gauge is broken"
     assert score(two, replace(ctx, as_of=later)).skipped == "the champion was taken away by hand"
-    with pytest.raises(CellworksError, match="has no champion to take away"):
-        retire(home, name, "Ana", "twice")
-    sign_override(home, name, "3", "Ana", "new product")
-    assert put_on(home, name, "3", "Li", "signed for").version == "3"
-    assert champion(home, "cells").version.number == "3"
-    moves = [("retire", "2", None, "Ana"), ("promote", None, "3", "Li")]
+    with pytest.raises(CellworksError, match="have moved meanwhile"):
+        retire(two, guarded, "twice", reigned="2")
+    # What was taken away comes back by an audited act alone, though a move made it champion once.
+    client.set_registered_model_alias(two.name, "champion", "2")
+    assert champion(home, "cells", audited=True).version is None
+    client.delete_registered_model_alias(two.name, "champion")
+    sign_override(home, two.name, "3", "ana", "new product")
+    assert appoint(two, replace(guarded, actor="li"), "3", "signed for", reigned=None).version == "3"
+    assert champion(home, "cells", audited=True).version.number == "3"
+    moves = [("retire", "2", None, "ana"), ("promote", None, "3", "li")]
     assert _audit(home)[-4:] == [
         (kind, phase, was, now, who) for kind, was, now, who in moves for phase in ("intent", "done")
     ]
     with reader(home) as con:
         acts = con.execute("SELECT act, phase, who FROM lake.ops.act ORDER BY number DESC LIMIT 2").fetchall()
-    assert acts == [("promote", "done", "Li"), ("retire", "done", "Ana")]
+    assert acts == [("promote", "done", "li"), ("retire", "done", "ana")]
     assert verify(home)[1] is None
 
 
@@ -238,6 +241,71 @@ def test_a_signed_override_clears_and_an_edited_one_does_not(two, ctx):
     assert champion(ctx.home, "cells").version.number == "3"
     client.set_model_version_tag(two.name, "3", "override_by", "Bob")
     assert champion(ctx.home, "cells").version.number == "2"
+
+
+@pytest.fixture
+def guarded(ctx):
+    """The context at a site that names roles."""
+    site = load_site(default_site())
+    access = Access.model_validate({"roles": {"approver": {"people": ["ana", "li"]}}})
+    return replace(ctx, site=site.model_copy(update={"access": access, "shadow_nights": 1}), actor="ana")
+
+
+def test_where_roles_are_named_an_alias_is_followed_only_as_the_audit_tells(two, ctx, guarded, later):
+    client, early = open_client(ctx), replace(guarded, as_of=later)
+    sign_override(ctx.home, two.name, "3", "Ana", "trial on line 2")
+    for by_hand in ("3", "1"):  # signed for, passed: cleared both
+        client.set_registered_model_alias(two.name, "champion", by_hand)
+        assert champion(ctx.home, "cells").version.number == by_hand, "a laptop follows"
+        report = score(two, early)
+        assert report.version == "2"
+        assert f"names version {by_hand}, which no finished move of the audit made champion" in report.alarm
+        assert newest_alarms(ctx.home)[0]["alarm"] == report.alarm
+    # What the gates do next to it goes by the champion that acts, and leaves that one to come back to.
+    verdict = judge(two, guarded, "3")
+    assert verdict.champion == "2"
+    done = appoint(two, guarded, "3", "trial on line 2", reigned="1")
+    assert (done.version, champion(ctx.home, "cells", audited=True)) == ("3", champion(ctx.home, "cells"))
+    assert score(two, early).version == "3"
+    assert aliases(client, two.name)["previous"] == "2"
+    assert _audit(ctx.home)[-1] == ("promote", "done", "1", "3", "ana")
+    # To take a champion away needs no second look: it takes freedom, and gives none.
+    client.delete_registered_model_alias(two.name, "champion")
+    assert score(two, early).skipped == "the champion was taken away by hand"
+
+
+def test_a_move_that_is_not_finished_makes_no_champion_where_roles_are_named(two, ctx, monkeypatch):
+    def phase(home, move, name):
+        if name == "done":
+            raise Killed
+        write_phase(home, move, name)
+
+    monkeypatch.setattr(moving, "write_phase", phase)
+    with pytest.raises(Killed):
+        rollback(ctx.home, "cells", "Ana", "test")
+    assert aliases(open_client(ctx), two.name)["champion"] == "1"
+    assert champion(ctx.home, "cells", audited=True).version.number == "2"
+    monkeypatch.undo()
+    recover(ctx.home)
+    assert champion(ctx.home, "cells", audited=True).version.number == "1"
+
+
+def test_what_was_decided_happens_only_while_the_aliases_stand_as_they_did(two, ctx, guarded):
+    now = {"champion": "2", "previous": "1"}
+    client = open_client(ctx)
+    for moved in ("champion", "previous"):
+        client.set_registered_model_alias(two.name, moved, "3")
+        with pytest.raises(CellworksError, match="have moved meanwhile"):
+            rollback(ctx.home, "cells", "Ana", "test", decided=now)
+        client.set_registered_model_alias(two.name, moved, now[moved])
+    with pytest.raises(CellworksError, match="have moved meanwhile"):
+        appoint(two, guarded, "1", "test", reigned="3")
+    with pytest.raises(CellworksError, match=r"version 3 of finishing\.cells may not act"):
+        appoint(two, guarded, "3", "test", reigned="2")
+    with pytest.raises(CellworksError, match=r"version 2 of finishing\.cells is the champion"):
+        appoint(two, guarded, "2", "test", reigned="2")
+    assert aliases(client, two.name) == {"challenger": "3", **now}
+    assert rollback(ctx.home, "cells", "Ana", "test", decided=now).version == "1"
 
 
 def test_a_solution_without_versions_has_no_champion(ctx, solution):

@@ -12,7 +12,8 @@ import pytest
 
 from models.context import ModelContext
 from models.gates.judge import judge
-from models.registry.aliases import promote, rollback
+from models.registry.aliases import promote
+from models.registry.by_person import rollback
 from models.registry.client import open_home
 from models.registry.retention import let_training_go, old_training
 from models.registry.run import training_run

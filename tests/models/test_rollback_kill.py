@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 _ROLLBACK = """
 import os, signal, sys
 from pathlib import Path
-from models.registry import aliases as moving
+from models.registry import aliases as moving, by_person
 from models.registry.client import open_at
 from pipelines.lake.home import Home
 
@@ -40,7 +40,7 @@ client = type(open_at(home.stores.mlflow_uri))
 moving.write_phase = fatal(moving.write_phase)
 for name in ("set_registered_model_alias", "delete_registered_model_alias", "set_model_version_tag"):
     setattr(client, name, fatal(getattr(client, name)))
-moving.rollback(home, "cells", "Ana", "test")
+by_person.rollback(home, "cells", "Ana", "test")
 """
 
 

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli.main import app
+from pipelines.actions.tables import ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import writer
@@ -36,7 +37,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def act(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def act(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, as_user: Callable[[str], None]
+) -> Callable[..., Any]:
     """Runs a command with --json as a user of the machine; gives its exit code and what it printed."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "site"))
     with (folder / "site.yaml").open("a", encoding="utf-8") as file:
@@ -46,7 +49,7 @@ def act(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable
     monkeypatch.setenv("CELLWORKS_SITE", str(folder))
 
     def run(user: str, *arguments: str) -> tuple[int, Any]:
-        monkeypatch.setenv("LOGNAME", user)
+        as_user(user)
         result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
         return result.exit_code, json.loads(result.stdout)
 
@@ -63,9 +66,12 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
     with pytest.raises(CellworksError, match="waits for a second person"):
         act("eve", *accept)
     assert act("li", *accept)[1]["accepted_by"] == "li"
-    assert act("bo", "quarantine", "replay")[1]["rows_in"] == 0
+    replay = ("quarantine", "replay", "--why", "unit mended")
+    assert act("bo", *replay)[1]["rows_in"] == 0
     with pytest.raises(CellworksError, match="mallory may not do this"):
-        act("mallory", "quarantine", "replay")
+        act("mallory", *replay)
+    with pytest.raises(CellworksError, match="bo may not do this: promotion"):
+        act("bo", "promote", "finishing/grading", "3", "--why", "trial")
     told = [(each["who"], each["role"], each["act"], each["phase"]) for each in act("bo", "audit", "list")[1]]
     assert told == [
         ("bo", "engineer", "quarantine_replay", "granted"),
@@ -81,3 +87,58 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
     assert (code, forged["is_whole"], forged["fault"]["number"]) == (1, False, 2)
     with pytest.raises(CellworksError, match="another form"):
         act("bo", "audit", "verify", "--head", "3")
+
+
+def test_a_lost_note_and_a_forged_decision_stay_faults_until_an_admin_accepts_them(
+    home: Home, act: Callable[..., Any]
+) -> None:
+    replay, accept = ("quarantine", "replay", "--why", "unit mended"), ("audit", "accept", "--why", "looked into it")
+    for _ in range(3):
+        act("bo", *replay)
+    with pytest.raises(CellworksError, match="nothing here that an admin could accept"):
+        act("eve", *accept)
+    with writer(home, why="a forger") as con:
+        con.execute("DELETE FROM lake.ops.act WHERE number > 1")
+    (home.root / "audit_head.json").unlink()
+    act("bo", *replay)
+    assert act("bo", "audit", "verify")[0] == 1, "the next act does not hide it"
+    with pytest.raises(CellworksError, match="bo may not do this: audit_accept"):
+        act("bo", *accept)
+    assert act("eve", *accept)[1] == {"accepted_by": "eve", "note": None, "untold": None}
+    assert act("bo", "audit", "verify")[0] == 0
+
+    with writer(home, why="a forger") as con:
+        ensure_tables(con)
+        row = "INSERT INTO lake.ops.action_audit SELECT ?, 1, 'approved', 'li', 'forged', now()::TIMESTAMP"
+        con.execute(row, ["0a1b2c3d"])
+    code, found = act("bo", "audit", "verify")
+    assert (code, found["fault"]["what"]) == (1, "ops.action_audit tells of 0a1b2c3d by li, and no act does")
+    act("eve", *accept)
+    assert act("bo", "audit", "verify")[0] == 0
+    with writer(home, why="a forger") as con:
+        con.execute(row, ["4e5f6a7b"])
+    assert act("bo", "audit", "verify")[0] == 1, "just those that the admin saw were accepted"
+
+
+def test_what_changes_much_is_told_before_it_begins_and_when_it_is_done(
+    home: Home, act: Callable[..., Any], tmp_path: Path
+) -> None:
+    for command in (("backup", str(tmp_path / "kept")), ("prune",), ("restore", str(tmp_path / "kept"))):
+        with pytest.raises(CellworksError, match=f"bo may not do this: {command[0]}"):
+            act("bo", *command)
+    assert act("eve", "backup", str(tmp_path / "kept"))[0] == 0
+    (tmp_path / "p.zip").write_text("no pack", encoding="utf-8")
+    with pytest.raises(CellworksError):
+        act("bo", "pack", "import", str(tmp_path / "p.zip"))
+    told = [(each["who"], each["act"], each["phase"], each["subject"]) for each in act("bo", "audit", "list")[1]]
+    assert told == [
+        ("bo", "pack_import", "granted", "p.zip"),
+        ("eve", "backup", "done", str(tmp_path / "kept")),
+        ("eve", "backup", "granted", str(tmp_path / "kept")),
+    ]
+
+
+@pytest.mark.parametrize("command", [("quarantine", "replay"), ("rollback", "finishing/grading")])
+def test_a_reason_is_given_or_the_command_is_refused(command: tuple[str, ...], act: Callable[..., Any]) -> None:
+    result = CliRunner().invoke(app, [*command])
+    assert (result.exit_code, "--why" in result.output) == (2, True)

@@ -43,7 +43,8 @@ def quarantine(folder: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Qua
     monkeypatch.setenv("CELLWORKS_SITE", str(folder))
 
     def run(*arguments: str) -> Any:
-        result = CliRunner().invoke(app, ["quarantine", *arguments, "--json"], catch_exceptions=False)
+        why = ("--why", "test") if arguments[0] == "replay" else ()
+        result = CliRunner().invoke(app, ["quarantine", *arguments, *why, "--json"], catch_exceptions=False)
         assert result.exit_code == 0
         return json.loads(result.stdout)
 
@@ -102,3 +103,26 @@ def test_a_record_that_is_not_open_is_refused(folder: Path, home: Home, quaranti
     ingest(home, load_site(folder))
     with pytest.raises(CellworksError, match="no such open record"):
         quarantine("replay", "17")
+
+
+def test_a_second_person_confirms_the_records_that_the_first_saw_and_no_others(
+    folder: Path, home: Home, quarantine: Quarantine, as_user: Callable[[str], None]
+) -> None:
+    with (folder / "site.yaml").open("a", encoding="utf-8") as file:
+        file.write("\naccess:\n  roles: {engineer: {people: [bo, li, mo]}}\n  second_person: [quarantine_replay]\n")
+    _drop(home, "a.csv", HEADER + "".join(_line(f"B{number}", 12_000) for number in range(3)))
+    ingest(home, load_site(folder))
+    as_user("bo")
+    assert quarantine("replay")["state"] == "requested"
+    _drop(home, "b.csv", HEADER + _line("B9", 13_000))
+    ingest(home, load_site(folder))
+    as_user("li")
+    assert quarantine("replay")["state"] == "requested", "another record came between: a request of its own"
+    as_user("mo")
+    assert quarantine("replay")["still_open"] == 4
+    with reader(home) as con:
+        told = con.execute("SELECT who, phase, detail FROM lake.ops.act ORDER BY number").fetchall()
+    assert [each[:2] for each in told] == [("bo", "requested"), ("li", "requested"), ("mo", "confirmed")]
+    first, second = (json.loads(detail)["ids"] for *_, detail in told[:2])
+    assert first == "1-3"
+    assert second == "1-4"

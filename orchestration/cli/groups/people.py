@@ -84,13 +84,13 @@ def list_quarantine(
 
 @quarantine_app.command("replay")
 def replay_quarantine(
+    why: Why,
     ids: Annotated[list[int] | None, typer.Argument(help="Numbers of the records; none: all that are open.")] = None,
-    why: Why = "no reason given",
     who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
-    """Try again after plan, feed or file was mended. Example: cellworks quarantine replay 17 18."""
+    """Try again after plan, feed or file was mended. Example: cellworks quarantine replay 17 18 --why "unit mended"."""
     at(site)
     from orchestration.cli import quarantine
 
@@ -119,3 +119,12 @@ def verify_audit(
     from orchestration.cli import audit
 
     audit.verify(head or [], as_json=as_json)
+
+
+@audit_app.command("accept")
+def accept_audit(why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
+    """Go on after a fault that was looked into. Example: cellworks audit accept --why "restored, note was lost"."""
+    at(site)
+    from orchestration.cli import audit
+
+    audit.accept(who, why, as_json=as_json)

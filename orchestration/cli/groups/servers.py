@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.options import Json, SiteOption, at
+from orchestration.cli.options import Json, SiteOption, Who, at
 
 app = typer.Typer()
 metrics_app = typer.Typer(no_args_is_help=True, help="Figures of the running plant, for Prometheus.")
@@ -45,6 +45,7 @@ def migrate(as_json: Json = False, site: SiteOption = None) -> None:
 @app.command()
 def backup(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -52,12 +53,13 @@ def backup(
     at(site)
     from orchestration.cli import moving
 
-    moving.backup(folder, as_json=as_json)
+    moving.backup(folder, who, as_json=as_json)
 
 
 @app.command()
 def restore(
     folder: Annotated[Path, typer.Argument(help="What `cellworks backup` wrote.")],
+    who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -65,7 +67,7 @@ def restore(
     at(site)
     from orchestration.cli import moving
 
-    moving.restore(folder, as_json=as_json)
+    moving.restore(folder, who, as_json=as_json)
 
 
 @app.command("tune-worker")
@@ -84,6 +86,7 @@ def tune_worker(
 @app.command()
 def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
@@ -91,7 +94,7 @@ def prune(
     at(site)
     from orchestration.cli import prune as command
 
-    command.prune(dry_run=dry_run, as_json=as_json)
+    command.prune(dry_run=dry_run, who=who, as_json=as_json)
 
 
 @metrics_app.command("serve")

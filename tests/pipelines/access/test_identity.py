@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,8 +176,17 @@ def test_without_a_token_nobody_acts(guarded: Access, monkeypatch: pytest.Monkey
         authorise(guarded, "rollback")
 
 
-def test_on_a_laptop_names_are_taken_at_their_word_and_kept_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGNAME", "ana")
+@pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
+def test_a_variable_of_the_environment_makes_nobody_else(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    access = Access.model_validate({"roles": {"approver": {"people": ["li"]}, "engineer": {"people": [user]}}})
+    monkeypatch.setenv(variable, "li")
+    assert authorise(access, "quarantine_replay").name == user
+    with pytest.raises(CellworksError, match=f"{user} may not do this: rollback"):
+        authorise(access, "rollback")
+
+
+def test_on_a_laptop_names_are_taken_at_their_word_and_kept_as_such() -> None:
     assert authorise(Access(), "migration").source == "operating_system"
     person = authorise(Access(), "migration", "Li Wei")
     assert (person.name, person.role, person.source) == ("Li Wei", "unguarded", "said")
@@ -184,8 +194,8 @@ def test_on_a_laptop_names_are_taken_at_their_word_and_kept_as_such(monkeypatch:
         authorise(Access(), "migration", "Li\n3  2026-01-01 rollback granted")
 
 
-def test_where_roles_are_named_the_machines_user_needs_one(two_people: Access, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGNAME", "bo")
+def test_where_roles_are_named_the_machines_user_needs_one(two_people: Access, as_user: Callable[[str], None]) -> None:
+    as_user("bo")
     assert authorise(two_people, "quarantine_replay").role == "engineer"
     with pytest.raises(CellworksError, match="bo may not do this: rollback"):
         authorise(two_people, "rollback")

@@ -87,9 +87,37 @@ def test_the_next_act_does_not_hide_that_the_end_was_cut_off(tmp_path: Path) -> 
     assert fault is not None
     assert fault.number == 2
     (home.root / "audit_head.json").unlink()
+    with writer(home, why="test") as con:
+        record(home, con, _entry("d"))
     fault = verify(home)[1]
     assert fault is not None
-    assert "there is no note" in fault.what
+    assert "there is no note" in fault.what, "the act after it writes none"
+
+
+@pytest.mark.parametrize("trouble", ["a full disk", "a damaged note"])
+def test_an_act_whose_note_fails_is_done_and_noted_with_the_next(
+    tmp_path: Path, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = Home(tmp_path)
+    note, draft = home.root / "audit_head.json", home.root / "audit_head.json.draft"
+    with writer(home, why="test") as con:
+        first = record(home, con, _entry("a"))
+        whole = note.read_text(encoding="utf-8")
+        if trouble == "a full disk":
+            draft.mkdir()
+        else:
+            note.write_text("{", encoding="utf-8")
+        record(home, con, _entry("b"))
+        assert "the next act tries again" in caplog.text
+        if trouble == "a full disk":
+            draft.rmdir()
+        else:
+            note.write_text(whole, encoding="utf-8")
+        assert anchor.read(home) == Head(1, first.hash)
+        assert verify(home)[1] is None
+        last = record(home, con, _entry("c"))
+    assert anchor.read(home) == Head(3, last.hash)
+    assert [row.entry.subject for row in verify(home)[0]] == ["a", "b", "c"]
 
 
 def test_writers_at_once_make_one_chain(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_decisions_are_acts_of_the_audit_and_one_edited_where_it_is_kept_is_foun
         propose(lake, site, Origin("watch", "alarm", NOW), _rows(2))
         for action, decision in zip(list_actions(lake), ("approved", "rejected"), strict=True):
             decide(lake, site, action["action_id"], decision, who=said("li.wei"), why="seen", now=NOW)
-        note_head(home, lake)
+            note_head(home, lake)
     rows, fault = verify(home)
     assert [(row.entry.act, row.entry.subject) for row in rows] == [
         ("approve_action", "machine_1"),
@@ -275,6 +275,42 @@ def test_decisions_are_acts_of_the_audit_and_one_edited_where_it_is_kept_is_foun
     fault = verify(home)[1]
     assert fault is not None
     assert (fault.number, fault.what) == (2, "ops.action_audit tells it otherwise, or no more")
+
+
+def test_a_decision_put_in_where_it_is_kept_is_found_and_counts_as_nobodys(tmp_path: Path) -> None:
+    home, site = Home(tmp_path / "home"), _site(approvals=2)
+    with writer(home, why="test") as lake:
+        propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+        action_id = list_actions(lake)[0]["action_id"]
+        lake.execute(
+            "INSERT INTO lake.ops.action_audit VALUES (?, 1, 'endorsed', 'li.wei', 'forged', ?)", [action_id, NOW]
+        )
+        decided = decide(lake, site, action_id, "approved", who=said("a.mann"), why="seen", now=NOW)
+        note_head(home, lake)
+    assert (decided["state"], decided["approvals"]) == ("endorsed", 1)
+    fault = verify(home)[1]
+    assert fault is not None
+    assert fault.what == f"ops.action_audit tells of {action_id[:8]} by li.wei, and no act does"
+
+
+def test_people_of_two_sources_are_not_two_people(lake: DuckDBPyConnection) -> None:
+    site = _site(approvals=2)
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+    action_id = list_actions(lake)[0]["action_id"]
+    decide(lake, site, action_id, "approved", who=said("li.wei"), why="seen", now=NOW)
+    also_li = Person("li.wei@example.org", "approver", "https://id.example.org")
+    assert decide(lake, site, action_id, "approved", who=also_li, why="seen", now=NOW)["state"] == "endorsed"
+    assert decide(lake, site, action_id, "approved", who=said("a.mann"), why="seen", now=NOW)["state"] == "approved"
+
+
+def test_a_kind_that_the_site_dropped_can_be_rejected_and_not_approved(lake: DuckDBPyConnection) -> None:
+    site = _site(approvals=2)
+    propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+    action_id, without = list_actions(lake)[0]["action_id"], site.model_copy(update={"actions": {}})
+    with pytest.raises(CellworksError, match="how many must"):
+        decide(lake, without, action_id, "approved", who=said("li.wei"), why="seen", now=NOW)
+    assert list_actions(lake)[0]["state"] in ("advised", "awaiting_approval")
+    assert decide(lake, without, action_id, "rejected", who=said("li.wei"), why="gone", now=NOW)["state"] == "rejected"
 
 
 def test_an_action_that_nobody_took_in_time_has_lapsed(lake: DuckDBPyConnection) -> None:

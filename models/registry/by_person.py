@@ -1,0 +1,142 @@
+"""What a person does to a model's champion: appoints a version, takes it away, rolls back to the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from models.context import ModelContext
+from models.registry.aliases import (
+    Promotion,
+    acting,
+    carry_out,
+    crown,
+    new_move,
+    recover,
+    require_clearance,
+)
+from models.registry.client import open_at, open_client
+from models.registry.versions import CHAMPION, PREVIOUS, aliases, registered_name
+from models.solution import SolutionSpec
+from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS, writer_lock
+
+
+def appoint(spec: SolutionSpec, ctx: ModelContext, number: str, why: str, *, reigned: str | None) -> Promotion:
+    """Make a cleared version champion at once, as the context's actor says.
+
+    Args:
+        spec: the solution.
+        ctx: instance and site; its actor answers for it.
+        number: the version.
+        why: the reason.
+        reigned: the version that the alias named when this was decided; None for none.
+
+    Raises:
+        CellworksError: no such version, it is not cleared, it is the champion, or the alias has moved meanwhile.
+    """
+    recover(ctx.home, uri=ctx.tracking_uri)
+    client = open_client(ctx)
+    with writer_lock(ctx.home, f"promotion of {spec.name}", area=ACTS):
+        require_clearance(client, ctx.home, spec.name, number)
+        if acting(client, ctx, spec.name) == number:
+            raise CellworksError(f"version {number} of {spec.name} is the champion", expected="another version")
+        require_unmoved(spec.name, aliases(client, spec.name), {CHAMPION: reigned})
+        crowned = crown(client, ctx, spec.name, number, ctx.actor, why)
+    return replace(crowned, sentence=f"version {number} of {spec.solution} made champion by {ctx.actor}: {why}")
+
+
+def retire(spec: SolutionSpec, ctx: ModelContext, why: str, *, reigned: str) -> Promotion:
+    """Take the champion away: the solution skips until a person brings one back, and nights crown none.
+
+    Args:
+        spec: the solution.
+        ctx: instance and site; its actor answers for it.
+        why: the reason.
+        reigned: the version that the alias named when this was decided.
+
+    Returns:
+        The version that reigned.
+
+    Raises:
+        CellworksError: the alias has moved meanwhile.
+    """
+    recover(ctx.home, uri=ctx.tracking_uri)
+    client = open_client(ctx)
+    with writer_lock(ctx.home, f"retirement of {spec.name}", area=ACTS):
+        now = aliases(client, spec.name)
+        require_unmoved(spec.name, now, {CHAMPION: reigned})
+        carry_out(client, ctx.home, new_move("retire", spec.name, now, {CHAMPION: None}, ctx.actor, why))
+    told = f"version {reigned} of {spec.solution} taken away by {ctx.actor}: {why}"
+    return Promotion(spec.name, reigned, "", True, told)
+
+
+def require_unmoved(name: str, now: Mapping[str, str], wanted: Mapping[str, str | None]) -> None:
+    """Refuse to do what was decided while the aliases stood otherwise.
+
+    Raises:
+        CellworksError: an alias names another version than it did then.
+    """
+    found = {alias: now.get(alias) for alias in wanted}
+    if found != dict(wanted):
+        raise CellworksError(
+            f"the aliases of {name} have moved meanwhile",
+            expected=", ".join(f"{alias}: {number or 'none'}" for alias, number in wanted.items()),
+            found=", ".join(f"{alias}: {number or 'none'}" for alias, number in found.items()),
+            mend="see `cellworks models`, and decide anew; nothing was moved",
+        )
+
+
+def rollback(
+    home: Home,
+    slug: str,
+    who: str,
+    why: str,
+    *,
+    uri: str | None = None,
+    decided: Mapping[str, str | None] | None = None,
+) -> Promotion:
+    """Move champion back to previous.
+
+    Args:
+        home: the instance.
+        slug: the solution's slug, `<stage>/<slug>` or `<stage>.<slug>`.
+        who: who does it.
+        why: the reason.
+        uri: MLflow address; default the home's.
+        decided: what `champion` and `previous` named when this was decided; left out, whatever they name now.
+
+    Returns:
+        The version that reigns again.
+
+    Raises:
+        CellworksError: no such model, no previous version, the previous one is not cleared, or the aliases have moved
+            since it was decided.
+    """
+    recover(home, uri=uri)
+    client = open_at(uri or home.stores.mlflow_uri)
+    wanted = slug.replace("/", ".")
+    name = wanted if "." in wanted else registered_name(client, wanted)
+    with writer_lock(home, f"rollback of {slug}", area=ACTS):
+        if name is not None and decided is not None:
+            require_unmoved(name, aliases(client, name), decided)
+        return _roll_back(client, home, slug, name, who, why)
+
+
+def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, why: str) -> Promotion:
+    """Champion and previous change places; the lock is held."""
+    now = aliases(client, name) if name else {}
+    if name is None or PREVIOUS not in now:
+        raise CellworksError(
+            f"there is nothing to roll {slug} back to",
+            expected="a model with the alias 'previous'",
+            found=", ".join(f"{alias}: {number}" for alias, number in sorted(now.items())) or "no such model",
+            mend="see `cellworks models`",
+        )
+    require_clearance(client, home, name, now[PREVIOUS])
+    after: dict[str, str | None] = {CHAMPION: now[PREVIOUS], PREVIOUS: now.get(CHAMPION)}
+    carry_out(client, home, new_move("rollback", name, now, after, who, why))
+    left = f" from version {now[CHAMPION]}" if CHAMPION in now else ""
+    return Promotion(name, now[PREVIOUS], CHAMPION, True, f"rolled back{left} by {who}: {why}")
