@@ -98,6 +98,6 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 	$(VENV)/bin/python docs/_reference/graph_picture.py
 
 lock: $(UV) ## resolve again: hashes, no address of any index
-	$(UV) pip compile pyproject.toml --extra kubernetes --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	$(UV) pip compile pyproject.toml --extra kubernetes --extra docker --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 .PHONY: help setup demo ui lint types check test servers faults infra soak soak-plant security bench benchmarks scale peer peer-lock docs docs-graph lock

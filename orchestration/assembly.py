@@ -16,11 +16,12 @@ from orchestration.catalogue import refuse_shared_slugs
 from orchestration.component_trees import component_trees, solution_definitions
 from orchestration.components.solution import SolutionComponent
 from orchestration.domains import DOMAINS, KPI
-from orchestration.executor import warm_executor
+from orchestration.executor import chosen_executor
 from orchestration.housekeeping import housekeeping_jobs
 from orchestration.jobs import platform_jobs
 from orchestration.manifest import Table, curated_tables
 from orchestration.plant import Plant, plant
+from orchestration.pools import pool_of
 from orchestration.schedules import platform_schedules
 from orchestration.sensors import platform_sensors
 
@@ -38,23 +39,24 @@ def build_definitions(here: Plant | None = None, tables: Sequence[Table] | None 
     specs = [component.spec for tree in trees for component in tree.get_all_components(SolutionComponent)]
     refuse_shared_slugs(specs)
     platform = dg.Definitions(
-        assets=[raw_assets(here), *_curation(tables), *learning_assets(here, specs, tables)],
+        assets=[raw_assets(here), *_curation(here, tables), *learning_assets(here, specs, tables)],
         asset_checks=[*_checks(here, tables)],
         jobs=[*platform_jobs(), *housekeeping_jobs()],
         schedules=platform_schedules(here.site),
         sensors=platform_sensors(here.site, specs),
-        executor=warm_executor,
+        executor=chosen_executor(here.home.stores),
     )
     return dg.Definitions.merge(*solution_definitions(trees), platform)
 
 
-def _curation(tables: Sequence[Table]) -> Iterable[dg.AssetsDefinition]:
+def _curation(here: Plant, tables: Sequence[Table]) -> Iterable[dg.AssetsDefinition]:
+    pool = pool_of(here.site, "curate")
     for domain in (*DOMAINS, KPI):
         marts = _of(tables, "marts", domain)
         if staging := _of(tables, "staging", domain):
-            yield curated_assets("staging", domain, staging)
+            yield curated_assets("staging", domain, staging, pool)
         if marts:
-            yield curated_assets("marts", domain, marts)
+            yield curated_assets("marts", domain, marts, pool)
             yield published_asset(domain, marts)
 
 

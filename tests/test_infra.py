@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INFRA = ROOT / "infra"
 TOOLS = Path(sys.executable).parent
 DOCKERFILE, COMPOSE = INFRA / "docker" / "Dockerfile", INFRA / "compose" / "compose.yaml"
+RUNS, MORE = INFRA / "dagster" / "docker.yaml", INFRA / "compose" / "docker-runs.yaml"
 DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
 MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
 SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_FLASK_SERVER_SECRET_KEY")
@@ -66,12 +67,32 @@ def test_every_yaml_file_keeps_the_style(tmp_path: Path) -> None:
 
 
 def test_compose_and_kubernetes_files_fit_their_schemas(tmp_path: Path) -> None:
-    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE, MORE)
     run("kubernetes-validate", "--strict", *MANIFESTS)
     (tmp_path / "compose.yaml").write_text(COMPOSE.read_text().replace("healthcheck:", "healthchek:"))
     assert "healthchek" in fails(
         "check-jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "compose.yaml"
     )
+
+
+def test_the_docker_launcher_takes_its_settings_and_runs_are_where_the_servers_are() -> None:
+    docker = pytest.importorskip("dagster_docker")
+    from dagster._config import process_config
+
+    settings = yaml.safe_load(RUNS.read_text())["run_launcher"]
+    assert (settings["module"], settings["class"]) == ("dagster_docker", docker.DockerRunLauncher.__name__)
+    read = process_config(docker.DockerRunLauncher.config_type(), settings["config"])
+    assert read.success, read.errors
+    wrong = process_config(docker.DockerRunLauncher.config_type(), settings["config"] | {"volumes": []})
+    assert "volumes" in str(wrong.errors)
+    assert [name for name in settings["config"]["env_vars"] if "=" in name] == []
+    compose, more = yaml.safe_load(COMPOSE.read_text()), yaml.safe_load(MORE.read_text())
+    for kind, names in {"networks": settings["config"]["networks"], "volumes": ["cellworks_home"]}.items():
+        known = {f"{compose['name']}_{name}" for each in (compose, more) for name in each.get(kind, ())}
+        assert set(names) <= known, kind
+    assert {service["image"] for service in compose["services"].values()} >= {settings["config"]["image"]}
+    daemon = compose["services"]["daemon"]["environment"] | more["services"]["daemon"]["environment"]
+    assert set(settings["config"]["env_vars"]) <= set(daemon)
 
 
 def test_what_helm_values_put_into_pods_fits_the_kubernetes_schema(tmp_path: Path) -> None:
@@ -115,6 +136,7 @@ def containers() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_everything_has_limits_health_and_an_exact_version() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
+    services["engine"] = yaml.safe_load(MORE.read_text())["services"]["engine"]
     assert {name for name, each in services.items() if not each["deploy"]["resources"]["limits"]} == set()
     assert {name for name, each in services.items() if "healthcheck" not in each} == {"code"}  # the image's own
     assert {name for name, each in services.items() if "ports" in each} == {"proxy"}

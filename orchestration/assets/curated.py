@@ -12,13 +12,14 @@ from orchestration.manifest import Layer, Table
 from orchestration.plant import plant
 
 
-def curated_assets(layer: Layer, domain: str, tables: Sequence[Table]) -> dg.AssetsDefinition:
+def curated_assets(layer: Layer, domain: str, tables: Sequence[Table], pool: str) -> dg.AssetsDefinition:
     """Return the step that builds one domain's tables of a layer.
 
     Args:
         layer: staging or marts.
         domain: The domain whose tables these are.
         tables: At least one table.
+        pool: The pool of what has the whole lake alone.
     """
     own = {(table.layer, table.name) for table in tables}
     specs = [
@@ -39,7 +40,7 @@ def curated_assets(layer: Layer, domain: str, tables: Sequence[Table]) -> dg.Ass
         for table in tables
     ]
 
-    @dg.multi_asset(name=f"{layer}_{domain}", specs=specs)
+    @dg.multi_asset(name=f"{layer}_{domain}", specs=specs, pool=pool)
     def curated(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         """Rebuild the affected production days of this layer and domain."""
         from pipelines.curation.run import curate

@@ -15,6 +15,7 @@ from orchestration.interruption import heard
 from orchestration.jobs import NEW_DATA, NIGHTLY
 from orchestration.logs import bound
 from orchestration.plant import Plant, plant
+from orchestration.pools import pool_of
 
 if TYPE_CHECKING:
     from pipelines.ingest.report import IngestReport
@@ -37,7 +38,7 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
         for feed in here.site.feeds.values()
     ]
 
-    @dg.multi_asset(name="ingest", specs=specs)
+    @dg.multi_asset(name="ingest", specs=specs, pool=pool_of(here.site, "ingest"))
     def ingest(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         """Take in what the drop folders and databases hold beyond the last offset; bad rows go to quarantine."""
         from pipelines.ingest.run import ingest as run

@@ -22,6 +22,8 @@ from orchestration.interruption import heard
 from orchestration.jobs import LEARNING, SEARCH_TAG, version_tag
 from orchestration.manifest import Table
 from orchestration.plant import Plant, plant
+from orchestration.pools import pool_of
+from orchestration.resources import largest, pod_tags
 from orchestration.solving import MODEL, MONITORING, NO_VERSION, PARTS, PREDICTIONS, Outcome
 
 _DESCRIPTIONS = {
@@ -46,14 +48,15 @@ def learning_assets(here: Plant, specs: Iterable[SolutionSpec], tables: Sequence
         domain = spec.domain or domains.get(spec.table, OWN_TABLES)
         by_domain.setdefault(domain, []).append(spec)
     published = {table.domain for table in tables if table.layer == "marts"}
+    pool = pool_of(here.site, "learn")
     return [
-        _batch(domain, members, domains.keys(), has_snapshot=domain in published)
+        _batch(domain, members, domains.keys(), pool, has_snapshot=domain in published)
         for domain, members in sorted(by_domain.items())
     ]
 
 
 def _batch(
-    domain: str, members: Sequence[SolutionSpec], known: Iterable[str], *, has_snapshot: bool
+    domain: str, members: Sequence[SolutionSpec], known: Iterable[str], pool: str, *, has_snapshot: bool
 ) -> dg.AssetsDefinition:
     known = set(known)
     specs = [_asset_spec(spec, part, domain, known, has_snapshot) for spec in members for part in family_of(spec).parts]
@@ -64,7 +67,14 @@ def _batch(
         for name, text in named.items()
     ]
 
-    @dg.multi_asset(name=f"{LEARNING}{domain}", specs=specs, check_specs=checks, can_subset=True)
+    @dg.multi_asset(
+        name=f"{LEARNING}{domain}",
+        specs=specs,
+        check_specs=checks,
+        can_subset=True,
+        pool=pool,
+        op_tags=pod_tags(largest(members)),
+    )
     def learn(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         chosen = [
             (spec, [part for part in family_of(spec).parts if solution_key(spec, part) in context.selected_asset_keys])

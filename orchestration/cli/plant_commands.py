@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from models.families import family_of
 from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
-from orchestration.environment import project_root
+from orchestration.engines import instance_settings
 from orchestration.interruption import remembered, was_interrupted
 from orchestration.logs import bound
 from orchestration.plant import Plant, claim, plant
@@ -63,8 +62,7 @@ def prepare_instance(here: Plant) -> None:
     """Make the home's folders, Dagster's instance file, and name it to this process."""
     claim(here)
     stores = here.home.stores
-    instance = project_root() / "infra" / "dagster" / f"{stores.name}.yaml"
-    shutil.copyfile(instance, here.home.dagster_dir / "dagster.yaml")
+    (here.home.dagster_dir / "dagster.yaml").write_text(instance_settings(stores), encoding="utf-8")
     if stores.dagster_url is not None:
         from models.registry.key import registry_key
         from pipelines.lake.servers import ensure_stores

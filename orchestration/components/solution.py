@@ -8,22 +8,22 @@ import dagster as dg
 from pydantic import BaseModel, create_model
 
 from models.families import Family, family_named
-from models.solution import SolutionSpec
+from models.solution import Resources, SolutionSpec
 from orchestration.assets.keys import solution_key
 from orchestration.catalogue import build_spec
 from orchestration.components.schema import Attributes
+from orchestration.executor import chosen_executor
 from orchestration.jobs import SOLUTION_TAG
+from orchestration.resources import pod_tags
 from orchestration.whose import site_tag
+from pipelines.lake.home import Home
 
 _NAMED_BY_FOLDER = {"stage", "slug"}
 
 
-def _resources(spec: SolutionSpec) -> dict[str, object]:
-    """Run tags from which Dagster's launcher of Kubernetes knows what the pod gets."""
-    if spec.resources is None:
-        return {}
-    asked = {"cpu": f"{spec.resources.cpu_cores:g}", "memory": f"{spec.resources.memory_gib * 1024:.0f}Mi"}
-    return {"dagster-k8s/config": {"container_config": {"resources": {"requests": asked, "limits": asked}}}}
+def _own_executor(resources: Resources | None) -> dg.ExecutorDefinition | None:
+    """Executor of a job whose solution asks for resources of its own; None for that of all jobs."""
+    return None if resources is None else chosen_executor(Home.from_env().stores, resources)
 
 
 class SolutionComponent(dg.Component):
@@ -79,6 +79,7 @@ class SolutionComponent(dg.Component):
             name=f"{self.spec.stage}__{self.spec.slug}",
             selection=dg.AssetSelection.assets(*keys),
             description=f"{self.spec.solution} alone: {', '.join(family.parts)}.",
-            tags={SOLUTION_TAG: self.spec.solution, **site_tag(), **_resources(self.spec)},
+            tags={SOLUTION_TAG: self.spec.solution, **site_tag(), **pod_tags(self.spec.resources)},
+            executor_def=_own_executor(self.spec.resources),
         )
         return dg.Definitions(jobs=[job])

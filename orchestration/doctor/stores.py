@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from orchestration.doctor.finding import Finding, Installation, error, of, ok, warning
-from orchestration.environment import project_root
+from orchestration.engines import instance_settings
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import current_snapshot, reader
 from pipelines.lake.sql import quote_literal
@@ -234,9 +234,10 @@ def runs(it: Installation) -> Iterator[Finding]:
     if not settings.is_file():
         yield warning("there is no Dagster instance yet", "run `cellworks init`")
         return
-    ours = project_root() / "infra" / "dagster" / f"{it.stores.name}.yaml"
-    if settings.read_bytes() != ours.read_bytes():
-        yield warning(f"{settings} is not as {ours.name} of this release", "run `cellworks init`, which copies it")
+    if settings.read_bytes() != instance_settings(it.stores).encode():
+        yield warning(
+            f"{settings} is not as {it.stores.name}.yaml of this release", "run `cellworks init`: it writes it"
+        )
     with opened(it) as instance:
         if instance is None:
             return
