@@ -73,6 +73,9 @@ def test_a_small_night_goes_through_on_servers_and_leaves_no_secret(
     home = Home(tmp_path / "home")
     monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
     monkeypatch.setenv("PGPASSWORD", f"pg{SECRET}")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     _own_table(tmp_path)
     named = ("--table", str(tmp_path / "table.parquet"), "--target", "y", "--entity", "id")
     made = _cellworks("solution", "new", SOLUTION, *named)
@@ -97,6 +100,7 @@ def test_a_small_night_goes_through_on_servers_and_leaves_no_secret(
     assert list((on_servers.folder / "objects").rglob("*.parquet"))
     for text in (made, night):
         assert SECRET not in text.stdout + text.stderr
+    assert list(temporary.iterdir()) == [], "nothing of a night stays in the temporary folder"
     assert _holding(home.root, SECRET.encode()) == []
     assert _rows_holding(SECRET) == []
     assert _holding(on_servers.folder / "objects", SECRET.encode()) == []
