@@ -15,6 +15,7 @@ from orchestration.jobs import NEW_DATA, SOLUTION_TAG
 from orchestration.plant import plant
 from orchestration.sensors.marks import busy, ours_of, read_cursor, write_cursor
 from orchestration.solving import PREDICTIONS
+from orchestration.whose import Ours
 from pipelines.lake.files import file_suffix
 
 
@@ -23,7 +24,7 @@ def new_data_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.Sensor
 
     Its cursor holds a mark of the deliveries and one for each solution over a person's own files. A delivery starts
     the whole job, which scores those too; when only such files changed, only their solutions are scored. What a night
-    has taken in and scored starts nothing.
+    has taken in and scored starts nothing, and neither does what a run that waits in the queue will take in.
 
     Args:
         interval_s: Seconds between ticks.
@@ -41,7 +42,7 @@ def new_data_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.Sensor
     )
     def sense(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         here = plant()
-        if (reason := busy(here.home)) is not None:
+        if (reason := busy(here.home) or _awaited(context.instance, ours_of(context))) is not None:
             return reason
         cursor = read_cursor(context.cursor)
         known, mark, files = cursor.get("own_tables", {}), delivered(here), own_tables(over_files)
@@ -64,6 +65,13 @@ def new_data_sensor(interval_s: int, specs: Sequence[SolutionSpec]) -> dg.Sensor
         return dg.SensorResult(skip_reason="a night has taken in what was delivered", cursor=write_cursor(after))
 
     return sense
+
+
+def _awaited(instance: dg.DagsterInstance, ours: Ours) -> dg.SkipReason | None:
+    """A whole run that waits in the queue takes in what comes until it begins: a second one would find nothing."""
+    waiting = instance.get_runs(dg.RunsFilter(job_name=NEW_DATA, statuses=[dg.DagsterRunStatus.QUEUED]))
+    whole = [run.run_id for run in waiting if SOLUTION_TAG not in run.tags and ours.owns(run)]
+    return dg.SkipReason(f"run {whole[0]} waits in the queue and will take it in") if whole else None
 
 
 def _asking(request: dg.RunRequest, after: dict[str, Any]) -> dg.SensorResult:

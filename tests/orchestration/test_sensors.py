@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -14,11 +15,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 import yaml
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from models.registry.alarms import newest_alarms
 from models.registry.client import open_home
 from orchestration.deliveries import DELIVERED, delivered
-from orchestration.jobs import ALARM, NEW_DATA
+from orchestration.jobs import ALARM, NEW_DATA, SOLUTION_TAG
 from orchestration.plant import Plant, plant
 from orchestration.run_lock import night_lock
 from orchestration.sensors import platform_sensors
@@ -222,6 +224,34 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
     here = plant()
     here.home.ensure()
     return here
+
+
+def _queued(workshop: Workshop, tags: Mapping[str, str]) -> dg.DagsterRun:
+    """A run for new data that waits in the queue, of a code server that nobody asks."""
+    code = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("127.0.0.1", port=1), "__repository__")
+    job = workshop.definitions.resolve_job_def(NEW_DATA)
+    return workshop.instance.create_run_for_job(
+        job,
+        status=dg.DagsterRunStatus.QUEUED,
+        tags={**job.run_tags, **tags},
+        remote_job_origin=RemoteJobOrigin(code, NEW_DATA),
+    )
+
+
+def test_what_a_queued_run_will_take_in_starts_no_second_one(workshop: Workshop) -> None:
+    drop = workshop.here.home.drop_dir / "ems__weather"
+    drop.mkdir(parents=True)
+    (drop / "1.jsonl").write_text("{}\n")
+    [request], cursor = workshop.tick("new_data", None)
+    queued = _queued(workshop, request.tags)
+    (drop / "2.jsonl").write_text("{}\n")
+    assert workshop.tick("new_data", cursor) == ([], cursor), "the run in the queue takes the second one in, too"
+    workshop.instance.report_run_canceled(queued)
+    [again], _ = workshop.tick("new_data", cursor)
+    assert again.run_key != request.run_key
+    # One that scores a person's own table takes no delivery in.
+    _queued(workshop, {SOLUTION_TAG: "mine/one"})
+    assert len(workshop.tick("new_data", cursor)[0]) == 1
 
 
 def test_every_way_a_delivery_arrives_is_seen_once(here: Plant) -> None:
