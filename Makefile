@@ -48,10 +48,10 @@ types: setup ## strict types
 
 check: setup ## lint, types and the quick tests (two minutes)
 	$(MAKE) --jobs 2 --output-sync=target lint types
-	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not soak and not servers"
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not long and not servers"
 
 test: setup ## the suite, on two cores
-	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not soak and not servers"
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not long and not servers"
 
 servers: setup ## the lake, ingestion, actions, searches, retention, servers away and a night on PostgreSQL and S3 over HTTP
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
@@ -62,10 +62,10 @@ faults: setup ## kills, full disk, servers away, hung and poisoned runs; figures
 infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kubernetes
 	$(VENV)/bin/pytest tests/test_infra.py
 
-soak: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
-	$(VENV)/bin/pytest -m "soak and not faults and not servers"
+long: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
+	$(VENV)/bin/pytest -m "long and not faults and not servers"
 
-soak-plant: setup ## sixty days of a small plant on servers, a minute each: does anything grow? figures into .tmp/soak.json (SOAK="--days 6 --day-s 30" for less)
+soak: setup ## sixty days of a small plant on servers, a minute each: does anything grow? figures into .tmp/soak.json (SOAK="--days 6 --day-s 30" for less)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.soak .tmp/soak.json $(SOAK)
 
 security: setup ## hostile input, fuzzed through the public doors, and the audit of the dependencies; figures in .tmp/security.json
@@ -100,4 +100,4 @@ docs-graph: setup ## draw the asset groups anew, after one was added
 lock: $(UV) ## resolve again: hashes, no address of any index
 	$(UV) pip compile pyproject.toml --extra kubernetes --extra docker --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-.PHONY: help setup demo ui lint types check test servers faults infra soak soak-plant security bench benchmarks scale peer peer-lock docs docs-graph lock
+.PHONY: help setup demo ui lint types check test servers faults infra long soak security bench benchmarks scale peer peer-lock docs docs-graph lock

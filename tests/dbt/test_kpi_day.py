@@ -193,7 +193,7 @@ def test_conversion_cost_is_the_sum_of_its_activities_over_the_premium_energy(re
     assert (records.mart["scrap_material_cost_usd"] > 0).any()
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_day_without_a_meter_record_has_no_cost_instead_of_a_low_one(
     home: Home, records: Records, tmp_path: Path
 ) -> None:

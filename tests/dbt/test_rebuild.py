@@ -117,7 +117,7 @@ def test_a_correction_is_seen_from_the_steps_entered_after_it_was_known(home: Ho
             assert ("fill_mass_g" in record) == (step == "formation")
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_full_rebuild_gives_the_same_rows(home: Home) -> None:
     before = hashes(home)
     for layer, domains in LAYER_DOMAINS.items():

@@ -21,7 +21,7 @@ from pipelines.lake.connection import reader
 from tests.end_to_end.conftest import FirstNight, SmallPlant, wait_for
 from tests.orchestration.conftest import own_rows, write_solution
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]  # the sensors themselves are ticked in orchestration/
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # the sensors themselves are ticked in orchestration/
 
 _REMOTE = re.compile(r"""(?:src|href|import|url)\s*[=(:]?\s*["'(]?(?:https?:)?//([^"'/)\s]+)""")
 

@@ -17,7 +17,7 @@ from tests.expectations.plants import copied
 from tests.expectations.test_defects import DELIVERED, Delivered
 
 # Minutes each; tests/orchestration/test_definitions.py shows the same for every defect on the job's steps.
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 BY_NAME: dict[str, Delivered] = {each.name: each for each in DELIVERED}
 # The job that new data starts: take in, check, curate, check, publish, score and watch.
 _SCRIPT = """

@@ -16,7 +16,7 @@ from pipelines.ingest.run import ingest
 from pipelines.lake.home import Home
 from tests.expectations.plants import copied, deliveries, failures, tamper
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.long
 
 LAYERS: tuple[Layer, ...] = ("staging", "marts")
 CUT = ("marts.machine_state_day", "no day is longer than 25 h: deliver states cut at the start of the production day")

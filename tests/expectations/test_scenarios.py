@@ -15,7 +15,7 @@ from pipelines.lake.schemas import bootstrap
 from pipelines.twin.simulate import simulate
 from tests.expectations.plants import failures
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.long
 # These plants deliver no minute values: they are most of a delivery, and no scenario here is about them.
 SILENT = {
     ("raw.historian__telemetry", "historian__telemetry has rows"),

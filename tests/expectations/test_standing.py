@@ -44,7 +44,7 @@ def found(home: Home, site: Site) -> set[tuple[str, str]]:
     return failures([run_suites(home, site, layer="staging", domain="equipment")])
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_machine_that_stood_all_day_fails_no_check_of_units(stopped: Home, site: Site, tmp_path: Path) -> None:
     shutil.copytree(stopped.root, tmp_path / "home")
     assert UNIT not in found(Home(tmp_path / "home"), site)

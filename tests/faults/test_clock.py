@@ -129,7 +129,7 @@ def test_an_alarm_of_a_clock_far_ahead_keeps_nothing_quiet(home: Home) -> None:
     assert len(newest_alarms(home)) == 2
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back an hour", "forward an hour"])
 def test_nights_around_a_set_clock_answer_and_act_once(
     doing: Worker, trained: Home, by: timedelta, record_property: Callable[[str, Any], None]
@@ -156,7 +156,7 @@ def test_nights_around_a_set_clock_answer_and_act_once(
     assert again["lost"] == again["doubled"] == 0
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="libfaketime is not installed (Debian: faketime)")
 def test_whole_nights_of_a_process_whose_clock_is_an_hour_behind(
     tmp_path: Path, parsed: Callable[[Path], Path], record_property: Callable[[str, Any], None]

@@ -34,7 +34,7 @@ from tests.faults.kills import SEED
 from tests.orchestration.conftest import write_rule
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 KILLS = 20

@@ -21,7 +21,7 @@ from tests.faults.kills import Worker, copied, restore
 from tests.faults.racing import FIFTY, ROWS, raced
 from tests.faults.work import LOTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.long]
 CURATING = """
 from pipelines.curation.run import curate
 from pipelines.ingest.run import ingest

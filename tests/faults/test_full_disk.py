@@ -15,7 +15,7 @@ import pytest
 from pipelines.lake.home import Home
 from tests.faults.kills import Worker, copied
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.long]
 LEVELS = 10
 _MARGIN_BYTES = 256 << 20
 _PAGE = 4096

@@ -15,7 +15,7 @@ from pipelines.lake.home import Home
 from tests.faults.kills import Killed, State, Worker, killed
 
 pytestmark = pytest.mark.slow
-MANY = pytest.param(20, marks=[pytest.mark.faults, pytest.mark.soak])
+MANY = pytest.param(20, marks=[pytest.mark.faults, pytest.mark.long])
 
 
 def _equal(calm: State, found: State) -> bool:

@@ -103,7 +103,7 @@ def test_nothing_is_published_once_the_lock_is_lost(home: Home) -> None:
     assert published_snapshot(home, "process") == kept
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_dbt_whose_lock_was_lost_commits_nothing_beside_the_next_holder(
     curated: Home, site: Site, record_property: Callable[[str, Any], None]
 ) -> None:
@@ -129,7 +129,7 @@ def test_dbt_whose_lock_was_lost_commits_nothing_beside_the_next_holder(
     assert builds[0] == builds[1]
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_dbt_waits_for_a_postgres_that_restarts_while_it_builds(
     on_servers: Servers, curated: Home, site: Site, record_property: Callable[[str, Any], None]
 ) -> None:

@@ -23,7 +23,7 @@ from orchestration.services import mlflow_login, probes
 from pipelines.lake.servers import connect
 from tests.servers import Servers, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]  # three servers take half a minute to start
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # three servers take half a minute to start
 DEFINITIONS = """
 import dagster as dg
 

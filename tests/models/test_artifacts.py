@@ -46,7 +46,7 @@ def is_pickle(content: bytes) -> bool:
     [
         ("regression", "xgboost"),
         ("binary", "lightgbm"),
-        *(pytest.param(*each, marks=pytest.mark.soak) for each in (("multiclass", "linear"), ("quantile", "lightgbm"))),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in (("multiclass", "linear"), ("quantile", "lightgbm"))),
     ],
 )
 def test_no_pickle_anywhere_and_parity_in_a_clean_process(task, library, ctx, table_file, cells, solution, tmp_path):

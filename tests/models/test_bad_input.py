@@ -141,7 +141,7 @@ def test_a_run_that_ended_without_a_word_is_closed_by_the_next(ctx, table_file, 
     assert "without a word" in run.data.tags["failure"]
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_mlflow_that_goes_away_in_the_middle_ends_the_run_and_the_next_one_recovers(
     ctx, table_file, cells, solution, tmp_path
 ):

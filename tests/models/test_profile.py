@@ -154,7 +154,7 @@ def test_what_cannot_be_taken_is_refused(columns, says, table_file):
         profile_table(table_file(columns), "y", "id")
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["binary", "regression", "multiclass"])
 def test_600_columns_by_1500_rows(task, ctx: ModelContext, table_file):
     rng = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def test_600_columns_by_1500_rows(task, ctx: ModelContext, table_file):
     assert verdict.gate("beats_baseline").passed, verdict.sentence
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_10_columns_by_1000000_rows(ctx: ModelContext, table_file):
     rng = np.random.default_rng(0)
     n = 1_000_000

@@ -44,7 +44,7 @@ by_person.rollback(home, "cells", "Ana", "test")
 """
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.faults
 def test_a_rollback_that_sigkill_ends_is_finished(ctx, table_file, cells, solution):
     tiny = {"trials": 1, "max_rounds": 20, "libraries": ["lightgbm"]}

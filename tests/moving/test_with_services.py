@@ -87,7 +87,7 @@ def fill(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "is_whole", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.soak)]
+    "is_whole", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.long)]
 )
 def test_an_instance_moves_to_the_servers_of_its_home_and_from_a_backup_to_those_of_another(
     is_whole: bool, homes: tuple[Shell, Shell], tmp_path: Path

@@ -15,7 +15,7 @@ from pipelines.curation import instance
 from pipelines.curation.contracts import PROJECT, mart_models
 from pipelines.lake.home import Home
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.long
 DEMO = PROJECT.parent / "infra" / "sites" / "demo"
 # What a browser would fetch by itself on opening the page.
 REMOTE = re.compile(

@@ -31,7 +31,7 @@ from pipelines.lake.schemas import bootstrap
 from pipelines.twin.decisions import SetPoint
 from pipelines.twin.simulate import simulate
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]  # the marts of a plant take most of a minute
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # the marts of a plant take most of a minute
 PUMP, TOO_LOW, DAYS = "cathode_pump_speed_ratio_pct", 97.5, 5
 READ = ("mes__mother_roll", "mes__slurry_batch", "mes__calendering", "mes__scrap")
 

@@ -85,7 +85,7 @@ def test_a_log_gets_one_line_of_each_finished_step_and_standard_output_none() ->
     ]
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_night_begins_as_many_steps_as_its_job_counts(workshop: Workshop) -> None:
     heard = Listener()
     with progress.listening(heard):

@@ -91,7 +91,7 @@ def _daemon(folder: Path) -> Iterator[Daemon]:
         yield Daemon(workspace)
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_clocks_that_change_move_no_night_and_lose_no_plant_day(daemon: Daemon) -> None:
     for first in (datetime(2026, 3, 27, 23, tzinfo=UTC), datetime(2026, 10, 23, 23, tzinfo=UTC)):
         for hours in (0, 24, 25.75, 27, 48, 60):

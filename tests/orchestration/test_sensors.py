@@ -322,7 +322,7 @@ def test_what_a_night_took_in_starts_no_run(here: Plant, tmp_path: Path) -> None
         assert len(then.run_requests) == 1
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_tick_is_short_on_ninety_days(workshop: Workshop) -> None:
     """90 days of deliveries, nights and failures; processor time, as other work on the machine is not the tick's."""
     here, instance = workshop.here, workshop.instance

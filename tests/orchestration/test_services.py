@@ -195,7 +195,7 @@ def _came_back(home: Home, name: str, killed: int) -> bool:
     return bool(service(found, name)["healthy"]) and service(found, name)["pid"] != killed
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_the_whole_layout_answers_behind_one_port_survives_kills_and_ends_clean(home: Home) -> None:
     port = choose(Place.of(home).ensure(), Wanted((default_site(),), port=18444)).ports["webserver"]
     tool = [shutil.which("python", path=str(Path(layout.program("dagster")).parent)) or "python", "-c"]

@@ -23,7 +23,7 @@ from pipelines.lake.publish import publish
 from pipelines.lake.schemas import bootstrap
 from pipelines.twin.simulate import simulate
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]  # a plant of fifteen days with its marts takes minutes
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # a plant of fifteen days with its marts takes minutes
 DRIFTS, DAYS = "stacker_2", 15
 
 

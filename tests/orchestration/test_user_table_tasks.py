@@ -58,7 +58,7 @@ def is_better(row: dict[str, Any], task: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_table_with_time_and_group_is_judged_on_its_latest_groups(cellworks: Run, tmp_path: Path) -> None:
     columns = table("regression", 900, 6)
     begin = np.datetime64("2026-01-01", "us")
@@ -70,7 +70,7 @@ def test_a_table_with_time_and_group_is_judged_on_its_latest_groups(cellworks: R
     assert is_better(row, "regression")
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
 def test_each_task_ends_as_a_champion_that_scored_every_row(task: str, cellworks: Run, tmp_path: Path) -> None:
     model, row = night_of(cellworks, tmp_path, table(task, 900, 6))
@@ -79,7 +79,7 @@ def test_each_task_ends_as_a_champion_that_scored_every_row(task: str, cellworks
     assert is_better(row, task)
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
 def test_600_columns_by_1500_rows(task: str, cellworks: Run, tmp_path: Path) -> None:
     model, row = night_of(cellworks, tmp_path, table(task, 1500, 596), trials=4, max_rounds=100)
@@ -87,7 +87,7 @@ def test_600_columns_by_1500_rows(task: str, cellworks: Run, tmp_path: Path) -> 
     assert is_better(row, task)
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_10_columns_by_1000000_rows(cellworks: Run, tmp_path: Path) -> None:
     model, row = night_of(cellworks, tmp_path, table("binary", 1_000_000, 6), trials=2, max_rounds=60)
     assert (model["alias"], row["rows_scored"]) == ("champion", 1_000_000)

@@ -218,7 +218,7 @@ def test_a_stage_that_fails_is_told_and_loses_no_other(tmp_path: Path) -> None:
     assert "nothing is published" in found.failed["genealogy"]
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_small_plants_are_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:
     size = replace(SMALL, days=1, telemetry_days=1, scale=0.01, stages=("ingestion",))
     found = measure(Home(tmp_path), size, lambda _: None)

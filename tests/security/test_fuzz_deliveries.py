@@ -134,7 +134,7 @@ def test_deliveries(home: Home, kind: str) -> None:
     "line",
     [
         CSV.split(b"\n")[1] + b"\n",
-        *(pytest.param(each, marks=pytest.mark.soak) for each in (b"\n", b"0")),
+        *(pytest.param(each, marks=pytest.mark.long) for each in (b"\n", b"0")),
     ],
     ids=["rows", "blank", "one-line"],
 )

@@ -1,4 +1,4 @@
-"""`make soak-plant`: days of a small plant on servers, sensors and schedules running; does anything grow?
+"""`make soak`: days of a small plant on servers, sensors and schedules running; does anything grow?
 
 python -m tests.soak FILE [--days 60] [--day-s 60] [--night-every 10] [--tidy-every 3] [--history 14] [--scale 0.05]
 

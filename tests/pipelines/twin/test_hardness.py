@@ -16,7 +16,7 @@ assert _SPEC is not None
 assert _SPEC.loader is not None
 hardness = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(hardness)
-pytestmark = [pytest.mark.slow, pytest.mark.soak]  # many plants, drawn anew
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # many plants, drawn anew
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Callable[[str],
     return cache(simulated)
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_faults_of_the_delivery_spoil_one_thing_and_only_on_their_day(run, delivered: Read, files) -> None:
     usual = run("baseline")
     for scenario, feed in (("missing_roll", "mes__mother_roll"), ("unit_error", "mes__filling")):
