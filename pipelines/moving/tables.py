@@ -222,7 +222,8 @@ def _set_sequences(con: DuckDBPyConnection, schema: str, table: str) -> None:
         if kind in ("INTEGER", "BIGINT"):
             sequence = f"pg_get_serial_sequence({quote_literal(relation)}, {quote_literal(name)})"
             highest = f"(SELECT max({quote_identifier(name)}) FROM {relation})"
-            _run(con, f"SELECT setval({sequence}, {highest}) WHERE {sequence} IS NOT NULL")
+            # MLflow gives its default experiment number 0, below where a sequence begins.
+            _run(con, f"SELECT setval({sequence}, {highest}) WHERE {sequence} IS NOT NULL AND {highest} > 0")
 
 
 def _run(con: DuckDBPyConnection, statement: str) -> None:
