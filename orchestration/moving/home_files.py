@@ -13,7 +13,7 @@ from typing import Final
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
-_MADE_AGAIN: Final = ("extensions", "dbt", "gx", "gateway", "lake/tmp", "lake/staged")
+_MADE_AGAIN: Final = ("extensions", "dbt", "gx", "gateway", "fetched", "lake/tmp", "lake/staged")
 """Folders that the platform makes anew."""
 _BESIDE: Final = ("services", "sites")
 """What lies in a home and is none of its instance: servers that run, their secrets, the homes of further sites."""

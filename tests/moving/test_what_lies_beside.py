@@ -21,6 +21,7 @@ BESIDE = (
     "services/s3/cellworks/site/lake/a.parquet",
     "sites/north/lake/catalogue.sqlite",
     "gateway/httpd.conf",
+    "fetched/4f1/3/model.json",
 )
 
 
@@ -37,7 +38,7 @@ def test_servers_and_homes_of_other_sites_are_none_of_a_backup(instance: Home, t
     backup(Plant(site=site, home=instance), tmp_path / "backup")
     there = {each.relative_to(tmp_path / "backup" / "home").parts[0] for each in (tmp_path / "backup/home").rglob("*")}
     assert there >= {"lake", "twin", "registry.key"}
-    assert there & {"services", "sites", "gateway"} == set()
+    assert there & {"services", "sites", "gateway", "fetched"} == set()
     again = Home(tmp_path / "again")
     lay(again)  # as where `services up --stores` started the servers to restore into
     restore(Plant(site=site, home=again), tmp_path / "backup")
