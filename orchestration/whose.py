@@ -7,16 +7,19 @@ here, so that a night of the other site is neither told, nor taken for its own, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orchestration.environment import site_folder
+from pipelines.control_plan.site import load_site
 
 if TYPE_CHECKING:
     import dagster as dg
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 SITE_TAG: Final = "cellworks/site"
-"""Run tag: the folder's name of the site that the run is of, which is its code location's name too."""
+"""Run tag: name of the site that the run is of, which stays when its folder is moved."""
 
 _UNNAMED: Final = "orchestration.definitions"
 """Location of a workspace that names none, which is one of a single site: `cellworks ui`, `dagster dev`."""
@@ -25,7 +28,18 @@ _PAGE: Final = 50
 
 def site_tag() -> dict[str, str]:
     """The tag of this site's runs."""
-    return {SITE_TAG: site_folder().name}
+    return {SITE_TAG: _site_name()}
+
+
+def _site_name() -> str:
+    folder = site_folder()
+    return _name_in(folder, (folder / "site.yaml").stat().st_mtime_ns if (folder / "site.yaml").is_file() else 0)
+
+
+@lru_cache(maxsize=8)
+def _name_in(folder: Path, _changed_at: int) -> str:
+    """Every solution's job asks, and to read a site takes a moment."""
+    return load_site(folder).name
 
 
 class Ours:
@@ -39,8 +53,9 @@ class Ours:
             location: the code location that asks; None for a command.
         """
         self._instance = instance
-        self._site = site_folder().name
-        self._locations = {self._site, _UNNAMED} if location is None else {location}
+        self._site = _site_name()
+        # A folder's name is its code location.
+        self._locations = {self._site, site_folder().name, _UNNAMED} if location is None else {location}
         self._known: dict[str, bool] = {"": True}  # what was reported without a run
 
     def owns(self, run: dg.DagsterRun) -> bool:

@@ -136,6 +136,9 @@ def _night(instance: dg.DagsterInstance, site: str, version: str, *, is_fine: bo
 def test_a_night_of_the_other_site_is_not_taken_for_ones_own(at: Callable[[str], None], tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         mine = _night(instance, "demo", "3", is_fine=False)
+        at("north")
+        assert Ours(instance).newest_materialization(KEY) is None
+        assert Ours(instance).newest_checks([CHECK]) == {}
         for _ in range(2):
             theirs = _night(instance, "north", "7", is_fine=True)
         newest = {}
@@ -148,10 +151,6 @@ def test_a_night_of_the_other_site_is_not_taken_for_ones_own(at: Callable[[str],
             samples = {each.name: each for each in run_samples(instance, plant(), ["theirs/model"])}
             assert samples["cellworks_solution_check_failing"].value == (name == "demo")
         assert newest == {"demo": (mine, mine), "north": (theirs, theirs)}
-        at("berlin")
-        nobody = Ours(instance)
-        assert nobody.newest_materialization(KEY) is None
-        assert nobody.newest_checks([CHECK]) == {}
 
 
 def test_retention_and_dead_nights_touch_no_run_of_the_other_site(at: Callable[[str], None], tmp_path: Path) -> None:
