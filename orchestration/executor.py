@@ -142,7 +142,7 @@ def _in_containers(theirs: dg.ExecutorDefinition, config: Mapping[str, Any]) -> 
         raise LookupError(f"Dagster's executor {theirs.name} has no function that makes it")
     ours = dg.ExecutorDefinition(
         name=theirs.name,
-        config_schema=theirs.config_schema,
+        config_schema=theirs.config_schema.as_field(),
         requirements=dg.multiple_process_executor_requirements(),
         executor_creation_fn=lambda context: OneRunAtATime(create(context)),
     )
