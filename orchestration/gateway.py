@@ -36,9 +36,9 @@ class Ports:
         mlflow: MLflow with its auth app, `--static-prefix /mlflow`.
     """
 
-    dagster: int = 3000
-    dagster_view: int = 3001
-    mlflow: int = 5000
+    dagster: int
+    dagster_view: int
+    mlflow: int
 
 
 @dataclass(frozen=True)

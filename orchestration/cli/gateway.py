@@ -9,6 +9,7 @@ from orchestration.gateway import PASSPHRASE_VARIABLE, SECRET_VARIABLE, Front, P
 from orchestration.plant import plant
 from orchestration.services.mlflow_login import VIEWER_VARIABLE
 from orchestration.services.settings import Place, load
+from pipelines.control_plan.errors import CellworksError
 
 
 def write(
@@ -29,8 +30,15 @@ def write(
     here = plant()
     place = Place.of(here.home)
     ours = load(place)
-    # Those of `cellworks services up`, which keeps them from one start to the next.
-    ports = Ports() if ours is None else Ports(dagster=ours.ports["webserver"], mlflow=ours.ports["mlflow"])
+    if ours is None or not ours.is_guarded:
+        raise CellworksError(
+            "there are no servers that the gateway could stand before",
+            expected="those of `cellworks services up`, started since the site names roles",
+            found="none" if ours is None else "servers of a site without roles, which have a door without a login",
+            mend="`cellworks services down` if they run, `cellworks services up`, then this again",
+            where=str(place.root),
+        )
+    ports = Ports(ours.ports["webserver"], ours.ports["webserver-view"], ours.ports["mlflow"])
     folder = here.home.root / "gateway"
     pem, pem_key, bundle = (None if path is None else path.resolve() for path in (certificate, key, ca_bundle))
     front = Front(listen, host, folder, pem, pem_key, bundle)
@@ -40,22 +48,13 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "httpd.conf"
     file.write_text(text, encoding="utf-8")
-    dagster = "dagster-webserver -h 127.0.0.1 -m orchestration.definitions"
-    mlflow = "mlflow server --app-name basic-auth --host 127.0.0.1"
-    behind = (
-        *(["cellworks services up"] if ours else [f"{dagster} -p {ports.dagster} --path-prefix /dagster"]),
-        f"{dagster} -p {ports.dagster_view} --path-prefix /dagster-view --read-only",
-        *([] if ours else [f"{mlflow} --port {ports.mlflow} --static-prefix /mlflow"]),
-    )
     start = f"apache2 -f {file} -DFOREGROUND"
     variables = [SECRET_VARIABLE, PASSPHRASE_VARIABLE, VIEWER_VARIABLE]
-    found = {"file": str(file), "start": start, "behind": behind, "environment": variables}
+    found = {"file": str(file), "start": start, "environment": variables}
     lines = (
         f"wrote {file}",
         f"Start it with {SECRET_VARIABLE}, {PASSPHRASE_VARIABLE} and {VIEWER_VARIABLE} in its environment:",
-        *([f"  . {place.gateway}   (has {VIEWER_VARIABLE})"] if ours else []),
+        f"  . {place.gateway}   (has {VIEWER_VARIABLE})",
         f"  {start}",
-        "Behind it:",
-        *(f"  {each}" for each in behind),
     )
     console.tell(found, "\n".join(lines), as_json=as_json)

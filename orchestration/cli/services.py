@@ -99,6 +99,8 @@ def _show(found: dict[str, Any]) -> None:
     console.table(["server", "state", "healthy", "pid", "address"], rows)
     if found["proxy"]:
         print(f"Dagster {found['proxy']}/dagster   MLflow {found['proxy']}/mlflow")
+    elif any(each["name"] == "webserver-view" for each in found["services"]):
+        print("The site names roles, so its door is the gateway: `cellworks gateway` writes its configuration.")
     print(f"In a shell from which commands are to use them:  . {found['environment']}")
 
 

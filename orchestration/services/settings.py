@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import load_site
 from pipelines.lake.home import Home
 from pipelines.lake.stores import ENDPOINT_VARIABLE, POSTGRES_VARIABLE, S3_VARIABLE
 
@@ -29,7 +30,7 @@ class Settings:
     """The choices of one `services up`.
 
     Attributes:
-        port: of the reverse proxy, the one door.
+        port: of the reverse proxy, the one door where no site names roles.
         ports: of each server behind it, by name.
         sites: folder of each site; the first is the home's own.
         postgres_url: address of PostgreSQL, without a password.
@@ -39,6 +40,7 @@ class Settings:
         owns_s3: whether we start it.
         socket: of the supervisor.
         stores_only: whether PostgreSQL and S3 are all that is started.
+        is_guarded: whether a site names roles, so that the door is the gateway, which knows who somebody is.
     """
 
     port: int
@@ -51,6 +53,7 @@ class Settings:
     owns_s3: bool
     socket: str
     stores_only: bool
+    is_guarded: bool = False
 
     @property
     def site_names(self) -> tuple[str, ...]:
@@ -167,6 +170,11 @@ class Wanted:
     port: int = DEFAULT_PORT
     stores_only: bool = False
 
+    @property
+    def is_guarded(self) -> bool:
+        """Whether one of the sites names roles."""
+        return any(load_site(each).access.is_guarded for each in self.sites)
+
 
 def choose(place: Place, wanted: Wanted) -> Settings:
     """The settings of a new `up`: what was chosen before where it can be kept, else free ports.
@@ -184,9 +192,10 @@ def choose(place: Place, wanted: Wanted) -> Settings:
             found=", ".join(str(each) for each in sites),
             mend="rename one folder",
         )
-    if not wanted.stores_only:
+    is_guarded = wanted.is_guarded
+    if not wanted.stores_only and not is_guarded:
         require_free(port)
-    servers = ["postgres", "s3", "mlflow", "webserver", *(f"code-{name}" for name in names)]
+    servers = ["postgres", "s3", "mlflow", "webserver", "webserver-view", *(f"code-{name}" for name in names)]
     ports = _ports(servers, {} if before is None else before.ports, taken=port)
     postgres, endpoint, s3_url = _given(before)
     if endpoint and not s3_url:
@@ -207,6 +216,7 @@ def choose(place: Place, wanted: Wanted) -> Settings:
         owns_s3=not endpoint,
         socket=_socket(place) if before is None or not Path(before.socket).parent.is_dir() else before.socket,
         stores_only=wanted.stores_only,
+        is_guarded=is_guarded,
     )
 
 

@@ -195,23 +195,24 @@ def _access(**roles: Any) -> Access:
 
 
 KEYS = "https://id.example.org/keys"
+PORTS = Ports(dagster=3000, dagster_view=3001, mlflow=5000)
 
 
 @pytest.mark.parametrize("name", ['a" \n Require all granted #', "a\\", "${HOME}", "a\nb", "a%b"])
 def test_a_name_that_would_be_configuration_is_refused(tmp_path: Path, name: str) -> None:
     front = Front("127.0.0.1:8443", "plant.example.org", tmp_path)
     with pytest.raises(CellworksError, match="can't stand in the gateway's configuration"):
-        configuration(_access(admin={"groups": [name]}), front, Ports(), KEYS)
+        configuration(_access(admin={"groups": [name]}), front, PORTS, KEYS)
 
 
 def test_a_gateway_open_to_the_outside_needs_a_certificate_and_a_provider(tmp_path: Path) -> None:
     access = _access(admin={"people": ["li"]})
     with pytest.raises(CellworksError, match="unencrypted"):
-        configuration(access, Front("0.0.0.0:443", "plant.example.org", tmp_path), Ports(), KEYS)
+        configuration(access, Front("0.0.0.0:443", "plant.example.org", tmp_path), PORTS, KEYS)
     made = tmp_path / "plant.pem"
-    text = configuration(access, Front("0.0.0.0:443", "plant.example.org", tmp_path, made, made), Ports(), KEYS)
+    text = configuration(access, Front("0.0.0.0:443", "plant.example.org", tmp_path, made, made), PORTS, KEYS)
     assert "SSLEngine On" in text
     with pytest.raises(CellworksError, match="needs an identity provider"):
-        configuration(Access(), Front("127.0.0.1:8443", "plant.example.org", tmp_path), Ports(), KEYS)
+        configuration(Access(), Front("127.0.0.1:8443", "plant.example.org", tmp_path), PORTS, KEYS)
     with pytest.raises(CellworksError, match="nobody at this site may be engineer"):
-        configuration(_access(viewer={"people": ["li"]}), Front("127.0.0.1:80", "x", tmp_path), Ports(), KEYS)
+        configuration(_access(viewer={"people": ["li"]}), Front("127.0.0.1:80", "x", tmp_path), PORTS, KEYS)

@@ -23,6 +23,7 @@ import psutil
 import pytest
 import yaml
 
+from orchestration.cli import gateway
 from orchestration.environment import default_site
 from orchestration.plant import plant
 from orchestration.services import child, control, credentials, layout, leftovers, probes, supervisor
@@ -261,7 +262,7 @@ def test_no_secret_is_in_a_command_or_a_configuration_and_each_gets_only_what_it
 
 
 def test_a_further_site_has_a_code_server_a_home_and_stores_of_its_own(home: Home, tmp_path: Path) -> None:
-    place, other = Place.of(home).ensure(), tmp_path / "north"
+    place, other = Place.of(home).ensure(), default_site().parent / "north"
     settings = choose(place, Wanted((default_site(), other)))
     credentials.write_files(place, settings, home.root)
     names = ("code-demo", "code-north")
@@ -276,6 +277,36 @@ def test_a_further_site_has_a_code_server_a_home_and_stores_of_its_own(home: Hom
     assert stat.S_IMODE((place.root / "env-north").stat().st_mode) == 0o600
     with pytest.raises(CellworksError, match="same name"):
         choose(place, Wanted((default_site(), tmp_path / "demo")))
+
+
+def test_where_a_site_names_roles_the_door_is_the_gateway_and_lookers_get_pages_that_only_show(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "guarded"
+    folder.mkdir()
+    access = {
+        "identity": "oidc",
+        "issuer": {"url": "https://id.example.org", "audience": "cellworks", "jwks_url": "https://id.example.org/keys"},
+        "roles": {"viewer": {"people": ["ana"]}, "admin": {"people": ["li"]}},
+    }
+    shutil.copytree(default_site(), tmp_path / "demo")
+    (folder / "site.yaml").write_text(yaml.safe_dump({"inherits": "../demo", "name": "guarded", "access": access}))
+    monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
+    monkeypatch.setenv("CELLWORKS_SITE", str(folder))
+    chosen(home)
+    assert "proxy" in {each.name for each in services_of(home, chosen(home))}
+    with pytest.raises(CellworksError, match="no servers that the gateway could stand before"):
+        gateway.write("127.0.0.1:8443", "localhost", None, None, None, as_json=True)
+    settings = choose(Place.of(home), Wanted((folder,)))
+    save(Place.of(home), settings)
+    found = {each.name: each for each in services_of(home, settings)}
+    assert "proxy" not in found, "a door without a login"
+    assert "--read-only" in found["webserver-view"].command
+    assert "--read-only" not in found["webserver"].command
+    gateway.write("127.0.0.1:8443", "localhost", None, None, None, as_json=True)
+    text = (home.root / "gateway" / "httpd.conf").read_text()
+    for name in ("webserver", "webserver-view", "mlflow"):
+        assert f"127.0.0.1:{settings.ports[name]}/" in text
 
 
 def test_servers_that_are_given_are_not_started(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
