@@ -32,11 +32,12 @@ from pipelines.ingest.rules import Clock, Rules
 from pipelines.ingest.sql_database import SqlDatabase
 from pipelines.ingest.staging import Workplace, first_line
 from pipelines.lake.clock import wall_now
-from pipelines.lake.connection import current_snapshot, is_transient, reader, retrying, transaction, writer
+from pipelines.lake.connection import current_snapshot, reader, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import INGEST
 from pipelines.lake.progress import Progress, silent
 from pipelines.lake.schemas import bootstrap_statements, ensure_schemas
+from pipelines.lake.trouble import is_transient
 
 
 class _ChangedError(Exception):
