@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cli import console
-from orchestration.plant import plant, plant_of_any_stores, stores_in_use
+from orchestration.plant import claim, plant, plant_of_any_stores, stores_in_use
 from orchestration.services import control, credentials
 from orchestration.services.settings import Place, Wanted
 from pipelines.control_plan.errors import CellworksError
@@ -45,19 +45,22 @@ def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: boo
 def _prepare_site(*, has_embedded: bool, stores_only: bool) -> None:
     """Make what the environment's site needs before its servers start; its lake too, if they are more than stores.
 
-    With an instance in files there are only empty databases and a bucket, as `migrate` wants them.
+    With an instance in files there are only empty databases and a bucket, as `migrate` wants them; with stores alone no
+    key of the registry either, as `restore` brings its own.
     """
     from orchestration.cli.plant_commands import prepare_instance
     from pipelines.lake.schemas import bootstrap
     from pipelines.lake.servers import ensure_stores
 
     there = plant_of_any_stores()
+    ensure_stores(there.home.stores)
     if has_embedded:
-        ensure_stores(there.home.stores)
+        return
+    if stores_only:
+        claim(there)
         return
     prepare_instance(there)
-    if not stores_only:
-        bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
+    bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
 
 
 def _prepare_servers(home: Home) -> None:

@@ -122,5 +122,5 @@ def test_an_instance_moves_to_the_servers_of_its_home_and_from_a_backup_to_those
     # In a shell that has read the file the servers are still those of the home.
     assert moved.run("services", "down")["stopped"]
     again = moved.run("services", "up", "--stores")
-    assert [each["state"] for each in again["services"]] == ["running", "running"]
+    assert [each["healthy"] for each in again["services"]] == [True, True]
     assert moved.run("status") == before
