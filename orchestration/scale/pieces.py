@@ -68,7 +68,10 @@ def trace(asked: int) -> Told:
     """Walk from cells to all they were made of and from lots to all they went into; seconds of each answer.
 
     Args:
-        asked: how many of each, evenly over all that there are.
+        asked: how many of each, evenly over all that there are; a lot that nothing was made of yet has no answer.
+
+    Raises:
+        CellworksError: a cell is made of nothing, or no lot went into anything.
     """
     from models.features.source import open_tables
     from models.traceability.walk import names_of
@@ -80,7 +83,12 @@ def trace(asked: int) -> Told:
         cells, lots = names_of(tables, spec, "cell"), names_of(tables, spec, bought)
         back = [_timed(tables, spec, "cell", name, "made_of") for name in _some(cells, asked)]
         onward = [_timed(tables, spec, bought, name, "went_into") for name in _some(lots, asked)]
-    return {"cells": len(cells), "lots": len(lots), "back_seconds": back, "onward_seconds": onward}
+    answered = [seconds for seconds in onward if seconds is not None]
+    if None in back or not answered:
+        raise CellworksError(
+            "the genealogy leads nowhere", expected="parts of each cell, and uses of lots", found="none"
+        )
+    return {"cells": len(cells), "lots": len(lots), "back_seconds": back, "onward_seconds": answered}
 
 
 def charts(days: int, reference_days: int) -> Told:
@@ -136,12 +144,10 @@ def _some(names: list[str], count: int) -> list[str]:
     return names[:: max(1, len(names) // count)][:count]
 
 
-def _timed(tables: Tables, spec: TraceSpec, kind: str, name: str, direction: Literal["made_of", "went_into"]) -> float:
-    """Seconds that an answer takes.
-
-    Raises:
-        CellworksError: it reached nothing.
-    """
+def _timed(
+    tables: Tables, spec: TraceSpec, kind: str, name: str, direction: Literal["made_of", "went_into"]
+) -> float | None:
+    """Seconds that an answer takes; None where it reached nothing."""
     import pyarrow as pa
 
     from models.traceability.walk import START, walk
@@ -149,6 +155,5 @@ def _timed(tables: Tables, spec: TraceSpec, kind: str, name: str, direction: Lit
     start = pa.Table.from_pylist([{"kind": kind, "id": name, "from_m": None, "to_m": None}], schema=START)
     begun = time.perf_counter()
     walk(tables, spec, start, direction)
-    if not tables.arrow("SELECT count(*) AS n FROM cw_link")["n"][0].as_py():
-        raise CellworksError("the genealogy leads nowhere", expected=f"what {kind} {name} {direction}", found="nothing")
-    return time.perf_counter() - begun
+    found = tables.arrow("SELECT count(*) AS n FROM cw_link")["n"][0].as_py()
+    return time.perf_counter() - begun if found else None
