@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,20 +20,14 @@ from pipelines.access.ledger import record, verify
 from pipelines.control_plan.site import Site, load_site
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
-from tests.servers import Servers, running_servers
+from tests.servers import Servers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 
 @pytest.fixture(scope="module")
 def site() -> Site:
     return load_site(default_site())
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    with running_servers() as running:
-        yield running
 
 
 def _go_to_new(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:

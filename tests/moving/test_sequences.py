@@ -13,6 +13,7 @@ from tests.servers import Servers
 
 
 @pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.parametrize(("brought", "next_id"), [("[0]", 1), ("[0, 4]", 5), ("[]", 1)])
 def test_the_next_number_follows_the_highest(brought: str, next_id: int, on_servers: Servers, tmp_path: Path) -> None:
     url = Home(tmp_path / "home").stores.mlflow_uri

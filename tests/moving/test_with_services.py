@@ -86,9 +86,9 @@ def fill(home: Home) -> None:
         con.execute("UPDATE lake.marts.kpi_day SET oee = 0")
 
 
-@pytest.mark.parametrize(
-    "is_whole", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.long)]
-)
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("is_whole", [False, True])
 def test_an_instance_moves_to_the_servers_of_its_home_and_from_a_backup_to_those_of_another(
     is_whole: bool, homes: tuple[Shell, Shell], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.servers import connect
 from tests.servers import Servers
 
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
 FIRST, SECOND = "theFirstPassword00017", "theSecondPassword0017"
 
 

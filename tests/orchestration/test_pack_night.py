@@ -25,7 +25,7 @@ from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 from pipelines.lake.tables import has_table
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 GOOD, BLIND, RULE = "theirs/air_moisture", "theirs/air_blind", "theirs/air_class"

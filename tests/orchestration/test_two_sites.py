@@ -92,6 +92,7 @@ def both(tmp_path: Path) -> Iterator[Both]:
         yield Both(workspace)
 
 
+@pytest.mark.long
 def test_each_location_raises_alarms_of_its_own_failures_alone(both: Both) -> None:
     both.look()
     both.failed("of the demo's pages", "demo")
