@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +69,19 @@ def _own_table(folder: Path) -> None:
     pq.write_table(pa.table({"id": [f"P{n}" for n in range(ROWS)], "x": x, "y": quality}), folder / "table.parquet")
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A temporary folder of the night's own, whose path is short enough for sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="cw-") as folder:
+        yield Path(folder)
+
+
 def test_a_small_night_goes_through_on_servers_and_leaves_no_secret(
-    on_servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_servers: Servers, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home(tmp_path / "home")
     monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
     monkeypatch.setenv("PGPASSWORD", f"pg{SECRET}")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     _own_table(tmp_path)
     named = ("--table", str(tmp_path / "table.parquet"), "--target", "y", "--entity", "id")
