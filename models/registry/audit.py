@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -88,14 +90,9 @@ def _entry(move: Move, phase: str) -> Entry:
 
 def audited_champions(home: Home, model: str) -> list[str]:
     """Versions that a finished move made champion, newest first, each once; none while the newest took it away."""
-    if not home.has_lake:
-        return []
-    with reader(home) as con:
-        if not has_table(con, "ops", "alias_audit"):
-            return []
-        rows = con.execute(
-            f"SELECT after FROM {_TABLE} WHERE model = ? AND phase = 'done' ORDER BY written_at DESC", [model]
-        ).fetchall()
+    rows = _told(
+        home, f"SELECT after FROM {_TABLE} WHERE model = ? AND phase = 'done' ORDER BY written_at DESC", [model]
+    )
     moves = (json.loads(after) for (after,) in rows)
     named = [move["champion"] for move in moves if "champion" in move]
     return list(dict.fromkeys(str(number) for number in named if number is not None)) if named[:1] != [None] else []
@@ -103,13 +100,17 @@ def audited_champions(home: Home, model: str) -> list[str]:
 
 def open_moves(home: Home) -> list[Move]:
     """Moves with an intent and no end, oldest first."""
+    rows = _told(
+        home,
+        f"SELECT move_id, kind, model, before, after, who, why FROM {_TABLE} WHERE phase = 'intent' "
+        f"AND move_id NOT IN (SELECT move_id FROM {_TABLE} WHERE phase <> 'intent') ORDER BY written_at, move_id",
+    )
+    return [Move(r[0], r[1], r[2], json.loads(r[3]), json.loads(r[4]), r[5], r[6]) for r in rows]
+
+
+def _told(home: Home, query: str, asked: Sequence[Any] = ()) -> list[Any]:
+    """What the table answers; nothing before the first move."""
     if not home.has_lake:
         return []
     with reader(home) as con:
-        if not has_table(con, "ops", "alias_audit"):
-            return []
-        rows = con.execute(
-            f"SELECT move_id, kind, model, before, after, who, why FROM {_TABLE} WHERE phase = 'intent' "
-            f"AND move_id NOT IN (SELECT move_id FROM {_TABLE} WHERE phase <> 'intent') ORDER BY written_at, move_id"
-        ).fetchall()
-    return [Move(r[0], r[1], r[2], json.loads(r[3]), json.loads(r[4]), r[5], r[6]) for r in rows]
+        return con.execute(query, asked).fetchall() if has_table(con, "ops", "alias_audit") else []
