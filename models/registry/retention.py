@@ -15,7 +15,7 @@ from typing import Any
 from models.registry.client import open_home, pages
 from models.registry.fetched import forget_all_but
 from models.registry.place import root_uri
-from models.registry.versions import aliases
+from models.registry.versions import CHAMPION, PREVIOUS, aliases
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.retention import Retention
 from pipelines.lake.connection import reader, writer
@@ -25,10 +25,12 @@ from pipelines.lake.maintenance import unpin
 from pipelines.lake.tables import has_table
 
 _OURS = "tags.`mlflow.source.name` = 'cellworks'"
-# The aliases that a move is about, before and after it; those beside them are only noted.
-_AUDIT = """SELECT DISTINCT model,
+# What reigned, before a move or after it. A night moves challengers into the shadow and out again: held as well, they
+# would grow with the nights, and the chain's rows say what became of them.
+_AUDIT = f"""SELECT DISTINCT model,
         unnest([json_extract_string(before, '$.' || alias), json_extract_string(after, '$.' || alias)])
-    FROM (SELECT model, before, after, unnest(json_keys(after)) AS alias FROM lake.ops.alias_audit)"""
+    FROM (SELECT model, before, after, unnest(json_keys(after)) AS alias FROM lake.ops.alias_audit)
+    WHERE alias IN ('{CHAMPION}', '{PREVIOUS}')"""
 _ACTS = "SELECT DISTINCT subject, json_extract_string(detail, '$.version') FROM lake.ops.act WHERE act = 'override'"
 Held = Iterable[tuple[str, str]]
 """Models by name or slug, each with a version's number."""
@@ -155,7 +157,7 @@ def _was_relied_upon(tags: dict[str, str]) -> bool:
 
 
 def _audited(home: Home) -> set[tuple[str, str]]:
-    """Model and version of every move of an alias and every signature that the audit tells of."""
+    """Model and version of every champion and every signature that the audit tells of."""
     if not home.has_lake:
         return set()
     with reader(home) as con:

@@ -12,12 +12,12 @@ import pytest
 
 from models.context import ModelContext
 from models.gates.judge import judge
-from models.registry.aliases import promote
+from models.registry.aliases import carry_out, new_move, promote
 from models.registry.by_person import rollback
 from models.registry.client import open_home
 from models.registry.retention import let_training_go, old_training
 from models.registry.run import training_run
-from models.registry.versions import all_versions, champion, sign_override
+from models.registry.versions import SHADOW, aliases, all_versions, champion, sign_override
 from models.spec import PredictiveSpec
 from models.train import train
 from orchestration.environment import default_site
@@ -26,6 +26,7 @@ from pipelines.control_plan.retention import Retention
 from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import current_snapshot, reader, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS, writer_lock
 from pipelines.lake.maintenance import pin
 from pipelines.lake.schemas import bootstrap
 
@@ -100,6 +101,24 @@ def test_a_copied_home_never_deletes_the_files_of_its_original(
     assert len(all_versions(open_home(bare), spec.name)) == 5
     assert [each.number for each in let_training_go(copy, ONE, _now()).versions] == ["3"]
     assert sorted(ctx.home.root.rglob("*")) == before
+
+
+def test_a_night_in_the_shadow_holds_no_version_for_ever(
+    nights: tuple[PredictiveSpec, ModelContext], tmp_path: Path
+) -> None:
+    spec, ctx = nights
+    home = Home(tmp_path / "copy")
+    shutil.copytree(ctx.home.root, home.root)
+    client, name = open_home(home), spec.name
+
+    def move(number: str | None) -> None:
+        with writer_lock(home, "test", area=ACTS):
+            carry_out(client, home, new_move("shadow", name, aliases(client, name), {SHADOW: number}, "Ana", "test"))
+
+    move("3")
+    assert old_training(home, ONE, _now()).versions[:1] == (), "while it is there it stays"
+    move(None)
+    assert [each.number for each in old_training(home, ONE, _now()).versions] == ["3"]
 
 
 def test_what_goes_goes_with_its_files_and_the_champion_and_its_predecessor_still_act(
