@@ -10,8 +10,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from models.registry import remains
 from models.registry.client import open_home, pages
 from models.registry.fetched import forget_all_but
 from models.registry.place import root_uri
@@ -105,6 +107,9 @@ def let_training_go(home: Home, policy: Retention, now: datetime, acting: Callab
         client.delete_run(run_id)
     _unpin(home, old.runs)
     _collect(home.stores.mlflow_uri, policy.keep_deleted_days)
+    remains.clear(home.stores.mlflow_uri)
+    if "://" not in home.stores.mlflow_artifacts:
+        remains.sweep(Path(home.stores.mlflow_artifacts), policy.keep_deleted_days * 86_400)
     staying = (version for found in _versions(client).values() for version in found)
     forget_all_but(home, {(str(each.run_id), str(each.version)) for each in staying})
     return old

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,13 @@ def _found(ctx: ModelContext, policy: Retention, *held: tuple[str, str], days: f
     return [each.number for each in old.versions], len(old.runs)
 
 
+def _rows(ctx: ModelContext, of: str) -> int:
+    """Rows of MLflow's own table, which none of its doors tells of."""
+    file = ctx.home.stores.mlflow_uri.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file)) as con:
+        return int(con.execute(f"SELECT count(*) FROM {of}").fetchone()[0])
+
+
 def test_only_what_nothing_points_to_would_go(nights: tuple[PredictiveSpec, ModelContext]) -> None:
     spec, ctx = nights
     assert _found(ctx, ONE) == (["3"], 1)
@@ -124,6 +133,8 @@ def test_a_night_in_the_shadow_holds_no_version_for_ever(
 def test_what_goes_goes_with_its_files_and_the_champion_and_its_predecessor_still_act(
     nights: tuple[PredictiveSpec, ModelContext],
 ) -> None:
+    from mlflow.entities import Dataset, DatasetInput
+
     spec, ctx = nights
     client = open_home(ctx.home)
     root = ctx.home.root / "mlflow" / "artifacts"
@@ -134,15 +145,24 @@ def test_what_goes_goes_with_its_files_and_the_champion_and_its_predecessor_stil
         return [each for each in root.rglob("*") if each.is_file() and any(mark in each.parts for mark in marks)]
 
     assert len(files()) > 10
+    once = Dataset(name="rows of version 3 alone", digest="3", source_type="file", source="{}")
+    client.log_inputs(going.run_id, [DatasetInput(once)])
+    assert _rows(ctx, "datasets") == 2
     gone = let_training_go(ctx.home, ONE, _now())
     assert [(each.model, each.number) for each in gone.versions] == [(spec.name, "3")]
     assert _numbers(ctx, spec) == ["5", "4", "2", "1"]
     assert files() == []
+    assert [each for each in root.rglob("*") if each.is_dir() and not any(each.iterdir())] == []
     with reader(ctx.home) as con:
         holders = con.execute("SELECT holder FROM lake.ops.pin").fetchall()
     left = all_versions(client, spec.name)
     assert sorted(holders) == sorted((str(each.run_id),) for each in left), "a version's snapshot is let go with it"
     assert let_training_go(ctx.home, ONE, _now()).versions == ()
+    assert _rows(ctx, "datasets") == 1, "all versions were trained on the same rows"
+    assert _rows(ctx, "inputs WHERE destination_type = 'RUN'") == len(left)
+    assert _rows(ctx, "inputs WHERE source_type = 'RUN_OUTPUT'") == _rows(ctx, "logged_models") == len(left)
+    assert _rows(ctx, "input_tags") == len(left)
+    assert _rows(ctx, "model_version_tags WHERE version = 3") == 0 < _rows(ctx, "model_version_tags WHERE version = 4")
 
     reigning = champion(ctx.home, "cells")
     assert reigning is not None
