@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from orchestration.environment import default_site, prepare_process
 
 prepare_process()
+# How long an example takes is the machine's affair: two cores are shared, and a property is not about seconds.
+settings.register_profile("cellworks", deadline=None)
+settings.load_profile("cellworks")
 
 from pipelines.control_plan.site import load_site  # noqa: E402 - after the switches
 from pipelines.lake.home import Home  # noqa: E402

@@ -22,7 +22,7 @@ from pipelines.lake.servers import connect
 
 MB = 1e6
 # What the plant delivers and the twin remembers grows with its days, as it should; the stores are looked at apart.
-_NOT_THE_HOMES = ("drop", "erp", "truth", "twin", "services")
+_NOT_THE_HOMES = ("drop", "erp", "truth", "twin", "services", "fetched")
 _SENSORS = "SENSOR"
 _PATIENCE_S = 120.0
 """A run's process may take a moment to end, and a schedule may have begun another."""
@@ -124,7 +124,7 @@ def disk(home: Home, temporary: Path) -> dict[str, float]:
     """MB of each store, and of what in it is not the plant's own data; what lies in the temporary folder, too."""
     stores, place = home.stores, Place.of(home)
     bucket = place.s3 / "cellworks"
-    lake, registry = folder_bytes(bucket / "site" / "lake"), folder_bytes(bucket / "site" / "mlflow")
+    lake, artifacts = folder_bytes(bucket / "site" / "lake"), bucket / "site" / "mlflow"
     live, files = _live(home)
     databases = {
         name: _database_bytes(url)
@@ -139,7 +139,7 @@ def disk(home: Home, temporary: Path) -> dict[str, float]:
         "lake_live_mb": live / MB,
         "lake_beyond_data_mb": (lake - live) / MB,
         "lake_files": files,
-        "registry_files_mb": registry / MB,
+        **_registry((artifacts, home.root / "fetched"), stores.mlflow_uri),
         **{f"postgres_{name}_mb": size / MB for name, size in databases.items()},
         "catalogue_kb_per_file": databases["lake"] / 1e3 / max(files, 1),
         "ticks_mb": tick_rows / MB,
@@ -149,6 +149,30 @@ def disk(home: Home, temporary: Path) -> dict[str, float]:
         "postgres_folder_mb": folder_bytes(place.postgres) / MB,
         "temporary_mb": folder_bytes(temporary) / MB,
         "temporary_entries": sum(len(folders) + len(files) for _, folders, files in os.walk(temporary)),
+    }
+
+
+def _registry(roots: Sequence[Path], url: str) -> dict[str, float]:
+    """Versions, MB of their files and of this machine's copies, and MB of those that belong to no version.
+
+    A version that saw more days is larger, so all of them together may grow.
+    """
+    with closing(connect(url)) as con, con.cursor() as cursor:
+        cursor.execute("SELECT run_id, source FROM model_versions WHERE current_stage <> 'Deleted_Internal'")
+        versions = cursor.fetchall()
+    owners = {str(part).removeprefix("models:/") for version in versions for part in version}
+    lost = [
+        Path(folder) / name
+        for root in roots
+        for folder, _, names in os.walk(root)
+        # A copy's folder is a run and a version's number.
+        if not owners & {part.rsplit("-", 1)[0] if root.name == "fetched" else part for part in Path(folder).parts}
+        for name in names
+    ]
+    return {
+        "versions": len(versions),
+        "registry_files_mb": sum(map(folder_bytes, roots)) / MB,
+        "registry_beyond_versions_mb": sum(map(_size, lost)) / MB,
     }
 
 
