@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from orchestration.environment import prepare_process
 from orchestration.services import leftovers
 from orchestration.services.layout import mark
 from pipelines.lake.home import Home
-from tests.soak.installation import SITE, SOLUTIONS, Pace, install
+from tests.soak.installation import ROOM, SITE, SOLUTIONS, Pace, install
 from tests.soak.measure import Servers, names, sample
 from tests.soak.plant import Ledger, RunningPlant, settle, stop_schedules
 from tests.soak.slopes import FEWEST, Slope, slopes
 
+OF_THE_REGISTRY = ("versions", "registry_beyond_versions_mb", "postgres_mlflow_mb")
+"""Figures that rise by the nights until the registry holds what is kept, and are judged from then on."""
 JUDGED = (
     f"rss_code-{SITE}_mb",
     "rss_daemon_mb",
@@ -35,13 +38,11 @@ JUDGED = (
     "tick_s",
     "lake_beyond_data_mb",
     "catalogue_kb_per_file",
-    "versions",
-    "registry_beyond_versions_mb",
     "postgres_runs_mb",
-    "postgres_mlflow_mb",
     "home_mb",
     "temporary_mb",
     "temporary_entries",
+    *OF_THE_REGISTRY,
 )
 """Figures that must not grow; the others are only told."""
 _SETTLE_S = 1800.0
@@ -92,6 +93,15 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
         }
 
 
+def grown(samples: Sequence[dict[str, float]], pace: Pace) -> dict[str, Slope | None]:
+    """The slope of every figure that a sample has, over its days; the judged ones first."""
+    settled = [each for each in samples if each["day"] > pace.days / 3]
+    full = min((each["day"] for each in samples if each["versions"] >= ROOM), default=math.inf)
+    figures = [*JUDGED, *(name for name in names(samples) if name not in JUDGED)]
+    of_registry = slopes([each for each in settled if each["day"] > full], OF_THE_REGISTRY, pace.tidy_every)
+    return slopes(settled, figures, pace.tidy_every) | of_registry
+
+
 def judge(found: dict[str, Any], pace: Pace) -> dict[str, bool | None]:
     """What held; None for what so few days can't tell."""
     runs = found["runs"]
@@ -108,8 +118,8 @@ def judge(found: dict[str, Any], pace: Pace) -> dict[str, bool | None]:
         "no process was left by the servers": not found["left_behind"],
     }
     settled = sum(each["day"] > pace.days / 3 for each in found["samples"])
-    grown = {f"{name} does not grow": _does_not_grow(found["slopes"][name], settled) for name in JUDGED}
-    return {**whole, **grown}
+    flat = {f"{name} does not grow": _does_not_grow(found["slopes"][name], settled) for name in JUDGED}
+    return {**whole, **flat}
 
 
 def _does_not_grow(slope: dict[str, float] | None, days: int) -> bool | None:
@@ -122,11 +132,9 @@ def main(file: Path, pace: Pace, history: int) -> int:
     """Soak, judge, write and tell; 1 when anything failed."""
     prepare_process()
     found = soak(pace, history)
-    settled = [each for each in found["samples"] if each["day"] > pace.days / 3]
-    figures = slopes(
-        settled, [*JUDGED, *(name for name in names(found["samples"]) if name not in JUDGED)], pace.tidy_every
-    )
-    found["slopes"] = {name: None if each is None else asdict(each) for name, each in figures.items()}
+    found["slopes"] = {
+        name: None if each is None else asdict(each) for name, each in grown(found["samples"], pace).items()
+    }
     checks = judge(found, pace)
     content = {"pace": asdict(pace), "history": history, "checks": checks, **found}
     file.parent.mkdir(parents=True, exist_ok=True)

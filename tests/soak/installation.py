@@ -20,6 +20,10 @@ _FILES = ("pyproject.toml", "requirements.lock")
 _DAY_S = 86_400
 # In days of the plant.
 KEPT_RUNS, KEPT_SNAPSHOTS, KEPT_DELETED, KEPT_FILES = 6, 3, 1, 1
+# Of each model stay champion, shadow and challenger, and so many versions beside them.
+KEPT_BESIDE = 1
+ROOM = len(SOLUTIONS) * (3 + KEPT_BESIDE)
+"""Versions with which the registry is full: each further one lets another go."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def _site(pace: Pace) -> dict[str, object]:
             "keep_snapshots_days": days(KEPT_SNAPSHOTS),
             "keep_replaced_files_h": days(KEPT_FILES) * 24,
             "keep_runs_days": days(KEPT_RUNS),
-            "keep_model_versions": 1,
+            "keep_model_versions": KEPT_BESIDE,
             "keep_deleted_days": days(KEPT_DELETED),
         },
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.soak.__main__ import JUDGED, judge
-from tests.soak.installation import Pace
-from tests.soak.slopes import FEWEST, slope
+from tests.soak.__main__ import JUDGED, grown, judge
+from tests.soak.installation import ROOM, Pace
+from tests.soak.slopes import FEWEST, Slope, slope
 
 
 def _found(days: int, grown: str = "", lost: str = "") -> dict[str, Any]:
@@ -39,3 +40,20 @@ def test_a_figure_that_grew_or_never_came_fails_once_there_are_days_enough(name:
 def test_few_days_judge_nothing() -> None:
     assert set(_grows(_found(6), 6).values()) == {None}
     assert slope(range(6), [1.0] * 6, lags=3) is None
+
+
+def test_the_registry_is_judged_from_the_day_on_which_it_holds_what_is_kept() -> None:
+    def slope_of(versions: Callable[[int], float]) -> Slope | None:
+        samples = [
+            {"day": float(day), "versions": versions(day)} | {name: 1.0 for name in JUDGED if name != "versions"}
+            for day in range(1, 62)
+        ]
+        return grown(samples, Pace(60, 60, 10, 3, 0.05))["versions"]
+
+    filled = slope_of(lambda day: min(ROOM, 3 * (1 + day // 10)))
+    assert filled is not None
+    assert not filled.grows
+    beyond = slope_of(lambda day: 3 * (1 + day // 10))
+    assert beyond is not None
+    assert beyond.grows
+    assert slope_of(lambda day: 3.0) is None, "too few nights say nothing of it"
