@@ -15,6 +15,8 @@ _SHORTEST: Final = 4  # a shorter secret protects nothing, and its letters are i
 _SECRET_NAMES: Final = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|API_?KEY|(?:^|_)KEY(?:_ID)?$", re.IGNORECASE
 )
+_PLACES: Final = re.compile(r"(?:FILE|FILES|PATH|DIR|URL|URI)$", re.IGNORECASE)
+"""Ends of names whose values say where a secret is; a person must be told which file can't be read."""
 _NAME: Final = r"(?:password|passwd|passphrase|secret|token|credential|(?:api|access|private|auth)[_-]?key)[\w.-]*"
 _QUOTED: Final = r"""\\+"[^"]*"?|\\+'[^']*'?|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?"""
 """In quotes, also in those of a text that is quoted itself; what was cut off has no end."""
@@ -30,6 +32,7 @@ _IN_ADDRESS: Final = re.compile(r"://[^\s:/@]*:([^\s/]+)@")
 _FORMS: Final = (
     (re.compile(r"(://[^\s:/@]*):[^\s/]+@"), rf"\1:{_HIDDEN}@"),
     (re.compile(r"\b((?:SECRET|PASSWORD|SESSION_TOKEN|KEY_ID)\s+)'(?:[^']|'')*'?"), rf"\1'{_HIDDEN}'"),  # in SQL
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"), _HIDDEN),  # a signed token (JWT), whoever wrote it where
     (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+"), rf"\1 {_HIDDEN}"),
 )
 
@@ -77,7 +80,7 @@ def _without_value(found: re.Match[str]) -> str:
 def _of_environment() -> Iterator[str]:
     """Values of variables that are named as secrets, and passwords in addresses that any variable holds."""
     for name, value in os.environ.items():
-        if _SECRET_NAMES.search(name):
+        if _SECRET_NAMES.search(name) and not _PLACES.search(name):
             yield value
         elif "://" in value:
             yield from (unquote(each) for each in _IN_ADDRESS.findall(value))
