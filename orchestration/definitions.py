@@ -14,8 +14,10 @@ import warnings  # noqa: E402
 import dagster as dg  # noqa: E402 - the switches above are read while third parties are imported
 
 from orchestration.logs import configure  # noqa: E402
+from orchestration.secrecy import hide  # noqa: E402
 
 configure()
+hide()
 
 # Dagster warns of its own components' use of its own beta classes; nobody here can act on that.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, module=r"dagster\.components")

@@ -9,6 +9,9 @@ prepare_process()
 from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches  # noqa: E402
 
 import orchestration.assembly  # noqa: E402, F401 - imported for its children's sake
+from orchestration.secrecy import hide  # noqa: E402
+
+hide()  # its children tell of their own work
 
 # Fills MLflow's map from modules to packages, 0.4 s that each child would spend as it logs its model.
 warn_dependency_requirement_mismatches(["mlflow"])

@@ -17,6 +17,7 @@ from orchestration.cli.options import Json, SiteOption, Who, Why, at
 from orchestration.environment import HOME_VARIABLE, default_home, prepare_process
 from orchestration.interruption import interruption_in
 from orchestration.logs import LOG_VARIABLE, configure
+from orchestration.output import hide_in_output
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -322,6 +323,7 @@ def main() -> None:
     """Entry point: a user's mistake is told without a traceback, with exit code 2."""
     prepare_process()
     os.environ.setdefault(HOME_VARIABLE, str(default_home()))
+    hide_in_output()
     try:
         configure()
         app()

@@ -79,7 +79,7 @@ def test_a_secret_in_the_reason_is_not_kept(ctx, table_file, cells, solution, mo
     with pytest.raises(ValueError, match="planted"), training_run(client, spec, ctx) as run:
         raise ValueError("refused planted at postgresql://me:other@host, {'secret': 'third'}")
     reason = client.get_run(run.run_id).data.tags["failure"]
-    assert reason == "refused [redacted] at postgresql://me:[redacted]@host, {'secret': [redacted]}"
+    assert reason == "refused [redacted] at postgresql://me:[redacted]@host, {'secret': '[redacted]'}"
 
 
 def test_an_interval_that_one_lot_cannot_give_is_left_out_of_what_is_logged(ctx, table_file, cells, solution):

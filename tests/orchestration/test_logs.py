@@ -109,6 +109,26 @@ def test_passwords_of_libpqs_file_and_of_addresses_are_in_no_line(
     assert "postgresql://me:[redacted]@host/x" in printed
 
 
+def test_the_file_that_a_secret_is_in_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLWORKS_TOKEN_FILE", "/home/me/token")
+    assert Redaction()("can't read /home/me/token") == "can't read /home/me/token"
+
+
+def test_a_secret_is_hidden_as_an_address_json_and_python_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", 'x1/x1"x1\n')
+    monkeypatch.setenv("PLANT_ERP_URL", "mssql://me:x1%40x1@erp.example/erp")
+    for told in ("x1%2Fx1%22x1%0A", json.dumps('x1/x1"x1\n'), repr('x1/x1"x1\n'), "login with x1@x1"):
+        assert "x1" not in Redaction()(told)
+
+
+def test_what_is_called_a_secret_is_hidden_in_what_a_line_carries() -> None:
+    assert Redaction().within({"password": "x1", "deep": [{"auth_token": "x1", "tokens": 5}], "feed": "erp"}) == {
+        "password": "[redacted]",
+        "deep": [{"auth_token": "[redacted]", "tokens": 5}],
+        "feed": "erp",
+    }
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -126,6 +146,10 @@ def test_passwords_of_libpqs_file_and_of_addresses_are_in_no_line(
         "SELECT 1; password='x1 x2 that was cut",
         "postgresql://me:x1@x2@host:5432/db after",
         "Authorization: Basic x1== after",
+        '{"password": x1, "port": 5} after',
+        "CREATE SECRET s (TYPE s3, SECRET 'x1''x2') after",
+        "ALTER ROLE me PASSWORD 'x1 x2' after",
+        "found eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4MSJ9.x1x2 after",
     ],
 )
 def test_what_has_a_secrets_form_is_hidden_whole_and_the_rest_is_told(told: str) -> None:
