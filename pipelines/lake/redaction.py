@@ -17,23 +17,24 @@ _SECRET_NAMES: Final = re.compile(
 )
 _PLACES: Final = re.compile(r"(?:FILE|FILES|PATH|DIR|URL|URI)$", re.IGNORECASE)
 """Ends of names whose values say where a secret is; a person must be told which file can't be read."""
-_NAME: Final = r"(?:password|passwd|passphrase|secret|token|credential|(?:api|access|private|auth)[_-]?key)[\w.-]*"
+_NAME: Final = r"(?:password|passwd|passphrase|secret|token|credential|(?:api|access|private|auth)[_-]?key)[\w.-]{0,64}"
+"""Bounded, as are marks and spaces after it: a text from outside must not take time by the square of its length."""
 _QUOTED: Final = r"""\\+"[^"]*"?|\\+'[^']*'?|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?"""
 """In quotes, also in those of a text that is quoted itself; what was cut off has no end."""
 _BARE: Final = r"""[^\s'",;&)\]}"""
 _NAMED: Final = re.compile(
     # The name may be the end of a longer one and stand in quotes, as in JSON, YAML and Python's own form; after one in
     # quotes a bracket begins a list, not a secret. What is hidden already stays as it is.
-    rf"""({_NAME}([\\'"]+)?\s*[=:]\s*)(?!{re.escape(_HIDDEN)})(?:({_QUOTED})|(?(2){_BARE}[{{]|{_BARE}]){_BARE}]*)""",
+    rf"""({_NAME}([\\'"]{{1,9}})?\s{{0,9}}[=:]\s{{0,9}})(?!{re.escape(_HIDDEN)})(?:({_QUOTED})|(?(2){_BARE}[{{]|{_BARE}]){_BARE}]*)""",
     re.IGNORECASE,
 )
 _SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
 _IN_ADDRESS: Final = re.compile(r"://[^\s:/@]*:([^\s/]+)@")
 _FORMS: Final = (
     (re.compile(r"(://[^\s:/@]*):[^\s/]+@"), rf"\1:{_HIDDEN}@"),
-    (re.compile(r"\b((?:SECRET|PASSWORD|SESSION_TOKEN|KEY_ID)\s+)'(?:[^']|'')*'?"), rf"\1'{_HIDDEN}'"),  # in SQL
+    (re.compile(r"\b((?:SECRET|PASSWORD|SESSION_TOKEN|KEY_ID)\s{1,9})'(?:[^']|'')*'?"), rf"\1'{_HIDDEN}'"),  # in SQL
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"), _HIDDEN),  # a signed token (JWT), whoever wrote it where
-    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+"), rf"\1 {_HIDDEN}"),
+    (re.compile(r"\b(Bearer|Basic)\s{1,9}[\w.~+/=-]+"), rf"\1 {_HIDDEN}"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,15 @@ def test_what_has_a_secrets_form_is_hidden_whole_and_the_rest_is_told(told: str)
     assert Redaction()("a token is missing, 3 secrets; the key: worn; broken: 5") == (
         "a token is missing, 3 secrets; the key: worn; broken: 5"
     )
+
+
+@pytest.mark.parametrize(
+    "piece", ["secret_", "password", "token:", "://a:", "'", "\\", "eyJ", "KEY_ID ", "PASSWORD  '", "a-"]
+)
+def test_a_text_from_outside_takes_time_by_its_length(piece: str) -> None:
+    text, redact, begun = piece * (200_000 // len(piece)), Redaction(), time.process_time()
+    redact(text)
+    assert time.process_time() - begun < 5, "a tenth of a second; by the square of the length it would be minutes"
 
 
 @given(st.text(), st.dictionaries(st.sampled_from(["a", "b"]), st.text() | st.floats() | st.binary() | st.none()))
