@@ -109,7 +109,8 @@ def test_a_second_person_confirms_the_records_that_the_first_saw_and_no_others(
     folder: Path, home: Home, quarantine: Quarantine, as_user: Callable[[str], None]
 ) -> None:
     with (folder / "site.yaml").open("a", encoding="utf-8") as file:
-        file.write("\naccess:\n  roles: {engineer: {people: [bo, li, mo]}}\n  second_person: [quarantine_replay]\n")
+        file.write("\naccess:\n  roles: {engineer: {people: [bo, li, mo]}, admin: {people: [eve]}}\n")
+        file.write("  second_person: [quarantine_replay]\n")
     _drop(home, "a.csv", HEADER + "".join(_line(f"B{number}", 12_000) for number in range(3)))
     ingest(home, load_site(folder))
     as_user("bo")
