@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.jobs import ALARM, MAINTENANCE, PLANT_DAY
-from orchestration.plant import plant
+from orchestration.plant import plant, require_rules
 from orchestration.run_lock import PATIENCE_S, night_lock
 from orchestration.whose import site_tag
 
@@ -61,7 +61,8 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
 
     origin = context.run.remote_job_origin
     with night_lock(plant().home, MAINTENANCE, wait_s=PATIENCE_S):
-        found = prune(plant(), context.instance, origin.location_name if origin else None)
+        require_rules(here := plant())
+        found = prune(here, context.instance, origin.location_name if origin else None)
     context.log.info(told(found))
 
 

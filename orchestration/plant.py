@@ -46,6 +46,42 @@ def plant_of_any_stores() -> Plant:
     return here
 
 
+def require_rules(here: Plant) -> bool:
+    """Refuse to change a lake that knows other rules of who may do what than the site's file has.
+
+    Returns:
+        Whether it is there and knows any.
+
+    Raises:
+        CellworksError: it does.
+    """
+    from pipelines.access.rules import require, rules_of
+    from pipelines.lake.connection import reader
+
+    if not here.home.has_lake:
+        return False
+    with reader(here.home) as con:
+        return require(con, rules_of(here.site))
+
+
+def make_lake(here: Plant) -> None:
+    """Make the site's lake, or what it lacks; a new one keeps the site's rules of who may do what, if it has any.
+
+    Raises:
+        CellworksError: the lake knows other rules, or another writer holds it.
+    """
+    from pipelines.access.rules import rules_of, settle
+    from pipelines.lake.connection import writer
+    from pipelines.lake.lock import ACTS
+    from pipelines.lake.schemas import bootstrap
+
+    knows = require_rules(here)
+    bootstrap(here.home, here.site)
+    if here.site.access.is_guarded and not knows:
+        with writer(here.home, why="the first rules of who may do what", area=ACTS) as con:
+            settle(here.home, con, rules_of(here.site))
+
+
 def stores_in_use(home: Home) -> str | None:
     """The stores that the home's instance is in, `embedded` or `servers`; None where there is no instance yet."""
     if _note(home).get("environment") == "servers" or home.moved_file.is_file():

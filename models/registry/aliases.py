@@ -24,6 +24,7 @@ from models.registry.versions import (
 )
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import Site
 from pipelines.lake.clock import wall_now
 from pipelines.lake.home import Home
 from pipelines.lake.lock import ACTS, writer_lock
@@ -60,9 +61,12 @@ def _apply(client: Any, move: Move) -> None:
         client.set_model_version_tag(move.model, crowned, "champion_since", _moment(None))
 
 
-def carry_out(client: Any, home: Home, move: Move) -> None:
-    """Intent row, moves, done row; the caller holds the writer lock since before it read the aliases."""
-    write_phase(home, move, "intent")
+def carry_out(client: Any, home: Home, move: Move, site: Site | None = None) -> None:
+    """Intent row, moves, done row; the caller holds the writer lock since before it read the aliases.
+
+    `site` is the one whose gates say so; None where an act of a person does.
+    """
+    write_phase(home, move, "intent", site)
     _apply(client, move)
     write_phase(home, move, "done")
 
@@ -166,7 +170,7 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
         waiting = f"{verdict.sentence}; version {now[SHADOW]} is already in the shadow"
         return Promotion(name, number, CHALLENGER, False, waiting)
     client.set_model_version_tag(name, number, "shadow_since", _moment(ctx.as_of))
-    carry_out(client, ctx.home, new_move("shadow", name, now, {SHADOW: number}, actor, verdict.sentence))
+    carry_out(client, ctx.home, new_move("shadow", name, now, {SHADOW: number}, actor, verdict.sentence), ctx.site)
     return Promotion(name, number, SHADOW, True, f"{verdict.sentence}; {nights} nights in the shadow first")
 
 
@@ -194,7 +198,7 @@ def crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why:
     if (former := acting(client, ctx, name)) not in (None, number):
         after = {PREVIOUS: former, CHAMPION: number}
     after |= {alias: None for alias in (SHADOW, CHALLENGER) if now.get(alias) == number}
-    carry_out(client, ctx.home, new_move("promote", name, now, after, who, why))
+    carry_out(client, ctx.home, new_move("promote", name, now, after, who, why), ctx.site)
     return Promotion(name, number, CHAMPION, True, why)
 
 
@@ -230,7 +234,7 @@ def graduate(spec: SolutionSpec, ctx: ModelContext, verdict: Verdict, *, who: st
             require_clearance(client, ctx.home, name, number)
             return crown(client, ctx, name, number, actor, f"after its nights in the shadow: {verdict.sentence}")
         now = aliases(client, name)
-        carry_out(client, ctx.home, new_move("shadow", name, now, {SHADOW: None}, actor, verdict.sentence))
+        carry_out(client, ctx.home, new_move("shadow", name, now, {SHADOW: None}, actor, verdict.sentence), ctx.site)
     return Promotion(name, number, CHALLENGER, True, f"taken out of the shadow: {verdict.sentence}")
 
 
@@ -251,5 +255,6 @@ def leave_shadow(spec: SolutionSpec, ctx: ModelContext, number: str, why: str) -
         now = aliases(client, spec.name)
         is_there = now.get(SHADOW) == number
         if is_there:
-            carry_out(client, ctx.home, new_move("shadow", spec.name, now, {SHADOW: None}, ctx.actor, why))
+            move = new_move("shadow", spec.name, now, {SHADOW: None}, ctx.actor, why)
+            carry_out(client, ctx.home, move, ctx.site)
     return Promotion(spec.name, number, CHALLENGER, is_there, f"taken out of the shadow: {why}")

@@ -11,6 +11,8 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.access import ledger
 from pipelines.access.chain import Entry
+from pipelines.access.rules import require, rules_of
+from pipelines.control_plan.site import Site
 from pipelines.lake.clock import next_stamp
 from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
@@ -47,14 +49,25 @@ class Move:
     why: str
 
 
-def ensure_table(con: DuckDBPyConnection) -> None:
+def ensure_table(home: Home, con: DuckDBPyConnection) -> None:
     """Create the audit tables when they are not there."""
-    ledger.ensure_table(con)
+    ledger.begin(home, con)
     create_missing(con, _DDL)
 
 
-def write_phase(home: Home, move: Move, phase: str) -> None:
-    """Append a phase: `intent`, `done` or `undone`; how it ended is also an act of the chained audit."""
+def write_phase(home: Home, move: Move, phase: str, site: Site | None = None) -> None:
+    """Append a phase: `intent`, `done` or `undone`; how it ended is also an act of the chained audit.
+
+    Args:
+        home: the instance.
+        move: the move.
+        phase: how far it is.
+        site: whose rules a move that begins goes by; None where an act of a person has asked for them, or a move goes
+            on that had begun.
+
+    Raises:
+        CellworksError: the lake knows other rules of who may do what.
+    """
     row = [
         move.move_id,
         phase,
@@ -68,7 +81,9 @@ def write_phase(home: Home, move: Move, phase: str) -> None:
         move.why,
     ]
     with writer(home, why=f"{move.kind} of {move.model}: {phase}", area=ACTS) as con:
-        ensure_table(con)
+        ensure_table(home, con)
+        if site is not None:
+            require(con, rules_of(site))
         with transaction(con):
             values = [*row, next_stamp(con, _TABLE, "written_at")]
             con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(values))})", values)

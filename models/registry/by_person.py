@@ -68,7 +68,8 @@ def retire(spec: SolutionSpec, ctx: ModelContext, why: str, *, reigned: str) -> 
     with writer_lock(ctx.home, f"retirement of {spec.name}", area=ACTS):
         now = aliases(client, spec.name)
         require_unmoved(spec.name, now, {CHAMPION: reigned})
-        carry_out(client, ctx.home, new_move("retire", spec.name, now, {CHAMPION: None}, ctx.actor, why))
+        move = new_move("retire", spec.name, now, {CHAMPION: None}, ctx.actor, why)
+        carry_out(client, ctx.home, move, ctx.site)
     told = f"version {reigned} of {spec.solution} taken away by {ctx.actor}: {why}"
     return Promotion(spec.name, reigned, "", True, told)
 

@@ -14,7 +14,7 @@ from orchestration.domains import OWNERS
 from orchestration.interruption import heard
 from orchestration.jobs import NEW_DATA, NIGHTLY
 from orchestration.logs import bound
-from orchestration.plant import Plant, plant
+from orchestration.plant import Plant, plant, require_rules
 from orchestration.pools import pool_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def raw_assets(here: Plant) -> dg.AssetsDefinition:
         from pipelines.ingest.run import ingest as run
 
         served = plant()
+        require_rules(served)
         # Before the first file is read: what arrives meanwhile makes another mark, and the sensor starts a run for it.
         found = delivered(served)
         whole = {DELIVERED: found} if context.run.job_name in (NIGHTLY, NEW_DATA) else {}

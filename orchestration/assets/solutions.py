@@ -21,7 +21,7 @@ from orchestration.domains import OWN_TABLES, OWNERS
 from orchestration.interruption import heard
 from orchestration.jobs import LEARNING, SEARCH_TAG, version_tag
 from orchestration.manifest import Table
-from orchestration.plant import Plant, plant
+from orchestration.plant import Plant, plant, require_rules
 from orchestration.pools import pool_of
 from orchestration.resources import largest, pod_tags
 from orchestration.solving import MODEL, MONITORING, NO_VERSION, PARTS, PREDICTIONS, Outcome
@@ -95,8 +95,9 @@ def _batch(
             if parts
         ]
         failures: dict[str, str] = {}
+        require_rules(here := plant())
         with heard():
-            for task, outcome in run_nights(tasks, plant().site.solution_time_limit_s):
+            for task, outcome in run_nights(tasks, here.site.solution_time_limit_s):
                 _tag(context, outcome)
                 yield from _events(context, outcome, task.parts, marks.get(task.spec.solution, ""))
                 if outcome.failure:

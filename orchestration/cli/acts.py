@@ -30,12 +30,13 @@ def audited(here: Plant, act: ActKind, subject: str, why: str, who: str | None =
         CellworksError: there is no lake, or the person may not.
     """
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
     from pipelines.lake.connection import require_lake
 
     person = authorise(here.site.access, act, who)
     require_lake(here.home)
-    grant(here.home, here.site.access, act, subject, person, why, {})
+    grant(here.home, rules_of(here.site), act, subject, person, why, {})
     told: dict[str, Any] = {}
     yield told
     record_done(here, act, subject, person, why, told)

@@ -76,6 +76,7 @@ def accept(who: str | None, why: str, *, as_json: bool) -> None:
     """Take the audit on from a lost or contradicted note, or from decisions and moves without an act."""
     from pipelines.access.identity import authorise
     from pipelines.access.ledger import ACCEPT, note_anew, to_accept
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
     from pipelines.lake.connection import require_lake, writer
     from pipelines.lake.lock import ACTS
@@ -84,7 +85,7 @@ def accept(who: str | None, why: str, *, as_json: bool) -> None:
     person = authorise(here.site.access, ACCEPT, who)
     require_lake(here.home)
     accepted = to_accept(here.home)
-    if not grant(here.home, here.site.access, ACCEPT, here.site.name, person, why, accepted):
+    if not grant(here.home, rules_of(here.site), ACCEPT, here.site.name, person, why, accepted):
         console.tell_waiting(ACCEPT, here.site.name, person.name, as_json=as_json)
         return
     with writer(here.home, why="a new note of the audit's last row", area=ACTS) as con:

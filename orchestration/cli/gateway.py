@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestration.cli import console
 from orchestration.gateway import PASSPHRASE_VARIABLE, SECRET_VARIABLE, Front, Ports, configuration
-from orchestration.plant import plant
+from orchestration.plant import plant, require_rules
 from orchestration.services.mlflow_login import VIEWER_VARIABLE
 from orchestration.services.settings import Place, load
 from pipelines.control_plan.errors import CellworksError
@@ -38,6 +38,7 @@ def write(
             mend="`cellworks services down` if they run, `cellworks services up`, then this again",
             where=str(place.root),
         )
+    require_rules(here)
     ports = Ports(ours.ports["webserver"], ours.ports["webserver-view"], ours.ports["mlflow"])
     folder = here.home.root / "gateway"
     pem, pem_key, bundle = (None if path is None else path.resolve() for path in (certificate, key, ca_bundle))

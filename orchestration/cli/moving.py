@@ -13,10 +13,12 @@ def migrate(*, as_json: bool) -> None:
     """Move the embedded instance to the servers and print what reads back there."""
     from orchestration.cli.acts import record_done
     from orchestration.moving.migrate import migrate as move
+    from orchestration.moving.migrate import require_rules_of_files
     from pipelines.access.identity import authorise
 
     here = plant_of_any_stores()
     person = authorise(here.site.access, "migration")
+    require_rules_of_files(here)
     with console.only_ours():
         found = move(here.home)
         claim(here)

@@ -51,7 +51,8 @@ def decide_action(
 ) -> None:
     """Approve or reject an action."""
     from pipelines.access.identity import authorise
-    from pipelines.access.ledger import note_head
+    from pipelines.access.ledger import begin, note_head
+    from pipelines.access.rules import rules_of, settle
     from pipelines.actions.decide import decide
     from pipelines.lake.clock import plant_now
     from pipelines.lake.connection import require_lake, writer
@@ -61,6 +62,8 @@ def decide_action(
     person = authorise(here.site.access, "approve_action" if decision == "approved" else "reject_action", who)
     require_lake(here.home)
     with writer(here.home, why=f"{decision} an action", area=ACTS) as con:
+        begin(here.home, con)
+        settle(here.home, con, rules_of(here.site), person)
         decided = decide(con, here.site, action_id, decision, who=person, why=why, now=plant_now(con))
         note_head(here.home, con)
     console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
@@ -90,6 +93,7 @@ def show_modes(*, as_json: bool) -> None:
 def accept_modes(who: str | None, why: str, *, as_json: bool) -> None:
     """Accept modes and limits as the site's file has them now."""
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
     from pipelines.actions.modes import to_accept
     from pipelines.lake.connection import require_lake
@@ -97,7 +101,7 @@ def accept_modes(who: str | None, why: str, *, as_json: bool) -> None:
     here = plant()
     person = authorise(here.site.access, "write_mode", who)
     require_lake(here.home)
-    if not grant(here.home, here.site.access, "write_mode", here.site.name, person, why, to_accept(here.site)):
+    if not grant(here.home, rules_of(here.site), "write_mode", here.site.name, person, why, to_accept(here.site)):
         console.tell_waiting("write_mode", here.site.name, person.name, as_json=as_json)
         return
     found = {"accepted_by": person.name, "modes": {kind: policy.mode for kind, policy in here.site.actions.items()}}

@@ -15,7 +15,7 @@ from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.engines import instance_settings
 from orchestration.interruption import remembered, was_interrupted
 from orchestration.logs import bound
-from orchestration.plant import Plant, claim, plant
+from orchestration.plant import Plant, claim, make_lake, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 from pipelines.control_plan.errors import CellworksError
 
@@ -30,12 +30,10 @@ _LOG = logging.getLogger("cellworks.run")
 
 def init(*, as_json: bool) -> None:
     """Create lake and Dagster instance; harmless when they are there."""
-    from pipelines.lake.schemas import bootstrap
-
     here = plant()
     with console.only_ours():
         prepare_instance(here)
-        bootstrap(here.home, here.site)
+        make_lake(here)
         _ensure_mlflow_users(here)
     found = {
         "site": here.site.name,
@@ -108,7 +106,6 @@ def run_night(here: Plant, only: Sequence[str], *, take_in: bool, full_search: b
     from orchestration import progress
     from orchestration.catalogue import discover, find
     from orchestration.run_lock import night_lock
-    from pipelines.lake.schemas import bootstrap
 
     known = discover()
     chosen = [find(name, known) for name in only]
@@ -116,7 +113,7 @@ def run_night(here: Plant, only: Sequence[str], *, take_in: bool, full_search: b
     with console.only_ours():
         prepare_instance(here)
         with remembered(), night_lock(here.home), console.bars() as shown, progress.listening(shown):
-            bootstrap(here.home, here.site)
+            make_lake(here)
             shown.begin("loading definitions")
             result = _execute(here, chosen, shown, take_in=take_in, full_search=full_search)
         return night_summary(here, {**result, "seconds": round(time.monotonic() - began, 1)})

@@ -47,6 +47,7 @@ def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
         as_json: print JSON.
     """
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
     from pipelines.ingest.quarantine import OPEN, listing
     from pipelines.ingest.quarantine import replay as try_again
@@ -59,7 +60,7 @@ def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
     wanted = ids or [each.quarantine_id for each in listing(here.home, status=OPEN, limit=None)]
     told_ids = _ranges(wanted)
     subject = told_ids if ids else "all that are open"
-    if not grant(here.home, here.site.access, "quarantine_replay", subject, person, why, {"ids": told_ids}):
+    if not grant(here.home, rules_of(here.site), "quarantine_replay", subject, person, why, {"ids": told_ids}):
         console.tell_waiting("quarantine_replay", subject, person.name, as_json=as_json)
         return
     with console.bars() as shown:

@@ -57,6 +57,7 @@ def promote(solution: str, version: str, who: str | None, why: str, *, as_json: 
     from models.registry.client import open_home
     from models.registry.versions import aliases
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
 
     here, spec = plant(), find(solution)
@@ -64,7 +65,7 @@ def promote(solution: str, version: str, who: str | None, why: str, *, as_json: 
     client = open_home(here.home)
     require_clearance(client, here.home, spec.name, version)
     reigned = aliases(client, spec.name).get("champion")
-    if not grant(here.home, here.site.access, "promotion", spec.name, person, why, {"from": reigned, "to": version}):
+    if not grant(here.home, rules_of(here.site), "promotion", spec.name, person, why, {"from": reigned, "to": version}):
         console.tell_waiting("promotion", spec.solution, person.name, as_json=as_json)
         return
     ctx = ModelContext(here.home, here.site, actor=person.name)
@@ -80,6 +81,7 @@ def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     from models.registry.client import open_home
     from models.registry.versions import aliases
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
 
     here, spec = plant(), find(solution)
@@ -87,7 +89,7 @@ def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     reigned = aliases(open_home(here.home), spec.name).get("champion")
     if reigned is None:
         raise CellworksError(f"{spec.solution} has no champion to take away", mend="see `cellworks models`")
-    if not grant(here.home, here.site.access, "retirement", spec.name, person, why, {"from": reigned}):
+    if not grant(here.home, rules_of(here.site), "retirement", spec.name, person, why, {"from": reigned}):
         console.tell_waiting("retirement", spec.solution, person.name, as_json=as_json)
         return
     done = take_away(spec, ModelContext(here.home, here.site, actor=person.name), why, reigned=reigned)
@@ -101,6 +103,7 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     from models.registry.client import open_home
     from models.registry.versions import aliases
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
 
     here, spec = plant(), find(solution)
@@ -108,7 +111,7 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     now = aliases(open_home(here.home), spec.name)
     decided = {"champion": now.get("champion"), "previous": now.get("previous")}
     from_to = {"from": decided["champion"], "to": decided["previous"]}
-    if "previous" in now and not grant(here.home, here.site.access, "rollback", spec.name, person, why, from_to):
+    if "previous" in now and not grant(here.home, rules_of(here.site), "rollback", spec.name, person, why, from_to):
         console.tell_waiting("rollback", spec.solution, person.name, as_json=as_json)
         return
     done = rollback(here.home, spec.slug, person.name, why, decided=decided)
@@ -121,12 +124,13 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
     from models.registry.client import open_home
     from models.registry.versions import get_version, sign_override
     from pipelines.access.identity import authorise
+    from pipelines.access.rules import rules_of
     from pipelines.access.second_person import grant
 
     here, spec = plant(), find(solution)
     person = authorise(here.site.access, "override", who)
     get_version(open_home(here.home), spec.name, version, here.home)
-    if not grant(here.home, here.site.access, "override", spec.name, person, why, {"version": version}):
+    if not grant(here.home, rules_of(here.site), "override", spec.name, person, why, {"version": version}):
         console.tell_waiting("override", spec.solution, person.name, as_json=as_json)
         return
     sign_override(here.home, spec.name, version, person.name, why)

@@ -16,7 +16,7 @@ from models.registry.place import follow
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.environment import project_root
 from orchestration.logs import is_json
-from orchestration.plant import plant
+from orchestration.plant import plant, require_rules
 from pipelines.control_plan.errors import CellworksError
 
 HOST, DAGSTER_PORT, MLFLOW_PORT = "127.0.0.1", 3000, 5000
@@ -32,6 +32,7 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
         CellworksError: A port is taken, or a process ended by itself.
     """
     here = plant()
+    require_rules(here)
     bin_dir = Path(sys.executable).parent
     commands: list[list[str]] = []
     addresses = []

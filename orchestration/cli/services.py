@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cli import console
-from orchestration.plant import claim, plant, plant_of_any_stores, stores_in_use
+from orchestration.plant import claim, make_lake, plant, plant_of_any_stores, stores_in_use
 from orchestration.services import control, credentials
 from orchestration.services.settings import Place, Wanted
 from pipelines.control_plan.errors import CellworksError
@@ -49,7 +49,6 @@ def _prepare_site(*, has_embedded: bool, stores_only: bool) -> None:
     key of the registry either, as `restore` brings its own.
     """
     from orchestration.cli.plant_commands import prepare_instance
-    from pipelines.lake.schemas import bootstrap
     from pipelines.lake.servers import ensure_stores
 
     there = plant_of_any_stores()
@@ -60,7 +59,7 @@ def _prepare_site(*, has_embedded: bool, stores_only: bool) -> None:
         claim(there)
         return
     prepare_instance(there)
-    bootstrap(there.home, there.site)  # else the daemon's first run would find no lake
+    make_lake(there)  # else the daemon's first run would find no lake
 
 
 def _prepare_servers(home: Home) -> None:

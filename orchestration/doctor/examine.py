@@ -27,6 +27,7 @@ LOOKS: Final[Mapping[str, Look]] = {
     "disk": machine.disk,
     "ports": machine.ports,
     "lake": stores.lake,
+    "rules": stores.rules,
     "registry": stores.registry,
     "runs": stores.runs,
     "upgrades": stores.upgrades,

@@ -192,6 +192,20 @@ def registry(it: Installation) -> Iterator[Finding]:
             yield from _champions(it, client, reigning)
 
 
+def rules(it: Installation) -> Iterator[Finding]:
+    """The site's file says of who may do what what the lake knows."""
+    from pipelines.access.rules import require, rules_of
+
+    if it.site is None or it.stores is None or not it.home.has_lake:
+        return
+    with reader(it.home) as con:
+        knows = require(con, rules_of(it.site))
+    if knows:
+        yield ok("the lake knows the rules of who may do what as the site's file has them")
+    elif it.site.access.is_guarded:
+        yield ok("the lake knows no rules of who may do what yet; the next act, or `cellworks init`, notes the site's")
+
+
 def _key(it: Installation) -> Iterator[Finding]:
     """The key of this machine is the one that the servers know."""
     from models.registry.key import another_key, given_key, id_of, noted_key

@@ -13,10 +13,12 @@ import duckdb
 
 from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs_of_home
+from orchestration.plant import Plant
 from orchestration.run_lock import night_lock
 from pipelines.access import anchor
+from pipelines.access.rules import require, rules_of
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.connection import extension_file
+from pipelines.lake.connection import attach_statements, extension_file
 from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
 from pipelines.lake.servers import ensure_stores
@@ -28,6 +30,20 @@ from pipelines.moving.tables import Verified, attach_sqlite
 from pipelines.moving.trees import bring, tree_of
 
 _WHY = "migrate"
+
+
+def require_rules_of_files(here: Plant) -> None:
+    """Refuse to move a lake that knows other rules of who may do what than the site's file has.
+
+    Raises:
+        CellworksError: it does.
+    """
+    if not here.home.catalogue.is_file():
+        return
+    with duckdb.connect() as con:
+        for statement in attach_statements(here.home, read_only=True, in_files=True):
+            con.execute(statement)
+        require(con, rules_of(here.site))
 
 
 def migrate(home: Home) -> dict[str, Any]:

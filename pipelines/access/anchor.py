@@ -46,7 +46,7 @@ def read(home: Home) -> Head | None:
             "the note of the audit's last row is damaged",
             expected='{"number": 12, "hash": "..."}',
             found=repr(text[:80]),
-            mend="put it back from a copy; somebody may want to know how that came about",
+            mend="put it back from a copy, or take it away, and an admin goes on with `cellworks audit accept`",
             where=place(home),
         ) from error
 

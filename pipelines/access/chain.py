@@ -68,6 +68,10 @@ class Head:
     hash: str
 
 
+BEGINNING: Final = Head(0, START)
+"""The note of a chain that has no row yet."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """The first place where a chain is not as it was written.
@@ -111,6 +115,8 @@ def first_fault(rows: Sequence[Row], heads: Sequence[Head] = ()) -> Fault | None
             break
         previous = row.hash
     for head in heads:
+        if head == BEGINNING:
+            continue
         if head.number > len(rows):
             faults.append(Fault(len(rows) + 1, f"the chain ends at {len(rows)}, and had {head.number} rows"))
         elif head.number < 1 or rows[head.number - 1].hash != head.hash:

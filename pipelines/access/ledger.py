@@ -11,7 +11,7 @@ from typing import Any, Final
 from duckdb import DuckDBPyConnection
 
 from pipelines.access import anchor
-from pipelines.access.chain import Entry, Fault, Head, Row, first_fault, next_row
+from pipelines.access.chain import BEGINNING, Entry, Fault, Head, Row, first_fault, next_row
 from pipelines.access.identity import Person
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import wall_now
@@ -41,8 +41,37 @@ def canonical(detail: dict[str, Any]) -> str:
 
 
 def ensure_table(con: DuckDBPyConnection) -> None:
-    """Create the audit when it is not there."""
+    """Create the audit when it is not there; whoever knows the home calls `begin`."""
     create_missing(con, "CREATE SCHEMA IF NOT EXISTS lake.ops", _DDL)
+
+
+def begin(home: Home, con: DuckDBPyConnection) -> None:
+    """Create the audit when it is not there, and before its first row a note that it has none.
+
+    Were the note written after the first row alone, a process that is killed between both would leave an audit without
+    a note, as somebody does who takes it away.
+
+    Args:
+        home: the instance.
+        con: a connection whose holder has the area of acts, outside a transaction.
+
+    Raises:
+        CellworksError: the first note can't be written, so no act may begin.
+    """
+    ensure_table(con)
+    if _last(con) is not None:
+        return
+    try:
+        if anchor.read(home) is None:
+            anchor.write(home, BEGINNING)
+    except OSError as error:
+        raise CellworksError(
+            "the audit can't begin: its note outside the lake can't be written",
+            expected="a place that can be written",
+            found=str(error),
+            mend="make room or mend its rights, then give the same command; nothing was done",
+            where=anchor.place(home),
+        ) from error
 
 
 def append(con: DuckDBPyConnection, entry: Entry) -> Row:
@@ -73,7 +102,7 @@ def note_head(home: Home, con: DuckDBPyConnection) -> None:
         noted, last = anchor.read(home), _last(con)
         if last is None or (noted is None and last.number > 1):
             return
-        if noted is not None:
+        if noted is not None and noted != BEGINNING:
             kept = con.execute(f"SELECT hash FROM {TABLE} WHERE number = ?", [noted.number]).fetchall()
             if kept != [(noted.hash,)]:
                 return
@@ -99,11 +128,27 @@ def _last(con: DuckDBPyConnection) -> Head | None:
 
 def record(home: Home, con: DuckDBPyConnection, entry: Entry) -> Row:
     """Append an entry that stands for itself, and note it outside."""
-    ensure_table(con)
+    begin(home, con)
     with transaction(con):
         row = append(con, entry)
     note_head(home, con)
     return row
+
+
+def newest(con: DuckDBPyConnection, act: str | None = None, phases: tuple[str, ...] = ()) -> Row | None:
+    """The newest row, or the newest of an act in one of some phases; None when there is none.
+
+    Args:
+        con: a connection to the lake.
+        act: kind of act; None for any.
+        phases: its phases, when there is an act.
+    """
+    if not has_table(con, "ops", "act"):
+        return None
+    # The act stands alone in its condition, so that files without it are left out by what the catalogue tells of them.
+    wanted, values = ("WHERE act = ? AND list_contains(?, phase)", [act, list(phases)]) if act else ("", [])
+    found = con.execute(f"SELECT {_COLUMNS} FROM {TABLE} {wanted} ORDER BY number DESC LIMIT 1", values).fetchone()
+    return _row(found) if found else None
 
 
 def rows_of(con: DuckDBPyConnection) -> list[Row]:
@@ -111,7 +156,11 @@ def rows_of(con: DuckDBPyConnection) -> list[Row]:
     if not has_table(con, "ops", "act"):
         return []
     found = con.execute(f"SELECT {_COLUMNS} FROM {TABLE} ORDER BY number, written_at, hash").fetchall()
-    return [Row(int(each[0]), Entry(*each[1:9]), *each[9:]) for each in found]
+    return [_row(each) for each in found]
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    return Row(int(found[0]), Entry(*found[1:9]), *found[9:])
 
 
 def verify(home: Home, heads: tuple[Head, ...] = ()) -> tuple[list[Row], Fault | None]:

@@ -8,7 +8,8 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from pipelines.access.identity import Person
-from pipelines.access.ledger import TABLE, canonical, ensure_table, entry_of, record
+from pipelines.access.ledger import TABLE, begin, canonical, entry_of, record
+from pipelines.access.rules import Rules, in_force, settle
 from pipelines.control_plan.access import Access, ActKind
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import wall_now
@@ -18,13 +19,13 @@ from pipelines.lake.lock import ACTS
 
 
 def grant(
-    home: Home, access: Access, act: ActKind, subject: str, person: Person, why: str, detail: dict[str, Any]
+    home: Home, rules: Rules, act: ActKind, subject: str, person: Person, why: str, detail: dict[str, Any]
 ) -> bool:
     """Write down that a person with the role does something, or asks for it where the site wants two.
 
     Args:
         home: the instance.
-        access: the site's rules.
+        rules: those that the person was found to have the role by.
         act: what is done.
         subject: to what.
         person: who, as `authorise` found.
@@ -35,12 +36,14 @@ def grant(
         Whether it may be done now; False when it waits for a second person.
 
     Raises:
-        CellworksError: no reason was given, or this person has asked for it before.
+        CellworksError: no reason was given, this person has asked for it before, or the lake knows other rules.
     """
     if not why.strip():
         raise CellworksError("an act needs a reason", expected="--why", found="an empty text")
     with writer(home, why=f"{act} of {subject}", area=ACTS) as con:
-        ensure_table(con)
+        begin(home, con)
+        settle(home, con, rules, person)
+        access = rules.access
         if act not in access.second_person:
             record(home, con, entry_of(act, "granted", subject, person, why, detail))
             return True
@@ -65,7 +68,8 @@ def _open_request(
 ) -> tuple[int, str, str] | None:
     """Number, person and source of the request that nobody has confirmed yet and that has not lapsed.
 
-    One that is further ahead of the clock than it may be old has lapsed too: it was written by a wrong clock.
+    One that is further ahead of the clock than it may be old has lapsed too: it was written by a wrong clock. So has
+    one from before the rules in force, by which its person may have the role no more.
     """
     now, valid = wall_now(), timedelta(hours=access.request_valid_h)
     newest = con.execute(
@@ -76,6 +80,9 @@ def _open_request(
     if newest is None:
         return None
     number, phase, who, source, asked, written_at = newest
+    known = in_force(con)
+    if known is not None and number < known.number:
+        return None
     if phase != "requested" or asked != canonical(detail) or abs(now - written_at) > valid:
         return None
     return int(number), str(who), str(source)

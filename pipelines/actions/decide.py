@@ -10,6 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.access import ledger
 from pipelines.access.identity import Person
+from pipelines.access.rules import require, rules_of
 from pipelines.actions.modes import in_force
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
@@ -84,12 +85,14 @@ def decide(
 
     Raises:
         CellworksError: no such action, it is decided already, it has lapsed, this person has approved it before, no
-            reason was given, or a kind that the site has dropped shall be approved.
+            reason was given, a kind that the site has dropped shall be approved, or the lake knows other rules of who
+            may do what.
     """
     if not why.strip():
         raise CellworksError("a decision needs a reason", expected="--why", found="an empty text")
     ensure_tables(con)
     ledger.ensure_table(con)
+    require(con, rules_of(site))
     with transaction(con):
         action = _one(con, action_id)
         if action["state"] not in _OPEN:

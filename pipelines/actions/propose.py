@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from pipelines.access.rules import require, rules_of
 from pipelines.actions.limits import USED_TODAY_SQL, production_day
 from pipelines.actions.modes import in_force
 from pipelines.actions.tables import STATE_SQL, ensure_tables
@@ -92,8 +93,11 @@ def propose(con: DuckDBPyConnection, site: Site, origin: Origin, rows: pa.Table)
         Counts by outcome.
 
     Raises:
-        CellworksError: the site has no policy for the kind, or a column is missing.
+        CellworksError: the site has no policy for the kind, a column is missing, or the lake knows other rules of who
+            may do what.
     """
+    if rows.num_rows:  # most solutions call for nothing in a night, and are not kept waiting
+        require(con, rules_of(site))
     policy = in_force(con, site, origin.kind)
     candidates = _columns(rows)
     ensure_tables(con)

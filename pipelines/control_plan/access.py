@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -28,6 +28,7 @@ ActKind = Literal[
     "prune",
     "pack_import",
     "audit_accept",
+    "access_adopt",
 ]
 NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "promotion": "approver",
@@ -44,10 +45,18 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "prune": "admin",
     "pack_import": "engineer",
     "audit_accept": "admin",
+    "access_adopt": "admin",
 }
 # How many people approve an action is the kind's own `approvals`; a migration begins where no request can be kept.
 TwoPersonAct = Literal[
-    "promotion", "retirement", "rollback", "override", "quarantine_replay", "write_mode", "audit_accept"
+    "promotion",
+    "retirement",
+    "rollback",
+    "override",
+    "quarantine_replay",
+    "write_mode",
+    "audit_accept",
+    "access_adopt",
 ]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -127,7 +136,24 @@ class Access(Model):
             raise ValueError("a second person can't be told from the first where no roles are named; name roles")
         if self.issuer is None and any(each.groups for each in self.roles.values()):
             raise ValueError("groups come from an identity provider; list people, or set identity to oidc")
+        admins = self.roles.get("admin", Holders())
+        if self.roles and not (admins.people or admins.groups):
+            raise ValueError("nobody could ever change the rules that the lake will keep; name who is admin")
+        if "access_adopt" in self.second_person and not admins.groups and len(set(admins.people)) < 2:
+            raise ValueError("one admin alone could never change rules that want a second person; name another admin")
         return self
+
+    def canonical(self) -> dict[str, Any]:
+        """The rules as a document that is the same for the same rules.
+
+        Order and repetition of names tell nothing, nor does what is written out as it is when left out.
+        """
+        told = self.model_dump(mode="json", exclude_defaults=True)
+        for holders in told.get("roles", {}).values():
+            holders.update({name: sorted(set(holders[name])) for name in holders})
+        if "second_person" in told:
+            told["second_person"] = sorted(set(told["second_person"]))
+        return told
 
     @property
     def is_guarded(self) -> bool:

@@ -24,7 +24,7 @@ from pipelines.lake import traffic, warm
 from pipelines.lake.home import Home
 from pipelines.lake.lock import AWAY_S, DEFAULT_TIMEOUT_S, WHOLE, LockLostError, require_held, writer_lock
 from pipelines.lake.sql import quote_literal
-from pipelines.lake.stores import Stores
+from pipelines.lake.stores import Stores, embedded_stores
 from pipelines.lake.trouble import damage, is_away, is_transient, refuse_unready, unopened
 
 ALIAS = "lake"
@@ -79,6 +79,7 @@ def attach_statements(
     snapshot: int | None = None,
     alias: str = ALIAS,
     made_in: str | None = None,
+    in_files: bool = False,
 ) -> list[str]:
     """The statements that turn an empty DuckDB into one with the lake attached and in use.
 
@@ -88,11 +89,12 @@ def attach_statements(
         snapshot: see tables and views as of this snapshot; implies read only.
         alias: name of the attached lake.
         made_in: make a new catalogue in this schema of the server; None for the lake's own place.
+        in_files: the lake in the home's files, whichever stores the environment chooses.
 
     Returns:
         SQL statements to be run in order (also by the dbt profile and the Great Expectations engine).
     """
-    stores = home.stores
+    stores = embedded_stores(home) if in_files else home.stores
     statements = [
         f"SET extension_directory = {quote_literal(home.extension_dir)}",
         "SET autoinstall_known_extensions = false",
@@ -114,7 +116,7 @@ def attach_statements(
         options.append("READ_ONLY")
     if made_in is not None:
         options.append(f"METADATA_SCHEMA {quote_literal(made_in)}")
-    elif home.has_lake:
+    elif in_files or home.has_lake:
         # An emptied catalogue would be taken for a new one, and maintenance would delete its files as nobody's.
         options.append("CREATE_IF_NOT_EXISTS false")
     statements.append(f"ATTACH {quote_literal(stores.catalogue)} AS {alias} ({', '.join(options)})")

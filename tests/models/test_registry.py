@@ -247,7 +247,7 @@ def test_a_signed_override_clears_and_an_edited_one_does_not(two, ctx):
 def guarded(ctx):
     """The context at a site that names roles."""
     site = load_site(default_site())
-    access = Access.model_validate({"roles": {"approver": {"people": ["ana", "li"]}}})
+    access = Access.model_validate({"roles": {"approver": {"people": ["ana", "li"]}, "admin": {"people": ["eve"]}}})
     return replace(ctx, site=site.model_copy(update={"access": access, "shadow_nights": 1}), actor="ana")
 
 
@@ -275,10 +275,10 @@ def test_where_roles_are_named_an_alias_is_followed_only_as_the_audit_tells(two,
 
 
 def test_a_move_that_is_not_finished_makes_no_champion_where_roles_are_named(two, ctx, monkeypatch):
-    def phase(home, move, name):
+    def phase(home, move, name, site=None):
         if name == "done":
             raise Killed
-        write_phase(home, move, name)
+        write_phase(home, move, name, site)
 
     monkeypatch.setattr(moving, "write_phase", phase)
     with pytest.raises(Killed):

@@ -77,12 +77,13 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
         ("bo", "engineer", "quarantine_replay", "granted"),
         ("li", "admin", "write_mode", "confirmed"),
         ("eve", "admin", "write_mode", "requested"),
+        ("eve", "admin", "access_adopt", "granted"),
     ]
     code, found = act("bo", "audit", "verify")
-    assert (code, found["rows"], found["is_whole"], found["fault"]) == (0, 3, True, None)
+    assert (code, found["rows"], found["is_whole"], found["fault"]) == (0, 4, True, None)
     assert act("bo", "audit", "verify", "--head", found["head"])[0] == 0
     with writer(home, why="a forger") as con:
-        con.execute("UPDATE lake.ops.act SET who = 'eve' WHERE number = 2")
+        con.execute("UPDATE lake.ops.act SET who = 'li' WHERE number = 2")
     code, forged = act("bo", "audit", "verify")
     assert (code, forged["is_whole"], forged["fault"]["number"]) == (1, False, 2)
     with pytest.raises(CellworksError, match="another form"):
@@ -135,6 +136,7 @@ def test_what_changes_much_is_told_before_it_begins_and_when_it_is_done(
         ("bo", "pack_import", "granted", "p.zip"),
         ("eve", "backup", "done", str(tmp_path / "kept")),
         ("eve", "backup", "granted", str(tmp_path / "kept")),
+        ("eve", "access_adopt", "granted", "demo"),
     ]
 
 

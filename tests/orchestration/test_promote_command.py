@@ -22,6 +22,7 @@ ACCESS = """
 access:
   roles:
     approver: {people: [ana, li]}
+    admin: {people: [eve]}
   second_person: [promotion, retirement]
 """
 

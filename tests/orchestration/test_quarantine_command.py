@@ -109,7 +109,8 @@ def test_a_second_person_confirms_the_records_that_the_first_saw_and_no_others(
     folder: Path, home: Home, quarantine: Quarantine, as_user: Callable[[str], None]
 ) -> None:
     with (folder / "site.yaml").open("a", encoding="utf-8") as file:
-        file.write("\naccess:\n  roles: {engineer: {people: [bo, li, mo]}}\n  second_person: [quarantine_replay]\n")
+        file.write("\naccess:\n  roles: {engineer: {people: [bo, li, mo]}, admin: {people: [eve]}}\n")
+        file.write("  second_person: [quarantine_replay]\n")
     _drop(home, "a.csv", HEADER + "".join(_line(f"B{number}", 12_000) for number in range(3)))
     ingest(home, load_site(folder))
     as_user("bo")
@@ -121,7 +122,9 @@ def test_a_second_person_confirms_the_records_that_the_first_saw_and_no_others(
     as_user("mo")
     assert quarantine("replay")["still_open"] == 4
     with reader(home) as con:
-        told = con.execute("SELECT who, phase, detail FROM lake.ops.act ORDER BY number").fetchall()
+        told = con.execute(
+            "SELECT who, phase, detail FROM lake.ops.act WHERE act = 'quarantine_replay' ORDER BY number"
+        ).fetchall()
     assert [each[:2] for each in told] == [("bo", "requested"), ("li", "requested"), ("mo", "confirmed")]
     first, second = (json.loads(detail)["ids"] for *_, detail in told[:2])
     assert first == "1-3"

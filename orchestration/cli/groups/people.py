@@ -16,6 +16,8 @@ quarantine_app = typer.Typer(no_args_is_help=True, help="Rows and files that did
 app.add_typer(quarantine_app, name="quarantine")
 audit_app = typer.Typer(no_args_is_help=True, help="Who did what: list it, look whether somebody changed it.")
 app.add_typer(audit_app, name="audit")
+access_app = typer.Typer(no_args_is_help=True, help="Who may do what: the rules that the lake knows.")
+app.add_typer(access_app, name="access")
 
 
 @actions_app.command("list")
@@ -128,3 +130,21 @@ def accept_audit(why: Why, who: Who = None, as_json: Json = False, site: SiteOpt
     from orchestration.cli import audit
 
     audit.accept(who, why, as_json=as_json)
+
+
+@access_app.command("show")
+def show_access(as_json: Json = False, site: SiteOption = None) -> None:
+    """Show the rules in force beside the site's file. Example: cellworks access show --json."""
+    at(site)
+    from orchestration.cli import access
+
+    access.show(as_json=as_json)
+
+
+@access_app.command("adopt")
+def adopt_access(why: Why, who: Who = None, as_json: Json = False, site: SiteOption = None) -> None:
+    """Bring the rules of site.yaml into force. Example: cellworks access adopt --why "Li Wei joins the admins"."""
+    at(site)
+    from orchestration.cli import access
+
+    access.adopt(who, why, as_json=as_json)

@@ -51,9 +51,5 @@ def token(signer: ECKey) -> Callable[..., str]:
 
 @pytest.fixture
 def two_people() -> Access:
-    return Access.model_validate(
-        {
-            "roles": {"approver": {"people": ["ana", "li"]}, "engineer": {"people": ["bo"]}},
-            "second_person": ["rollback"],
-        }
-    )
+    roles = {"approver": {"people": ["ana", "li"]}, "engineer": {"people": ["bo"]}, "admin": {"people": ["eve"]}}
+    return Access.model_validate({"roles": roles, "second_person": ["rollback"]})

@@ -107,7 +107,8 @@ def test_rows_that_changed_places_are_found(rows: list[Row], data: Any) -> None:
         assert fault.number == first + 1
 
 
-def test_a_note_of_no_row_is_no_note() -> None:
+def test_a_note_of_no_row_is_that_of_the_beginning_or_none() -> None:
     rows = chain_of([Entry(*"abcdefgh")])
-    fault = first_fault(rows, [Head(0, START)])
-    assert fault is not None
+    assert first_fault(rows, [Head(0, START)]) is None
+    for head in (Head(0, rows[0].hash), Head(-1, START)):
+        assert first_fault(rows, [head]) is not None

@@ -179,7 +179,8 @@ def test_without_a_token_nobody_acts(guarded: Access, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
 def test_a_variable_of_the_environment_makes_nobody_else(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    access = Access.model_validate({"roles": {"approver": {"people": ["li"]}, "engineer": {"people": [user]}}})
+    roles = {"approver": {"people": ["li"]}, "engineer": {"people": [user]}, "admin": {"people": ["eve"]}}
+    access = Access.model_validate({"roles": roles})
     monkeypatch.setenv(variable, "li")
     assert authorise(access, "quarantine_replay").name == user
     with pytest.raises(CellworksError, match=f"{user} may not do this: rollback"):
@@ -215,6 +216,9 @@ def test_where_roles_are_named_the_machines_user_needs_one(two_people: Access, a
         ({"second_person": ["approve_action"], "roles": {"admin": {"people": ["a"]}}}, "rollback"),
         ({"roles": {"admin": {"groups": ["a"]}}}, "groups come from an identity provider"),
         ({"roles": {"owner": {"people": ["a"]}}}, "viewer"),
+        ({"roles": {"approver": {"people": ["a"]}}}, "name who is admin"),
+        ({"roles": {"approver": {"people": ["a"]}, "admin": {}}}, "name who is admin"),
+        ({"second_person": ["access_adopt"], "roles": {"admin": {"people": ["a", "a"]}}}, "name another admin"),
     ],
 )
 def test_rules_that_would_not_do_what_they_say_are_refused(given: dict[str, Any], reason: str) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.access import anchor
+from pipelines.access import anchor, ledger
 from pipelines.access.chain import Entry, Head
 from pipelines.access.identity import Person
-from pipelines.access.ledger import record, rows_of, verify
+from pipelines.access.ledger import entry_of, record, rows_of, verify
+from pipelines.access.rules import ADOPT, Rules
 from pipelines.access.second_person import grant
 from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
@@ -120,6 +121,39 @@ def test_an_act_whose_note_fails_is_done_and_noted_with_the_next(
     assert [row.entry.subject for row in verify(home)[0]] == ["a", "b", "c"]
 
 
+def test_whoever_is_killed_before_the_first_note_is_no_forger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as once, writer(home, why="test") as con:
+        once.setattr(ledger, "note_head", killed)
+        with pytest.raises(KeyboardInterrupt):
+            record(home, con, _entry("a"))
+    assert len(verify(home)[0]) == 1, "the act is done"
+    assert verify(home)[1] is None
+    with writer(home, why="test") as con:
+        last = record(home, con, _entry("b"))
+    assert (anchor.read(home), verify(home)[1]) == (Head(2, last.hash), None)
+    (home.root / "audit_head.json").unlink()
+    fault = verify(home)[1]
+    assert fault is not None
+    assert "there is no note" in fault.what
+
+
+def test_no_act_begins_where_the_first_note_can_not_be_written(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    (home.root / "audit_head.json.draft").mkdir()
+    with writer(home, why="test") as con:
+        with pytest.raises(CellworksError, match="its note outside the lake can't be written"):
+            record(home, con, _entry("a"))
+        assert rows_of(con) == []
+        (home.root / "audit_head.json.draft").rmdir()
+        record(home, con, _entry("a"))
+    assert verify(home)[1] is None
+
+
 def test_writers_at_once_make_one_chain(tmp_path: Path) -> None:
     home = Home(tmp_path)
 
@@ -142,7 +176,8 @@ def _phases(home: Home) -> list[str]:
 @pytest.fixture
 def ask(tmp_path: Path, two_people: Access) -> Callable[..., bool]:
     def give(person: Person, detail: dict[str, str] = CHANGE, access: Access = two_people) -> bool:
-        return grant(Home(tmp_path), access, "rollback", "assembly.leak", person, "too many alarms", detail)
+        rules = Rules("line", access, "site.yaml")
+        return grant(Home(tmp_path), rules, "rollback", "assembly.leak", person, "too many alarms", detail)
 
     return give
 
@@ -155,7 +190,7 @@ def test_a_second_person_confirms_and_the_first_can_not(tmp_path: Path, ask: Cal
         ask(replace(LI, source="said"))
     assert ask(LI)
     assert not ask(LI), "a request is good for once"
-    assert _phases(Home(tmp_path)) == ["requested", "confirmed", "requested"]
+    assert _phases(Home(tmp_path)) == ["granted", "requested", "confirmed", "requested"], "the first is of the rules"
     assert verify(Home(tmp_path))[1] is None
 
 
@@ -164,15 +199,27 @@ def test_another_change_or_a_late_second_is_a_request_of_its_own(
 ) -> None:
     assert not ask(ANA)
     assert not ask(LI, {"from": "4", "to": "3"})
-    assert not ask(ANA, {"from": "4", "to": "3"}, two_people.model_copy(update={"request_valid_h": 1e-9}))
-    assert _phases(Home(tmp_path)) == ["requested"] * 3
+    assert _phases(Home(tmp_path)) == ["granted", "requested", "requested"]
+
+
+def test_a_request_lapses_after_its_hours_and_when_other_rules_come_into_force(
+    tmp_path: Path, ask: Callable[..., bool], two_people: Access
+) -> None:
+    brief = two_people.model_copy(update={"request_valid_h": 1e-9})
+    assert not ask(ANA, access=brief)
+    assert not ask(LI, access=brief), "too late"
+    home, now = Home(tmp_path), Rules("line", two_people, "site.yaml")
+    with writer(home, why="test") as con:
+        record(home, con, entry_of(ADOPT, "granted", "line", ANA, "test", now.detail))
+    assert not ask(ANA), "the request was of other rules"
+    assert ask(LI)
 
 
 def test_where_one_is_enough_it_is_granted_and_kept(tmp_path: Path, ask: Callable[..., bool]) -> None:
     assert ask(ANA, CHANGE, Access())
-    assert _phases(Home(tmp_path)) == ["granted"]
+    assert _phases(Home(tmp_path)) == ["granted"], "without roles there are no rules to keep"
 
 
 def test_an_act_without_a_reason_is_none(tmp_path: Path) -> None:
     with pytest.raises(CellworksError, match="needs a reason"):
-        grant(Home(tmp_path), Access(), "rollback", "assembly.leak", ANA, "  ", CHANGE)
+        grant(Home(tmp_path), Rules("line", Access(), "site.yaml"), "rollback", "assembly.leak", ANA, "  ", CHANGE)

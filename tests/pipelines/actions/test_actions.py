@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.access.identity import Person
 from pipelines.access.ledger import note_head, verify
+from pipelines.access.rules import rules_of
 from pipelines.access.second_person import grant
 from pipelines.actions.decide import decide, list_actions
 from pipelines.actions.modes import in_force, to_accept
@@ -248,7 +249,7 @@ def test_where_roles_are_named_a_file_alone_gives_no_freedom_and_takes_it_at_onc
     with writer(home, why="test") as con:
         propose(con, free, Origin("watch", "alarm", NOW), _rows(1))
         assert list_actions(con)[0]["state"] == "advised"
-    assert grant(home, access, "write_mode", free.name, eve, "calm", to_accept(free))
+    assert grant(home, rules_of(free), "write_mode", free.name, eve, "calm", to_accept(free))
     assert now(free) == free.actions["alarm"]
     freer = site(mode="auto", max_per_day=500, valid_for_s=1e6, cooldown_s=0, approvals=0)
     assert (now(freer).max_per_day, now(freer).valid_for_s) == (50, 86400)
