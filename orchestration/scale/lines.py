@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.numbers import FIELD as NUMBERS
+from pipelines.control_plan.site import load_site
 from pipelines.control_plan.yaml_file import read_yaml
 
 _NUMBERED = re.compile(r"([a-z][a-z0-9_]*?)(\d+)(?:\.\.(\d+))?")
@@ -22,7 +24,7 @@ def write_site(base: Path, folder: Path, lines: int) -> Path:
 
     Machines of a further line are numbered on: where the one line has `stacker_1..4`, the second has `stacker_5..8`.
     People, usual output, failures and the costs of a day grow with the lines; product, prices, control plan, feeds and
-    the causes that the twin follows stay.
+    the causes that the twin follows stay. Control points whose number would be another's are given one, as people do.
 
     Args:
         base: folder of the site with one line.
@@ -53,8 +55,14 @@ def write_site(base: Path, folder: Path, lines: int) -> Path:
         "areas": [_grown(area, lines) for area in told["areas"]],
     }
     made.mkdir()
-    (made / "site.yaml").write_text(yaml.safe_dump(grown, sort_keys=False, width=10_000), encoding="utf-8")
+    _write(made, grown)
+    if lacking := load_site(made).plan.numbers_to_give:
+        _write(made, {**grown, NUMBERS: lacking})
     return made
+
+
+def _write(folder: Path, said: Mapping[str, Any]) -> None:
+    (folder / "site.yaml").write_text(yaml.safe_dump(said, sort_keys=False, width=10_000), encoding="utf-8")
 
 
 def _grown(area: Mapping[str, Any], lines: int) -> dict[str, Any]:

@@ -199,11 +199,15 @@ def _disk(told: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _clash(told: Mapping[str, Any], lines: list[int]) -> list[dict[str, float]]:
-    """Chance that two control points of a site have the same number, with each number of lines (birthday problem)."""
+    """Chance that two control points of a site have the same number, and how many do, with each number of lines.
+
+    The birthday problem: n(n - 1) / 2 pairs, each alike with 1 / `POINT_NUMBERS`.
+    """
     plant = max(told["plants"], key=lambda each: each["lines"])
     of_line = plant["lake"]["control_points"] / plant["lines"]
     counts = [round(of_line * each) for each in lines]
-    return [{"points": count, "chance": 1 - math.exp(-(count**2) / 2 / POINT_NUMBERS)} for count in counts]
+    pairs = {count: count**2 / 2 / POINT_NUMBERS for count in counts}
+    return [{"points": count, "chance": 1 - math.exp(-each), "pairs": each} for count, each in pairs.items()]
 
 
 def _up(value: float) -> int:

@@ -15,6 +15,15 @@ _OF_SITES = """- Sites share nothing: each has its code location, its home (or d
 """
 
 
+_OF_NAMES = """A control point's number is a hash of 31 bits. Where two of a site have the same one, the message names
+all such pairs with the lines that `point_numbers` of site.yaml lacks: one of each is given another number, for good. No
+machine has to be renamed, no other point's number changes. The chance is 1 - exp(-n^2 / 2^32), the pairs n^2 / 2^32:
+"""
+_OF_GIVEN = """
+Sites do not share numbers.
+"""
+
+
 def planned(told: Mapping[str, Any]) -> list[str]:
     """Paragraphs of the plan; one that says why there is none where a stage was not measured with every size."""
     if not told["plan"]:
@@ -146,11 +155,8 @@ def _disk(told: Mapping[str, Any]) -> str:
 
 def _names(told: Mapping[str, Any]) -> str:
     clash = told["plan"]["clash"]
-    said = ", ".join(f"{each['points']:,} points {each['chance']:.1%}" for each in clash)
-    return (
-        "A control point's number is a hash of 31 bits; two alike are refused when the site is read, and a machine has "
-        f"to be renamed. The chance that n points clash is 1 - exp(-n^2 / 2^32): {said}. Sites do not share numbers.\n"
-    )
+    rows = [[f"{each['points']:,}", f"{each['chance']:.1%}", f"{each['pairs']:.2g}"] for each in clash]
+    return "\n".join((_OF_NAMES, markdown(("control points", "some are alike", "pairs to expect"), rows), _OF_GIVEN))
 
 
 def _time(seconds: float) -> str:

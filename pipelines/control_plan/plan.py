@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from types import MappingProxyType
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.feeds import Model
+from pipelines.control_plan.numbers import numbers_to_give, point_no, refuse_clash
 from pipelines.control_plan.row_check import InconsistentRowError, row_findings
 
 if TYPE_CHECKING:
@@ -200,12 +200,14 @@ class ControlPlan:
         rows: in the order of the file.
         machines: what the rows expand over.
         hash: sha256 over control_plan.csv and feeds.yaml.
+        given_numbers: numbers that site.yaml gives to control points, by their id.
     """
 
     steps: list[Step]
     rows: list[Characteristic]
     machines: list[Machine]
     hash: str
+    given_numbers: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def by_code(self) -> Mapping[str, Characteristic]:
@@ -231,18 +233,27 @@ class ControlPlan:
         """Every control point, in the order of the rows, then machines, then positions.
 
         Raises:
-            CellworksError: two points share a number (a chance of about 1 in 300 for 4,000 points).
+            CellworksError: two points share a number (a chance of about 1 in 300 for 4,000 points); it says what
+                site.yaml is to give.
         """
-        points = tuple(point for row in self.rows for point in self._points_of(row))
-        by_no: dict[int, ControlPoint] = {}
-        for point in points:
-            if (other := by_no.setdefault(point.no, point)) is not point:
-                raise CellworksError(
-                    "two control points have the same number",
-                    found=f"{other.id} and {point.id}, both {point.no}",
-                    mend="rename one of the two characteristics or machines",
-                )
+        points = self._expanded
+        refuse_clash([(point.id, point.no) for point in points], self.given_numbers)
         return points
+
+    @cached_property
+    def points_hash(self) -> str:
+        """Sha256 over `hash` and every control point's id and number, which follow from the machines too."""
+        told = [self.hash, *(f"{point.no} {point.id}" for point in self.points)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    @cached_property
+    def numbers_to_give(self) -> dict[str, int]:
+        """What `point_numbers` of site.yaml lacks, by id; see `numbers.numbers_to_give`."""
+        return numbers_to_give([(point.id, point.no) for point in self._expanded], self.given_numbers)
+
+    @cached_property
+    def _expanded(self) -> tuple[ControlPoint, ...]:
+        return tuple(point for row in self.rows for point in self._points_of(row))
 
     def _points_of(self, row: Characteristic) -> Iterator[ControlPoint]:
         machines: list[Machine | None] = [*self.machines_of(row)] if row.machine_class else [None]
@@ -250,15 +261,16 @@ class ControlPlan:
             owner = machine.id if machine else row.step
             for position_no, position in enumerate(position_labels(row.positions), start=1):
                 identity = ".".join(part for part in (owner, row.code, position) if part)
-                yield ControlPoint(point_no(identity), identity, machine, row, position_no, position)
+                no = self.given_numbers.get(identity) or point_no(identity)
+                yield ControlPoint(no, identity, machine, row, position_no, position)
 
     def control_points(self) -> pa.Table:
         """Every control point as a table, sorted by control_point_no.
 
         Returns:
-            Columns control_point_no INT32 (stable: it follows from control_point_id alone), control_point_id,
-            machine_id (null for what has no machine), machine_class, step_code, characteristic_code, variant,
-            entity, type, feed, position_no INT32 (1 and up), position, unit, nominal, lsl, usl, physical_min,
+            Columns control_point_no INT32 (stable: from control_point_id alone, or as site.yaml gives it),
+            control_point_id, machine_id (null for what has no machine), machine_class, step_code, characteristic_code,
+            variant, entity, type, feed, position_no INT32 (1 and up), position, unit, nominal, lsl, usl, physical_min,
             physical_max, special_class, gauge_sd, resolution, sample_every, delay_s.
         """
         import pyarrow as pa
@@ -275,9 +287,9 @@ class ControlPlan:
             "position_no": pa.array([point.position_no for point in points], pa.int32()),
             "position": pa.array([point.position for point in points], pa.string()),
         }
-        for field in ("variant", "entity", "type", "feed", "unit", "special_class", "sample_every"):
-            columns[field] = pa.array([getattr(row, field) for row in rows], pa.string())
-        for field in (
+        for name in ("variant", "entity", "type", "feed", "unit", "special_class", "sample_every"):
+            columns[name] = pa.array([getattr(row, name) for row in rows], pa.string())
+        for name in (
             "nominal",
             "lsl",
             "usl",
@@ -287,16 +299,8 @@ class ControlPlan:
             "resolution",
             "delay_s",
         ):
-            columns[field] = pa.array([getattr(row, field) for row in rows], pa.float64())
+            columns[name] = pa.array([getattr(row, name) for row in rows], pa.float64())
         return pa.table(columns)
-
-
-def point_no(control_point_id: str) -> int:
-    """Number of a control point, 1 to 2^31 - 1, from its id alone.
-
-    A running number would shift when the plan grows by a row, and years of telemetry would change their meaning.
-    """
-    return zlib.crc32(control_point_id.encode()) & 0x7FFFFFFF or 1
 
 
 def position_labels(positions: tuple[tuple[str, int], ...]) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -18,12 +18,16 @@ from pipelines.control_plan.errors import CellworksError, PlanError, Problem
 from pipelines.control_plan.feeds import Feed, Model, Source
 from pipelines.control_plan.hierarchy import Area, Shift, machines_of
 from pipelines.control_plan.inherit import Inherited, inherits, read_inherited
+from pipelines.control_plan.numbers import FIELD as NUMBERS
+from pipelines.control_plan.numbers import LARGEST
 from pipelines.control_plan.plan import Code, ControlPlan, Machine, Step
 from pipelines.control_plan.product import ActionKind, ActionPolicy, Grade, Product
 from pipelines.control_plan.retention import Retention
 from pipelines.control_plan.yaml_file import parse_yaml, problems_of
 
 SITE_FILE, FEEDS_FILE, PLAN_FILE = "site.yaml", "feeds.yaml", csv_file.FILE
+PointNumber = Annotated[int, Field(ge=1, le=LARGEST)]
+_Part = TypeVar("_Part", list[Any], dict[str, Any])
 _CACHE_SIZE = 8
 _cache: dict[tuple[tuple[Path, ...], str], Site] = {}
 
@@ -60,6 +64,7 @@ class Site(Model):
         actions: mode and limits by kind of action; a kind that is not named is refused.
         access: who may do what; left out, the user of the machine may do all.
         sources: systems that deliver.
+        point_numbers: numbers of control points by their id, of the few whose hash is another's; for good.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -89,6 +94,7 @@ class Site(Model):
     sensor_interval_s: Annotated[int, Field(gt=0)] = 30
     retention: Retention = Field(default_factory=Retention)
     sources: list[Source]
+    point_numbers: dict[str, PointNumber] = Field(default_factory=dict)
 
     folder: Path
     plan: ControlPlan
@@ -225,6 +231,7 @@ def _build(read: Inherited, digest: str) -> Site:
     feeds = _feeds(feeds_data, texts[FEEDS_FILE], problems)
     steps = _part(list[Step], site_data, "steps", texts[SITE_FILE], problems)
     areas = _part(list[Area], site_data, "areas", texts[SITE_FILE], problems)
+    numbers = _part(dict[str, PointNumber], {NUMBERS: {}, **site_data}, NUMBERS, texts[SITE_FILE], problems)
     rows, row_problems = csv_file.read_rows(texts[PLAN_FILE], folder)
     if problems:  # without steps, machines and feeds the rows can't be judged
         raise PlanError(str(folder), problems + row_problems)
@@ -233,6 +240,7 @@ def _build(read: Inherited, digest: str) -> Site:
         rows=rows,
         machines=machines_of(areas),
         hash=site_hash({name: contents[name] for name in (PLAN_FILE, FEEDS_FILE)}),
+        given_numbers=numbers,
     )
     problems = sorted(
         row_problems + check.plan_problems(plan, feeds, is_complete=not row_problems), key=lambda each: each.line
@@ -267,13 +275,12 @@ def _feeds(data: dict[str, Any], text: str, problems: list[Problem]) -> dict[str
     return feeds
 
 
-def _part(kind: type[list[Any]], data: dict[str, Any], key: str, text: str, problems: list[Problem]) -> list[Any]:
+def _part(kind: type[_Part], data: dict[str, Any], key: str, text: str, problems: list[Problem]) -> _Part:
     try:
-        part: list[Any] = TypeAdapter(kind).validate_python(data.get(key))
+        return TypeAdapter(kind).validate_python(data.get(key))
     except ValidationError as error:
         problems += problems_of(error, text, SITE_FILE, prefix=(key,))
-        return []
-    return part
+        return kind()
 
 
 def site_hash(contents: dict[str, bytes]) -> str:

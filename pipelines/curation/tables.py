@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from duckdb import DuckDBPyConnection
 
+from pipelines.control_plan.numbers import refuse_other_number
 from pipelines.control_plan.site import Site
 from pipelines.lake.connection import transaction
 from pipelines.lake.sql import quote_identifier
@@ -29,7 +30,7 @@ TABLES: dict[str, dict[str, str]] = {
         "up_to_batch_id": "BIGINT NOT NULL",
         "inputs": "VARCHAR[]",
     },
-    # The plan's control points, which telemetry refers to by number.
+    # The plan's control points, which telemetry refers to by number; the hash is that of these points.
     "control_point_plan": {"plan_hash": "VARCHAR NOT NULL"},
 }
 
@@ -40,13 +41,18 @@ def ensure(con: DuckDBPyConnection, site: Site) -> None:
     Args:
         con: a writing connection outside a transaction.
         site: the site whose control points telemetry refers to.
+
+    Raises:
+        CellworksError: a control point has another number than the lake knows it by.
     """
     there = _tables_of_ops(con)
     missing = {name: columns for name, columns in TABLES.items() if name not in there}
-    plan_hash = site.plan.hash
-    is_current = "control_point" in there and "control_point_plan" not in missing and _plan_hash(con) == plan_hash
+    has_points = "control_point" in there
+    is_current = has_points and "control_point_plan" not in missing and _points_hash(con) == site.plan.points_hash
     if not missing and is_current:
         return
+    if has_points:
+        refuse_other_number(_numbers(con), [(point.id, point.no) for point in site.plan.points])
     with transaction(con):
         con.execute("CREATE SCHEMA IF NOT EXISTS lake.ops")
         for name, columns in missing.items():
@@ -66,9 +72,14 @@ def _tables_of_ops(con: DuckDBPyConnection) -> set[str]:
     return {str(name) for (name,) in rows}
 
 
-def _plan_hash(con: DuckDBPyConnection) -> str | None:
+def _points_hash(con: DuckDBPyConnection) -> str | None:
     row = con.execute("SELECT max(plan_hash) FROM lake.ops.control_point_plan").fetchone()
     return row[0] if row else None
+
+
+def _numbers(con: DuckDBPyConnection) -> dict[str, int]:
+    """Numbers by which the lake knows the control points, by their id."""
+    return dict(con.execute("SELECT control_point_id, control_point_no FROM lake.ops.control_point").fetchall())
 
 
 def _write_control_points(con: DuckDBPyConnection, site: Site) -> None:
@@ -77,7 +88,7 @@ def _write_control_points(con: DuckDBPyConnection, site: Site) -> None:
     try:
         con.execute("CREATE OR REPLACE TABLE lake.ops.control_point AS SELECT * FROM control_points_of_plan")
         con.execute("DELETE FROM lake.ops.control_point_plan")
-        con.execute("INSERT INTO lake.ops.control_point_plan VALUES (?)", [site.plan.hash])
+        con.execute("INSERT INTO lake.ops.control_point_plan VALUES (?)", [site.plan.points_hash])
     finally:
         con.unregister("control_points_of_plan")
 

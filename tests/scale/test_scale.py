@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ def test_the_plan_is_the_arithmetic_that_it_shows() -> None:
     assert found["plan"]["disk"]["other_bytes"] == pytest.approx(1e8)
     # 5,000 points a line of 2^31 numbers: 50,000 clash with 1 - exp(-0.582)
     assert found["plan"]["clash"][2]["chance"] == pytest.approx(0.4413, abs=1e-3)
+    assert found["plan"]["clash"][2]["pairs"] == pytest.approx(0.5821, abs=1e-3)
 
 
 def test_this_machine_ends_where_memory_or_the_night_do() -> None:
@@ -180,6 +182,7 @@ def test_the_page_holds_the_figures_and_the_sums(tmp_path: Path) -> None:
     assert "| curation | 6 | 18 | 60 | 9 | 27 | 90 |" in text
     assert f"{found['plan']['assumed']['solutions']} x 180.0 CPU s / ((7,200 - 180) s x 0.7)" in text
     assert "| 100 | planned |" in text
+    assert "| 50,000 | 44.1% | 0.58 |" in text
     assert "| curation: CPU time | yes | lines to the power of 1.00 |" in text
 
 
@@ -232,3 +235,17 @@ def test_small_plants_are_measured_and_nothing_is_left_behind(tmp_path: Path) ->
 
 def test_the_stages_that_the_night_needs_come_first() -> None:
     assert tuple(STAGES)[: len(FOUNDATION)] == tuple(FOUNDATION)
+
+
+def test_control_points_that_would_have_one_number_are_given_others(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(default_site(), base)
+    text = (base / "site.yaml").read_text(encoding="utf-8")
+    for machines in ("notcher_c1..2", "dehumidifier_1..3"):  # of each, one that hashes to 822214622 comes with line two
+        first, last = {"n": (26, 50), "d": (36, 70)}[machines[0]]
+        assert text.count(f"ids: [{machines}]") == 1
+        text = text.replace(f"ids: [{machines}]", f"ids: [{machines.split('1..')[0]}{first}..{last}]")
+    (base / "site.yaml").write_text(text, encoding="utf-8")
+    points = {each.id: each.no for each in load_site(write_site(base, tmp_path / "grown", 2)).plan.points}
+    assert points["notcher_c51.cathode_heat_zone_um"] == 822214622
+    assert points["dehumidifier_71.rotor_fan_hz.fan1"] == 381763357

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.control_plan.errors import CellworksError
-from pipelines.control_plan.plan import ELECTRODES, ControlPlan, Machine, point_no, position_labels
+from pipelines.control_plan.plan import ELECTRODES, ControlPlan, Machine, position_labels
 from pipelines.control_plan.site import Site
 from pipelines.control_plan.units import UNITS_BY_SUFFIX, suffix_of, unit_problem
 
@@ -111,17 +111,6 @@ def test_two_points_with_one_number_are_refused(site: Site) -> None:
 def test_plan_hash_is_not_the_site_hash(site: Site) -> None:
     assert len(site.hash) == len(site.plan.hash) == 64
     assert site.hash != site.plan.hash
-
-
-@given(st.text(min_size=1))
-def test_a_point_number_fits_a_positive_integer_and_is_stable(identity: str) -> None:
-    assert 1 <= point_no(identity) < 2**31
-    assert point_no(identity) == point_no(identity)
-
-
-def test_point_numbers_never_change() -> None:
-    """Telemetry of years hangs on them; worked out once with zlib.crc32."""
-    assert point_no("coater_c1.cathode_oven_zone_temp_c.zone01.side2") == 1460211040
 
 
 names = st.lists(st.tuples(st.sampled_from(["zone", "side", "lane"]), st.integers(1, 12)), max_size=3)
