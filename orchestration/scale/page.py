@@ -26,6 +26,11 @@ _OF_MEASURES = """
 Seconds are the wall's, the start of the process included; peak is the largest resident memory of the process or of
 one that it waited for; lake is what its files hold after the stage, superseded ones included.
 """
+_OF_ANSWERS = """
+The search chooses the model: more rows may carry one with more leaves, and others may call for action. Reading and
+predicting take what the answers take, reasons what answers with reasons x leaves take: a model that is ten times as
+large makes a step in the figures that is no law of the lines.
+"""
 _OF_GROWTH = """
 Exponent p of lines^p by least squares in logarithms, in brackets its 95 % interval (Student's t). Three sizes leave one
 degree of freedom, whose quantile is 12.7: the interval is wide even where the points lie close to a line. `last` is the
@@ -51,6 +56,7 @@ def page(told: Mapping[str, Any]) -> str:
         _measured(told),
         _OF_MEASURES,
         *_genealogy(told),
+        *_answers(told),
         "## Growth\n",
         _growth(told),
         _OF_GROWTH,
@@ -121,6 +127,19 @@ def _genealogy(told: Mapping[str, Any]) -> list[str]:
     )
     asked = told["size"]["asked"]
     return [f"Slowest answer on the genealogy, of {asked} cells and {asked} lots: {said}.\n"]
+
+
+def _answers(told: Mapping[str, Any]) -> list[str]:
+    answered = {stage: found for stage, found in figures_of(told).items() if stage.startswith("scoring_")}
+    rows = [
+        [stage, str(lines), *(f"{each['told'][name]:,}" for name in ("rows", "explained", "trees", "leaves")), phases]
+        for stage, by_lines in answered.items()
+        for lines, each in sorted(by_lines.items())
+        for phases in [", ".join(f"{name} {_short(value)}" for name, value in each["told"]["phases"].items())]
+    ]
+    if not rows:
+        return []
+    return [markdown(("stage", "lines", "answers", "with reasons", "trees", "leaves", "seconds"), rows), _OF_ANSWERS]
 
 
 def _growth(told: Mapping[str, Any]) -> str:

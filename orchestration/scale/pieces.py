@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.context import ModelContext
@@ -51,17 +52,22 @@ def learn(solution: str) -> Told:
 
 
 def answer(solution: str, version: str) -> Told:
-    """Answer for every row that there is, with a version that is cleared here whatever its gates said."""
+    """Answer for every row that there is, with a version that is cleared here whatever its gates said.
+
+    Told beside: seconds by phase, and how large the model is, since reasons take the longer the more leaves it has.
+    """
     from models.registry.client import open_client
-    from models.registry.versions import sign_override
+    from models.registry.versions import get_version, sign_override
 
     spec, ctx = _published(find(solution), plant())
     sign_override(ctx.home, spec.name, version, _WHO, "measured, never to act")
-    open_client(ctx).set_registered_model_alias(spec.name, "champion", version)
+    client = open_client(ctx)
+    client.set_registered_model_alias(spec.name, "champion", version)
     report = family_of(spec).score(spec, ctx)
     if not report.rows:
         raise CellworksError("nothing was scored", expected="rows that wait for an answer", found=report.skipped)
-    return {"rows": report.rows, "explained": report.explained}
+    size = _trees(get_version(client, spec.name, version, ctx.home).bundle)
+    return {"rows": report.rows, "explained": report.explained, "phases": report.seconds, **size}
 
 
 def trace(asked: int) -> Told:
@@ -138,6 +144,19 @@ def _published(spec: SolutionSpec, here: Plant) -> tuple[Any, ModelContext]:
     if found is None:
         raise CellworksError("nothing is published that the solution reads", found=spec.solution, mend="publish first")
     return found
+
+
+def _trees(bundle: Path) -> dict[str, int]:
+    """Trees and leaves of a model's boosters, as their files have them; none where it has no trees."""
+    from lightgbm import Booster as LightGBM
+    from xgboost import Booster as XGBoost
+
+    leaves: list[int] = []
+    for file in bundle.glob("booster_*.txt"):
+        leaves += [each["num_leaves"] for each in LightGBM(model_file=file).dump_model()["tree_info"]]
+    for file in bundle.glob("booster_*.ubj"):
+        leaves += [each.count("leaf=") for each in XGBoost(model_file=file).get_dump()]
+    return {"trees": len(leaves), "leaves": sum(leaves)}
 
 
 def _some(names: list[str], count: int) -> list[str]:

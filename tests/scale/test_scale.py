@@ -71,7 +71,17 @@ def told(*, exponent: float = 1.0, gib: float = 0.1, lacking: tuple[str, int] | 
                 "cpu_seconds": 9 * lines**exponent,
                 "peak_bytes": gib * GIB * lines**exponent,
                 "lake_bytes": 10**9 * lines,
-                "told": {"back_seconds": [0.2], "onward_seconds": [0.1, 0.3], "cells": 40_000 * lines, "failed": 0},
+                "told": {
+                    "back_seconds": [0.2],
+                    "onward_seconds": [0.1, 0.3],
+                    "cells": 40_000 * lines,
+                    "failed": 0,
+                    "rows": 42_000 * lines,
+                    "explained": 1_000,
+                    "trees": 110,
+                    "leaves": 880 * lines,
+                    "phases": {"read": 1.5, "explain": 0.25 * lines},
+                },
             }
             for stage in STAGES
             if (stage, lines) != lacking
@@ -183,6 +193,7 @@ def test_the_page_holds_the_figures_and_the_sums(tmp_path: Path) -> None:
     assert f"{found['plan']['assumed']['solutions']} x 180.0 CPU s / ((7,200 - 180) s x 0.7)" in text
     assert "| 100 | planned |" in text
     assert "| 50,000 | 44.1% | 0.58 |" in text
+    assert "| scoring_machine_life | 10 | 420,000 | 1,000 | 110 | 8,800 | read 1.5, explain 2.5 |" in text
     assert "| curation: CPU time | yes | lines to the power of 1.00 |" in text
 
 
