@@ -197,6 +197,19 @@ def test_a_supervisor_whose_socket_is_gone_is_ended_all_the_same(home: Home) -> 
     assert left(home) == []
 
 
+def test_servers_whose_settings_are_damaged_are_stopped_as_the_message_says(home: Home) -> None:
+    settings, place = chosen(home), Place.of(home)
+    supervisor.write(home, settings, ())
+    supervisor.start(place, settings)
+    place.settings.write_text("{")
+    with pytest.raises(CellworksError, match="services down"):
+        control.status(home)
+    assert control.down(home)
+    assert not supervisor.is_running(place)
+    assert left(home) == []
+    assert not control.down(home)
+
+
 def test_a_further_site_that_is_wrong_is_told_before_anything_is_started(
     here: Callable[..., Any], tmp_path: Path
 ) -> None:
