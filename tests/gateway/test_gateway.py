@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from joserfc.jwk import RSAKey
 
@@ -152,6 +153,13 @@ def test_the_command_line_believes_the_same_tokens(
     elsewhere = gateway.access.issuer.model_copy(update={"url": f"{gateway.issuer.url}/other"})
     with pytest.raises(CellworksError, match="keys can't be read"):
         fetch_keys(elsewhere)
+
+
+def test_nobody_is_served_by_root(gateway: Any) -> None:
+    pid = int((gateway.folder / "httpd.pid").read_text())
+    serving = psutil.Process(pid).children()
+    assert serving
+    assert "root" not in {each.username() for each in serving}
 
 
 def test_the_gateways_command_finds_an_issuer_whose_certificate_a_plants_own_authority_signed(
