@@ -157,6 +157,6 @@ def _library(name: str, extra: str) -> Any:
             f"{EXECUTOR_VARIABLE} is {extra}, but {error.name} is not installed",
             expected=f"the package {name.replace('_', '-')}",
             found="nothing",
-            mend=f"pip install 'cellworks[{extra}]', or leave {EXECUTOR_VARIABLE} out",
+            mend=f"`make setup` in the clone brings the extra `{extra}`; or leave {EXECUTOR_VARIABLE} out",
             where=EXECUTOR_VARIABLE,
         ) from error

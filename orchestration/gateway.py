@@ -18,6 +18,8 @@ SECRET_VARIABLE: Final = "CELLWORKS_GATEWAY_SECRET"  # noqa: S105 - the name of 
 PASSPHRASE_VARIABLE: Final = "CELLWORKS_GATEWAY_PASSPHRASE"  # noqa: S105 - the name of a variable
 MODULE_DIR: Final = Path("/usr/lib/apache2/modules")
 """Where Debian puts the modules of httpd."""
+USER: Final = "www-data"
+"""Whom Debian's httpd serves as; without a name, one that root starts goes on as root."""
 _MODULES = (
     *("mpm_event", "authn_core", "authz_core", "authz_user", "auth_openidc"),
     *("headers", "proxy", "proxy_http", "substitute"),
@@ -52,6 +54,7 @@ class Front:
         certificate: TLS certificate, PEM; key: its key. Without them it listens on the loopback address alone.
         ca_bundle: certificates, PEM, of whoever signed the issuer's; None for those that the machine knows.
         module_dir: where httpd's modules lie.
+        user: whom it serves as when root starts it; also the name of the group.
     """
 
     listen: str
@@ -61,6 +64,7 @@ class Front:
     key: Path | None = None
     ca_bundle: Path | None = None
     module_dir: Path = MODULE_DIR
+    user: str = USER
 
 
 def configuration(access: Access, front: Front, ports: Ports, jwks_url: str) -> str:
@@ -86,7 +90,7 @@ def configuration(access: Access, front: Front, ports: Ports, jwks_url: str) -> 
             where="site.yaml: access",
         )
     _require_encryption(front)
-    for text in (issuer.url, issuer.audience, jwks_url, front.listen, front.host, *map(str, _paths(front))):
+    for text in (issuer.url, issuer.audience, jwks_url, front.listen, front.host, front.user, *map(str, _paths(front))):
         _plain(text)
     env = Environment(
         loader=FileSystemLoader(project_root() / "infra" / "gateway"),

@@ -160,8 +160,8 @@ def _context(spec: SolutionSpec, here: Plant, domain: str | None, full_search: b
         raise CellworksError(
             f"{spec.solution} has nothing to read",
             expected=f"a published snapshot of the domain '{spec.domain}'",
-            found="none: its blocking checks never passed",
-            mend="look at the failed checks, mend the data, run the nightly again",
+            found="none: no night took in its rows with every blocking check passed",
+            mend="look at the failed checks if there are any, mend the data; then `cellworks nightly`, or --take-in",
         )
     return ModelContext(
         home=here.home,

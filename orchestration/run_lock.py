@@ -60,7 +60,7 @@ def _on_server(home: Home, url: str, what: str, wait_s: float) -> Iterator[None]
 
     lock = ServerLock(url, _NIGHT)
     if not lock.acquire(max(wait_s, _GLANCE_S), what):
-        raise _taken(home, what)
+        raise _taken(home, what, _holder_on_server(url) or "another process, which has just ended")
     try:
         yield
     finally:
@@ -75,7 +75,7 @@ def _in_file(home: Home, what: str, wait_s: float) -> Iterator[None]:
     try:
         lock.acquire(timeout=max(wait_s, _GLANCE_S))
     except Timeout:
-        raise _taken(home, what) from None
+        raise _taken(home, what, _holder_in_file(home)) from None
     try:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         note.write_text(json.dumps({"pid": os.getpid(), "what": what, "since": started}), encoding="utf-8")
@@ -99,7 +99,7 @@ def under_way(home: Home) -> str:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return _holder(home)
+        return _holder_in_file(home)
     lock.release()
     return ""
 
@@ -145,9 +145,7 @@ def _holder_on_server(url: str) -> str:
     return f"process {holder['pid']} on {holder['host']} ({holder['why']}), at it since {holder['since']} UTC"
 
 
-def _holder(home: Home) -> str:
-    if (url := home.stores.lake_url) is not None:
-        return _holder_on_server(url) or "another process, which has just ended"
+def _holder_in_file(home: Home) -> str:
     try:
         holder = json.loads((home.root / "nightly.json").read_text(encoding="utf-8"))
         return f"process {holder['pid']} ({holder['what']}), at it since {holder['since']}"
@@ -155,11 +153,11 @@ def _holder(home: Home) -> str:
         return "another process holds nightly.lock"
 
 
-def _taken(home: Home, what: str) -> CellworksError:
+def _taken(home: Home, what: str, holder: str) -> CellworksError:
     return CellworksError(
         "another run is under way in this home",
         expected=f"nobody else at work when '{what}' starts",
-        found=_holder(home),
+        found=holder,
         mend="wait for it to end, or use another CELLWORKS_HOME; nothing was changed",
         where=str(home.root),
     )

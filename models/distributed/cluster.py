@@ -26,7 +26,7 @@ def require_dask(where: str) -> None:
             "train_on: dask needs packages that are not installed",
             expected=" and ".join(_PACKAGES),
             found=f"no {' and no '.join(missing)}",
-            mend="pip install 'cellworks[dask]', here and on the workers; or train_on: machine",
+            mend="`make setup` in the clone brings the extra `dask`, here and on the workers; or train_on: machine",
             where=where,
         )
 

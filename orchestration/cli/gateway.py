@@ -44,7 +44,7 @@ def write(
     pem, pem_key, bundle = (None if path is None else path.resolve() for path in (certificate, key, ca_bundle))
     front = Front(listen, host, folder, pem, pem_key, bundle)
     access = here.site.access
-    jwks_url = keys_address(access.issuer) if access.issuer is not None else ""
+    jwks_url = keys_address(access.issuer, bundle) if access.issuer is not None else ""
     text = configuration(access, front, ports, jwks_url)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "httpd.conf"

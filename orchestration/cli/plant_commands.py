@@ -114,9 +114,35 @@ def run_night(here: Plant, only: Sequence[str], *, take_in: bool, full_search: b
         prepare_instance(here)
         with remembered(), night_lock(here.home), console.bars() as shown, progress.listening(shown):
             make_lake(here)
+            if not take_in:
+                _refuse_nothing_published(here, chosen)
             shown.begin("loading definitions")
             result = _execute(here, chosen, shown, take_in=take_in, full_search=full_search)
         return night_summary(here, {**result, "seconds": round(time.monotonic() - began, 1)})
+
+
+def _refuse_nothing_published(here: Plant, chosen: Sequence[SolutionSpec]) -> None:
+    """Refuse solutions over the plant's tables where no night has published one; their definitions take a minute.
+
+    Raises:
+        CellworksError: nothing was published yet.
+    """
+    from pipelines.lake.connection import reader
+    from pipelines.lake.files import file_suffix
+
+    waiting = [spec.solution for spec in chosen if file_suffix(spec.table) is None]
+    if not waiting:
+        return
+    with reader(here.home) as con:
+        published = con.execute("SELECT count(*) FROM lake.ops.published").fetchone()
+    if published == (0,):
+        raise CellworksError(
+            f"{', '.join(waiting)} has nothing to read: no night has published this plant's rows yet",
+            expected="rows that were taken in and passed their blocking checks",
+            found="none",
+            mend="add --take-in, or run `cellworks nightly` without --only first",
+            where=str(here.home.root),
+        )
 
 
 def _execute(

@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestration.doctor import machine, stores, work
 from orchestration.doctor.finding import Finding, Installation, Look, error, of
+from orchestration.doctor.services import services
 from orchestration.environment import site_folder
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
@@ -20,6 +21,7 @@ LOOKS: Final[Mapping[str, Look]] = {
     "packages": machine.packages,
     "extensions": machine.extensions,
     "settings": stores.settings,
+    "services": services,
     "servers": stores.servers,
     "site": work.site,
     "folders": machine.folders,

@@ -103,6 +103,9 @@ def open_runs(it: Installation) -> Iterator[Finding]:
         yield warning(f"runs that nobody works on say that they do: {names}", "the next night closes them as failed")
     now = datetime.now(UTC).timestamp()
     if queued and not any(beat is not None and now - beat.timestamp < _BEAT_S for beat in beats):
-        yield error(f"{queued} runs wait, and no daemon takes them", "start `cellworks ui`")
+        yield error(
+            f"{queued} runs wait, and no daemon takes them",
+            "start it: `cellworks services up`, or `cellworks ui` where the stores are files",
+        )
     elif not left:
         yield ok(f"no run is left behind; {queued} wait")

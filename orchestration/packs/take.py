@@ -99,12 +99,15 @@ def _refuse_taken(taken: list[Taken], known: list[SolutionSpec]) -> None:
     names = {spec.solution for spec in known}
     for each in taken:
         folder = own_definitions() / each.spec.stage / each.spec.slug
-        if each.spec.solution in names or folder.exists() or folder.is_symlink():
+        is_own = folder.exists() or folder.is_symlink()
+        if each.spec.solution in names or is_own:
+            old = "a pack never changes what is there: take the old one away first, or ask for another name"
+            shared = "nothing is needed where it is the same; else ask for another name"
             raise CellworksError(
                 f"the solution {each.spec.solution} is there already",
                 expected="a name that is not taken",
-                found=each.spec.solution,
-                mend="a pack never changes what is there: take the old one away first, or ask for another name",
+                found=str(folder) if is_own else f"{each.spec.solution}, which this release or CELLWORKS_DEFS brings",
+                mend=old if is_own else shared,
             )
 
 

@@ -67,7 +67,7 @@ def answer(solution: str, version: str) -> Told:
     if not report.rows:
         raise CellworksError("nothing was scored", expected="rows that wait for an answer", found=report.skipped)
     size = _trees(get_version(client, spec.name, version, ctx.home).bundle)
-    return {"rows": report.rows, "explained": report.explained, "phases": report.seconds, **size}
+    return {"rows": report.rows, "explained": report.explained, "phases": report.seconds or {}, **size}
 
 
 def trace(asked: int) -> Told:

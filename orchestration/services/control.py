@@ -61,15 +61,16 @@ def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], Non
 def down(home: Home, told: Told = lambda _: None) -> bool:
     """Stop everything, the door first and the stores last; whatever a server left behind is ended too.
 
+    Settings that can't be read are left as they are, and keep nothing running.
+
     Returns:
         Whether anything ran.
     """
     place = Place.of(home)
-    settings = load(place)
-    if settings is None:
+    if not place.settings.exists():
         return False
     with _alone(place):
-        return _stop(home, settings, told)
+        return _stop(home, _readable(place), told)
 
 
 def status(home: Home) -> dict[str, Any]:
@@ -173,14 +174,23 @@ def _stop_but(home: Home, settings: Settings, ran: Collection[str]) -> None:
             supervisor.finish(settings, name)
 
 
-def _stop(home: Home, settings: Settings, told: Told = lambda _: None) -> bool:
+def _readable(place: Place) -> Settings | None:
+    """The settings; None where they can't be read, which the next `up` tells."""
+    try:
+        return load(place)
+    except CellworksError:
+        return None
+
+
+def _stop(home: Home, settings: Settings | None, told: Told = lambda _: None) -> bool:
     place = Place.of(home)
     ran = supervisor.is_running(place)
     if ran:
-        # One whose socket is gone can't be asked for one after the other; it stops them all by itself.
-        for name in _last_first(home, settings) if supervisor.answers(settings) else ():
-            supervisor.finish(settings, name)
-            told(name)
+        # One whose socket is gone or unknown can't be asked for one after the other; it stops them all by itself.
+        if settings is not None and supervisor.answers(settings):
+            for name in _last_first(home, settings):
+                supervisor.finish(settings, name)
+                told(name)
         supervisor.stop(place, settings)
     return leftovers.end(mark(home)) > 0 or ran
 

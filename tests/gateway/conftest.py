@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -157,8 +158,10 @@ class Gateway:
 
 
 @pytest.fixture(scope="session")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    certificate = _certificate(tmp_path_factory.mktemp("issuer"))
+def issuer() -> Iterator[Issuer]:
+    folder = Path(tempfile.mkdtemp(prefix="cellworks-issuer-"))
+    folder.chmod(0o755)  # httpd that root started reads it as another user
+    certificate = _certificate(folder)
     made = Issuer(RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}), certificate)
 
     def answer(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], Any]:
@@ -170,6 +173,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
     yield made
     server.shutdown()
     server.server_close()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from joserfc.jwk import RSAKey
 
 from orchestration.gateway import Front, Ports, configuration
 from pipelines.access.identity import authorise
-from pipelines.access.keys import fetch_keys
+from pipelines.access.keys import fetch_keys, keys_address
 from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
 
@@ -152,6 +153,23 @@ def test_the_command_line_believes_the_same_tokens(
     elsewhere = gateway.access.issuer.model_copy(update={"url": f"{gateway.issuer.url}/other"})
     with pytest.raises(CellworksError, match="keys can't be read"):
         fetch_keys(elsewhere)
+
+
+def test_nobody_is_served_by_root(gateway: Any) -> None:
+    pid = int((gateway.folder / "httpd.pid").read_text())
+    serving = psutil.Process(pid).children()
+    assert serving
+    assert "root" not in {each.username() for each in serving}
+
+
+def test_the_gateways_command_finds_an_issuer_whose_certificate_a_plants_own_authority_signed(
+    gateway: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(CellworksError, match="CERTIFICATE_VERIFY_FAILED"):
+        keys_address(gateway.access.issuer)
+    assert keys_address(gateway.access.issuer, gateway.issuer.certificate) == f"{gateway.issuer.url}/keys"
+    with pytest.raises(CellworksError, match="No such file"):
+        keys_address(gateway.access.issuer, tmp_path / "nowhere.pem")
 
 
 def test_what_stands_behind_learns_the_name_and_neither_token_nor_session(gateway: Any) -> None:

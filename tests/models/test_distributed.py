@@ -134,7 +134,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(ctx, table_file, cells, 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(CellworksError, match="packages that are not installed") as refused:
         prepare(solution(table_file(cells(400)), train_on="dask"), ctx)
-    assert "pip install 'cellworks[dask]'" in str(refused.value)
+    assert "`make setup` in the clone brings the extra `dask`" in str(refused.value)
 
 
 @pytest.mark.parametrize(

