@@ -119,18 +119,7 @@ def _claims(access: Access, issuer: Issuer) -> dict[str, list[str]]:
             *(f"{issuer.groups_claim}:{name}" for name in holders.groups),
         ]  # fmt: skip
         own[role] = [_plain(each) for each in named]
-    found: dict[str, Any] = {}
-    for place, role in enumerate(ROLES):
-        found[role] = [claim for higher in ROLES[place:] for claim in own[higher]]
-        if not found[role]:
-            raise CellworksError(
-                f"nobody at this site may be {role}",
-                expected="somebody with this role or a higher one",
-                found="none",
-                mend="name people or groups",
-                where="site.yaml: access.roles",
-            )
-    return found
+    return {role: [claim for higher in ROLES[place:] for claim in own[higher]] for place, role in enumerate(ROLES)}
 
 
 def _paths(front: Front) -> list[Path]:

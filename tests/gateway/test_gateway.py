@@ -232,5 +232,3 @@ def test_a_gateway_open_to_the_outside_needs_a_certificate_and_a_provider(tmp_pa
     assert "SSLEngine On" in text
     with pytest.raises(CellworksError, match="needs an identity provider"):
         configuration(Access(), Front("127.0.0.1:8443", "plant.example.org", tmp_path), PORTS, KEYS)
-    with pytest.raises(CellworksError, match="nobody at this site may be engineer"):
-        configuration(_access(admin={"people": ["li"]}), Front("127.0.0.1:80", "x", tmp_path), PORTS, KEYS)
