@@ -10,7 +10,8 @@ import pytest
 from orchestration.cli import services
 from orchestration.plant import claim, plant, plant_of_any_stores, stores_in_use
 from orchestration.services import credentials
-from orchestration.services.settings import Place, Settings, Wanted, choose, save
+from orchestration.services.choice import Wanted, choose
+from orchestration.services.settings import Place, Settings, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
