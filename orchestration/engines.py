@@ -7,10 +7,14 @@ wants to know the setting does not wait for its import.
 from __future__ import annotations
 
 import os
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
+
+import yaml
 
 from orchestration.environment import project_root
+from orchestration.services.settings import Place, load
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
 from pipelines.lake.stores import ENV_VARIABLE, Stores
 
 EXECUTOR_VARIABLE: Final = "CELLWORKS_EXECUTOR"
@@ -46,14 +50,31 @@ def chosen_engine(stores: Stores) -> Engine:
     return engine
 
 
-def instance_settings(stores: Stores) -> str:
-    """Text of Dagster's instance file: that of the stores, and with Docker its launcher of runs.
+def instance_settings(stores: Stores, home: Home) -> str:
+    """Text of Dagster's instance file: that of the stores, with Docker its launcher of runs, and how many go at once.
 
     On Kubernetes the chart writes the file of the daemon and its runs, with the launcher in it.
 
+    Args:
+        stores: those of the instance.
+        home: whose daemon reads the file.
+
     Raises:
-        CellworksError: as `chosen_engine`.
+        CellworksError: as `chosen_engine`, or the settings of the home's servers are damaged.
     """
     folder = project_root() / "infra" / "dagster"
-    parts = [stores.name, "docker"] if chosen_engine(stores) == "docker" else [stores.name]
-    return "".join((folder / f"{name}.yaml").read_text(encoding="utf-8") for name in parts)
+    names = [stores.name, "docker"] if chosen_engine(stores) == "docker" else [stores.name]
+    settings: dict[str, Any] = {}
+    for name in names:
+        settings |= yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    settings["concurrency"]["runs"]["max_concurrent_runs"] = _runs_at_once(stores, home)
+    return yaml.safe_dump(settings, sort_keys=False)
+
+
+def _runs_at_once(stores: Stores, home: Home) -> int:
+    """A run for each site of the home's `services up`, but no more than there are cores, as docs/scale.md plans.
+
+    A site's runs take turns: the file of the servers limits its tag, and files of a home are of one site.
+    """
+    servers = load(Place.of(home)) if stores.name == "servers" else None
+    return 1 if servers is None else min(len(servers.sites), os.cpu_count() or 1)

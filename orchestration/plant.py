@@ -28,10 +28,11 @@ def plant() -> Plant:
 
     Raises:
         CellworksError: The site's files are missing or wrong, the home belongs to another site, or its instance is in
-            other stores than those that the environment chooses.
+            other stores, or on other servers, than those that the environment chooses.
     """
     here = plant_of_any_stores()
     _refuse_other_stores(here.home)
+    _refuse_other_servers(here.home)
     return here
 
 
@@ -101,6 +102,7 @@ def claim(here: Plant) -> None:
     try:
         here.home.ensure()
         told = {"name": here.site.name, "folder": str(here.site.folder), "environment": here.home.stores.name}
+        told |= _addresses(here.home)
         (here.home.root / _CLAIM).write_text(json.dumps(told), encoding="utf-8")
     except OSError as error:
         raise CellworksError(
@@ -152,5 +154,29 @@ def _refuse_other_stores(home: Home) -> None:
         expected=f"{ENV_VARIABLE}={used}",
         found=f"{ENV_VARIABLE}={chosen}",
         mend=mend,
+        where=str(home.root),
+    )
+
+
+def _addresses(home: Home) -> dict[str, str]:
+    """Where the lake's catalogue and its data are, in words without a secret; nothing for files of the home."""
+    stores = home.stores
+    if stores.lake_url is None or stores.objects is None:
+        return {}
+    return {"catalogue": stores.lake_url, "data": f"{stores.data_path} at {stores.objects.endpoint}"}
+
+
+def _refuse_other_servers(home: Home) -> None:
+    noted, chosen = _note(home), _addresses(home)
+    others = {name for name in chosen if noted.get(name, chosen[name]) != chosen[name]}
+    if not others:
+        return
+    shell = home.root / "services" / "env"
+    way = f"in this shell: . {shell}" if shell.is_file() else "set the servers' variables to these addresses"
+    raise CellworksError(
+        "this home's instance is on other servers, and would not be seen",
+        expected=", ".join(str(noted[name]) for name in sorted(others)),
+        found=", ".join(chosen[name] for name in sorted(others)),
+        mend=f"{way}; where these very servers have got other addresses, delete {home.root / _CLAIM} first",
         where=str(home.root),
     )

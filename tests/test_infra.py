@@ -91,8 +91,14 @@ def test_the_docker_launcher_takes_its_settings_and_runs_are_where_the_servers_a
         known = {f"{compose['name']}_{name}" for each in (compose, more) for name in each.get(kind, ())}
         assert set(names) <= known, kind
     assert {service["image"] for service in compose["services"].values()} >= {settings["config"]["image"]}
-    daemon = compose["services"]["daemon"]["environment"] | more["services"]["daemon"]["environment"]
-    assert set(settings["config"]["env_vars"]) <= set(daemon)
+    told = {
+        name: compose["services"][name]["environment"] | more["services"][name]["environment"]
+        for name in ("code", "webserver", "daemon")
+    }
+    assert set(settings["config"]["env_vars"]) == set(told["code"]), "a run needs what its code server needs"
+    for launcher in ("webserver", "daemon"):
+        handed = {name: told[launcher].get(name) for name in told["code"]}
+        assert handed == told["code"], f"{launcher} has nothing else to hand on"
 
 
 def test_what_helm_values_put_into_pods_fits_the_kubernetes_schema(tmp_path: Path) -> None:

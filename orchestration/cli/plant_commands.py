@@ -60,7 +60,7 @@ def prepare_instance(here: Plant) -> None:
     """Make the home's folders, Dagster's instance file, and name it to this process."""
     claim(here)
     stores = here.home.stores
-    (here.home.dagster_dir / "dagster.yaml").write_text(instance_settings(stores), encoding="utf-8")
+    (here.home.dagster_dir / "dagster.yaml").write_text(instance_settings(stores, here.home), encoding="utf-8")
     if stores.dagster_url is not None:
         from models.registry.key import registry_key
         from pipelines.lake.servers import ensure_stores

@@ -16,7 +16,7 @@ from models.registry.place import follow
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.environment import project_root
 from orchestration.logs import is_json
-from orchestration.plant import plant, require_rules
+from orchestration.plant import Plant, plant, require_rules
 from pipelines.control_plan.errors import CellworksError
 
 HOST, DAGSTER_PORT, MLFLOW_PORT = "127.0.0.1", 3000, 5000
@@ -29,10 +29,11 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
     """Start the processes of one part or both, wait, and stop them together.
 
     Raises:
-        CellworksError: A port is taken, or a process ended by itself.
+        CellworksError: A port is taken, a process ended by itself, or the site names roles and is on servers.
     """
     here = plant()
     require_rules(here)
+    _refuse_pages_past_the_login(here)
     bin_dir = Path(sys.executable).parent
     commands: list[list[str]] = []
     addresses = []
@@ -69,6 +70,18 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
         print("stopping", flush=True)
     finally:
         _stop(started)
+
+
+def _refuse_pages_past_the_login(here: Plant) -> None:
+    """These pages ask nobody who they are, and here they would write the plant's own databases."""
+    if here.site.access.is_guarded and here.home.stores.name == "servers":
+        raise CellworksError(
+            "this site names roles, and `cellworks ui` shows the plant's servers to every account of the machine",
+            expected="pages behind the login of the gateway",
+            found="pages without a login, which start runs and change models past the audit",
+            mend="`cellworks services up`, then `cellworks gateway` (docs/how-to/who-may-do-what.md)",
+            where=str(here.site.folder / "site.yaml"),
+        )
 
 
 def _refuse_end(process: subprocess.Popen[bytes], status: int) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from orchestration.cli import console
 from orchestration.plant import claim, make_lake, plant, plant_of_any_stores, stores_in_use
 from orchestration.services import control, credentials
-from orchestration.services.settings import Place, Wanted
+from orchestration.services.choice import Wanted
+from orchestration.services.settings import Place
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.lake.home import Home
@@ -102,7 +103,10 @@ def _show(found: dict[str, Any]) -> None:
     if found["proxy"]:
         print(f"Dagster {found['proxy']}/dagster   MLflow {found['proxy']}/mlflow")
     elif any(each["name"] == "webserver-view" for each in found["services"]):
-        print("The site names roles, so its door is the gateway: `cellworks gateway` writes its configuration.")
+        print(
+            "The site names roles. With identity oidc its door is the gateway, whose configuration `cellworks gateway` "
+            "writes; with operating_system there is none, and the roles hold for commands."
+        )
     print(f"In a shell from which commands are to use them:  . {found['environment']}")
 
 

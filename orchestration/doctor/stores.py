@@ -248,7 +248,7 @@ def runs(it: Installation) -> Iterator[Finding]:
     if not settings.is_file():
         yield warning("there is no Dagster instance yet", "run `cellworks init`")
         return
-    if settings.read_bytes() != instance_settings(it.stores).encode():
+    if settings.read_bytes() != instance_settings(it.stores, it.home).encode():
         yield warning(
             f"{settings} is not as {it.stores.name}.yaml of this release", "run `cellworks init`: it writes it"
         )

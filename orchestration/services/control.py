@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -13,9 +12,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from orchestration.services import credentials, leftovers, supervisor
+from orchestration.services.choice import Wanted, choose, choose_beside
 from orchestration.services.layout import Service, mark, require_programs, services_of
 from orchestration.services.probes import UnhealthyError, http, postgres
-from orchestration.services.settings import HOST, Place, Settings, Wanted, choose, load, require_free, save
+from orchestration.services.settings import HOST, Place, Settings, load, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -23,9 +23,10 @@ _STAGE_PATIENCE_S: Final = 180.0
 _GLANCE_S: Final = 0.25
 _LOCK_S: Final = 5.0
 Told = Callable[[str], None]
+Prepare = Callable[[list[dict[str, str]]], None]
 
 
-def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], None], told: Told) -> None:
+def up(home: Home, wanted: Wanted, prepare: Prepare, told: Told) -> None:
     """Start what does not run, stage by stage, each once the one before is healthy.
 
     Args:
@@ -41,21 +42,42 @@ def up(home: Home, wanted: Wanted, prepare: Callable[[list[dict[str, str]]], Non
     place = Place.of(home).ensure()
     with _alone(place):
         if supervisor.is_running(place):
-            settings = _running(place, wanted)
-            ran = supervisor.at_work(settings)
-            if settings != load(place):
-                _grow(home, place, settings)
+            _begin_more(home, place, wanted, prepare, told)
         else:
-            settings, ran = choose(place, wanted), frozenset[str]()
-            require_programs(settings)
-            _lay_out(home, place, settings)
-            leftovers.end(mark(home))
-            supervisor.start(place, settings)
-        try:
-            _start(home, settings, ran, prepare, told)
-        except BaseException:
-            _stop_but(home, settings, ran)
-            raise
+            _begin_anew(home, place, wanted, prepare, told)
+
+
+def _begin_anew(home: Home, place: Place, wanted: Wanted, prepare: Prepare, told: Told) -> None:
+    settings = choose(place, wanted)
+    require_programs(settings)
+    _lay_out(home, place, settings)
+    leftovers.end(mark(home))
+    supervisor.start(place, settings)
+    try:
+        _start(home, settings, frozenset(), prepare, told)
+    except BaseException:
+        _stop(home, settings)
+        raise
+
+
+def _begin_more(home: Home, place: Place, wanted: Wanted, prepare: Prepare, told: Told) -> None:
+    """Start what does not run beside what does; the watch is stopped before its settings change, and begins after."""
+    before, settings = choose_beside(_running(place), wanted)
+    ran = supervisor.at_work(before)
+    if settings != before:
+        require_programs(settings)
+    try:
+        if settings != before:
+            supervisor.finish(before, supervisor.WATCH)
+            _let_know(home, place, settings)
+        _start(home, settings, ran, prepare, told)
+    except BaseException:
+        _stop_but(home, settings, ran)
+        if settings != before:
+            _let_know(home, place, before)
+            if supervisor.WATCH in ran:
+                supervisor.begin(before, supervisor.WATCH)
+        raise
 
 
 def down(home: Home, told: Told = lambda _: None) -> bool:
@@ -102,10 +124,8 @@ def _lay_out(home: Home, place: Place, settings: Settings) -> None:
     supervisor.write(home, settings, services_of(home, settings))
 
 
-def _grow(home: Home, place: Place, settings: Settings) -> None:
-    """Let the supervisor of the stores know of the other servers; the stores go on meanwhile."""
-    require_programs(settings)
-    supervisor.finish(settings, supervisor.WATCH)  # it is to begin again with the new settings
+def _let_know(home: Home, place: Place, settings: Settings) -> None:
+    """Let the supervisor know of the servers of these settings; those of them that run go on meanwhile."""
     _lay_out(home, place, settings)
     supervisor.reread(settings)
 
@@ -114,7 +134,7 @@ def _start(
     home: Home,
     settings: Settings,
     ran: Collection[str],
-    prepare: Callable[[list[dict[str, str]]], None],
+    prepare: Prepare,
     told: Told,
 ) -> None:
     services = services_of(home, settings)
@@ -165,10 +185,7 @@ def _await(home: Home, settings: Settings, service: Service) -> None:
 
 
 def _stop_but(home: Home, settings: Settings, ran: Collection[str]) -> None:
-    """Stop what did not run before; all of it and the supervisor where nothing did."""
-    if not ran:
-        _stop(home, settings)
-        return
+    """Stop what did not run before."""
     for name in _last_first(home, settings):
         if name not in ran:
             supervisor.finish(settings, name)
@@ -200,31 +217,20 @@ def _last_first(home: Home, settings: Settings) -> tuple[str, ...]:
     return (supervisor.WATCH, *(each.name for each in reversed(services_of(home, settings))))
 
 
-def _running(place: Place, wanted: Wanted) -> Settings:
-    """The settings of what runs; where only the stores do and all servers are asked for, those of all.
+def _running(place: Place) -> Settings | None:
+    """The settings of what runs; None where their file is gone.
 
     Raises:
-        CellworksError: other ones are asked for.
+        CellworksError: the supervisor can't be spoken to.
     """
     settings = load(place)
-    sites = tuple(str(each) for each in wanted.sites)
-    if settings is not None and settings.stores_only and not wanted.stores_only and settings.sites == sites:
-        if not settings.is_guarded:
-            require_free(wanted.port)
-        return replace(settings, port=wanted.port, stores_only=False)
-    roles = "with roles" if wanted.is_guarded else "without roles"
-    asked = f"{'stores only, ' if wanted.stores_only else ''}--port {wanted.port}, sites {', '.join(sites)}, {roles}"
-    if settings is None or (settings.port, settings.sites, settings.stores_only, settings.is_guarded) != (
-        wanted.port,
-        sites,
-        wanted.stores_only,
-        wanted.is_guarded,
-    ):
+    if settings is not None and not supervisor.answers(settings):
         raise CellworksError(
-            "the services of this home run already, and not those that are asked for",
-            expected="the same as before, or none that run",
-            found=asked,
-            mend="run `cellworks services down` first",
+            "the services of this home run, but their supervisor can't be spoken to; nothing was changed",
+            expected=f"an answer at {settings.socket}",
+            found="none, as where somebody tidied up the temporary folder",
+            mend="`cellworks services down` ends it with its servers, then `cellworks services up`",
+            where=str(place.supervisor_pid),
         )
     return settings
 

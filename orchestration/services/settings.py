@@ -1,28 +1,21 @@
 """What `services up` chose for this home: ports, sites, which servers are ours. No secret is in it.
 
-Kept in a file, because each server's process, the watch and the next command must see the same.
+Kept in a file, because each server's process, the watch and the next command must see the same. How it is chosen is
+in `choice.py`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
-import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from pipelines.control_plan.errors import CellworksError
-from pipelines.control_plan.site import load_site
 from pipelines.lake.home import Home
-from pipelines.lake.stores import ENDPOINT_VARIABLE, POSTGRES_VARIABLE, S3_VARIABLE
 
 HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8080
-_LONGEST_SOCKET = 90
-"""Bytes; the system takes 107 (macOS 103), and supervisor adds its process id while it makes the socket."""
 
 
 @dataclass(frozen=True)
@@ -156,82 +149,6 @@ class Place:
         return self.root / "caddy"
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked of `services up`.
-
-    Attributes:
-        sites: folder of each site; the first is the home's own.
-        port: of the reverse proxy.
-        stores_only: start PostgreSQL and S3 alone.
-    """
-
-    sites: tuple[Path, ...]
-    port: int = DEFAULT_PORT
-    stores_only: bool = False
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether one of the sites names roles."""
-        return any(load_site(each).access.is_guarded for each in self.sites)
-
-
-def choose(place: Place, wanted: Wanted) -> Settings:
-    """The settings of a new `up`: what was chosen before where it can be kept, else free ports.
-
-    Raises:
-        CellworksError: the proxy's port is taken, two sites have one name, or the S3 endpoint is given by half.
-    """
-    before = load(place)
-    sites, port = wanted.sites, wanted.port
-    names = [each.name for each in sites]
-    if len(set(names)) < len(names):
-        raise CellworksError(
-            "two sites have the same name, and each is a code location of that name",
-            expected="folders of different names",
-            found=", ".join(str(each) for each in sites),
-            mend="rename one folder",
-        )
-    is_guarded = wanted.is_guarded
-    if not wanted.stores_only and not is_guarded:
-        require_free(port)
-    servers = ["postgres", "s3", "mlflow", "webserver", "webserver-view", *(f"code-{name}" for name in names)]
-    ports = _ports(servers, {} if before is None else before.ports, taken=port)
-    postgres, endpoint, s3_url = _given(before)
-    if endpoint and not s3_url:
-        raise CellworksError(
-            f"{ENDPOINT_VARIABLE} names an S3 endpoint, but {S3_VARIABLE} no bucket",
-            expected="both, or neither to have one started here",
-            mend=f"set {S3_VARIABLE} to s3://bucket/prefix",
-            where=S3_VARIABLE,
-        )
-    return Settings(
-        port=port,
-        ports=ports,
-        sites=tuple(str(each) for each in sites),
-        postgres_url=postgres or f"postgresql://cellworks@{HOST}:{ports['postgres']}/cellworks",
-        owns_postgres=not postgres,
-        endpoint=endpoint or f"http://{HOST}:{ports['s3']}",
-        s3_url=s3_url if endpoint else "s3://cellworks/site",
-        owns_s3=not endpoint,
-        socket=_socket(place) if before is None or not Path(before.socket).parent.is_dir() else before.socket,
-        stores_only=wanted.stores_only,
-        is_guarded=is_guarded,
-    )
-
-
-def _given(before: Settings | None) -> tuple[str, str, str]:
-    """PostgreSQL, S3 endpoint and bucket that the environment names; what our own shell file says names none."""
-    postgres, endpoint, s3_url = (
-        os.environ.get(name, "").strip() for name in (POSTGRES_VARIABLE, ENDPOINT_VARIABLE, S3_VARIABLE)
-    )
-    if before is not None and before.owns_postgres and postgres == before.postgres_url:
-        postgres = ""
-    if before is not None and before.owns_s3 and (endpoint, s3_url) == (before.endpoint, before.s3_url):
-        endpoint = s3_url = ""
-    return postgres, endpoint, s3_url
-
-
 def load(place: Place) -> Settings | None:
     """What the last `up` chose; None before the first.
 
@@ -256,52 +173,3 @@ def load(place: Place) -> Settings | None:
 def save(place: Place, settings: Settings) -> None:
     """Write the settings."""
     place.settings.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
-
-
-def _socket(place: Place) -> str:
-    inside = place.root / "supervisor.sock"
-    if len(os.fsencode(inside)) <= _LONGEST_SOCKET:
-        return str(inside)
-    return str(Path(tempfile.mkdtemp(prefix="cellworks-")) / "supervisor.sock")
-
-
-def _ports(names: Sequence[str], before: dict[str, int], *, taken: int) -> dict[str, int]:
-    """A port for each name: the one that it had if that is free, else any. All are held until all are found."""
-    found: dict[str, int] = {}
-    held: list[socket.socket] = []
-    try:
-        for name in names:
-            for wish in (before.get(name, 0), 0, 0):
-                probe = socket.socket()
-                held.append(probe)
-                if _bound(probe, wish) and probe.getsockname()[1] != taken:
-                    found[name] = probe.getsockname()[1]
-                    break
-    finally:
-        for probe in held:
-            probe.close()
-    return found
-
-
-def _bound(probe: socket.socket, port: int) -> bool:
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind((HOST, port))
-    except OSError:
-        return False
-    return True
-
-
-def require_free(port: int) -> None:
-    """Refuse a port that the proxy can't listen at.
-
-    Raises:
-        CellworksError: it can't.
-    """
-    with socket.socket() as probe:
-        if not _bound(probe, port):
-            raise CellworksError(
-                f"port {port} of {HOST} can't be used",
-                expected="a free port for the reverse proxy",
-                mend="stop what listens there, or give another with --port",
-            )

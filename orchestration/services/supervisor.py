@@ -113,8 +113,13 @@ def start(place: Place, settings: Settings) -> None:
 
 
 def reread(settings: Settings) -> None:
-    """Let it know of the processes that its configuration has since it started; those that run go on."""
-    ((added, _, _),) = door(settings).supervisor.reloadConfig()
+    """Let it take on the processes that its configuration has since it started, and forget those that it lost.
+
+    Those that run go on; what is to be forgotten was stopped before.
+    """
+    ((added, _, removed),) = door(settings).supervisor.reloadConfig()
+    for name in removed:
+        door(settings).supervisor.removeProcessGroup(name)
     for name in added:
         door(settings).supervisor.addProcessGroup(name)
 

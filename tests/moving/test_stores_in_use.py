@@ -10,7 +10,8 @@ import pytest
 from orchestration.cli import services
 from orchestration.plant import claim, plant, plant_of_any_stores, stores_in_use
 from orchestration.services import credentials
-from orchestration.services.settings import Place, Settings, Wanted, choose, save
+from orchestration.services.choice import Wanted, choose
+from orchestration.services.settings import Place, Settings, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
@@ -59,6 +60,39 @@ def test_an_instance_on_servers_gets_no_second_lake_in_files(tmp_path: Path, cho
     with pytest.raises(CellworksError) as told:
         plant()
     assert f". {shell}" in told.value.mend
+
+
+@pytest.mark.parametrize(
+    ("variable", "other"),
+    [
+        ("CELLWORKS_POSTGRES_URL", "postgresql://cellworks@127.0.0.1:2/plant"),
+        ("CELLWORKS_POSTGRES_URL", "postgresql://cellworks@127.0.0.1:1/other"),
+        ("CELLWORKS_S3_URL", "s3://plant/b"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:2"),
+    ],
+)
+def test_an_instance_on_servers_gets_no_second_lake_on_others(
+    variable: str, other: str, tmp_path: Path, chosen: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    chosen.setenv("CELLWORKS_HOME", str(home.root))
+    claim(plant())
+    assert plant().home == home
+    chosen.setenv(variable, other)
+    with pytest.raises(CellworksError, match="on other servers") as told:
+        plant()
+    assert other in told.value.found and SERVERS[variable] in told.value.expected
+    assert "secret" not in str(told.value)
+    claim(plant_of_any_stores())  # as `services up` does, whose ports may be others than before
+    assert plant().home == home
+
+
+def test_a_note_of_an_earlier_release_names_no_servers_and_refuses_none(
+    instance: Home, chosen: pytest.MonkeyPatch
+) -> None:
+    note = {"name": "demo", "folder": str(plant_of_any_stores().site.folder), "environment": "servers"}
+    (instance.root / "site.json").write_text(json.dumps(note), encoding="utf-8")
+    assert plant().home == instance
 
 
 def test_an_instance_that_was_moved_is_on_servers(instance: Home, chosen: pytest.MonkeyPatch) -> None:

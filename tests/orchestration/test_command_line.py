@@ -158,6 +158,24 @@ def _tables(folder: Path) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _guarded_on_servers(folder: Path) -> Iterator[None]:
+    site = shutil.copytree(DEMO, folder / "my_site") / "site.yaml"
+    site.write_text(site.read_text() + "access: {roles: {viewer: {people: [ana]}, admin: {people: [li]}}}\n")
+    chosen = {
+        "CELLWORKS_ENV": "servers",
+        "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/plant",
+        "CELLWORKS_S3_URL": "s3://plant/a",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in chosen.items():
+            patch.setenv(name, value)
+        yield
+
+
 TABLE = ["--target", "y", "--entity", "id"]
 MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "unknown command": (_ready, ["nigthly"], "No such command"),
@@ -190,6 +208,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "another night": (_another_night, ["nightly"], "another run is under way"),
     "one solution before any night": (_ready, ["nightly", "--only", "incoming/acceptance_sampling"], "add --take-in"),
     "port taken": (_taken_port, ["ui", "dagster", "--dagster-port", "38417"], "port 38417 of 127.0.0.1 can't be used"),
+    "pages past the login": (
+        _guarded_on_servers,
+        ["ui", "dagster", "--dagster-port", "38418", "--site", "my_site"],
+        "pages behind the login of the gateway",
+    ),
     "no such port": (_ready, ["ui", "--mlflow-port", "99999"], "less than or equal to 65535"),
     "no such part": (_ready, ["ui", "grafana"], "is not one of"),
     "broken table": (_tables, ["solution", "new", "m/m", "--table", "broken.parquet", *TABLE], "broken.parquet"),

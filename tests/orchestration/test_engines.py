@@ -160,7 +160,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stores: Stores) ->
 
     pytest.importorskip("dagster_docker")
     monkeypatch.setenv("CELLWORKS_EXECUTOR", "docker")
-    settings = yaml.safe_load(instance_settings(stores))
+    settings = yaml.safe_load(instance_settings(stores, Home(tmp_path)))
     for name in settings["run_launcher"]["config"]["env_vars"]:
         if name not in ("DOCKER_HOST", "CELLWORKS_EXECUTOR"):
             monkeypatch.setenv(name, f"the value of {name}")

@@ -1,20 +1,27 @@
-"""Runs that take in, curate or learn for one site wait for each other in Dagster's queue, and for no other site."""
+"""Runs of one site wait for each other in Dagster's queue, by its tag or by its pools, and for no other site."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from orchestration.engines import instance_settings
 from orchestration.environment import default_site
 from orchestration.plant import Plant
 from orchestration.pools import WORKS, pool_of
+from orchestration.services.choice import Wanted, choose
+from orchestration.services.settings import Place, save
+from orchestration.whose import SITE_TAG
 from pipelines.control_plan.site import load_site
 from pipelines.lake.home import Home
+from pipelines.lake.stores import embedded_stores
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -40,13 +47,28 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
     return build_definitions(Plant(SITE, Home(tmp_path_factory.mktemp("home"))), tables=[table])
 
 
+def served(home: Home, *sites: str) -> Home:
+    """A home whose `services up` chose these sites."""
+    place = Place.of(home).ensure()
+    folders = tuple(default_site().parent / name for name in sites)
+    save(place, choose(place, Wanted(folders, stores_only=True)))
+    return home
+
+
+def written(home: Home, stores: str = "servers") -> dict[str, Any]:
+    """What `cellworks init` writes into Dagster's instance file."""
+    return dict(yaml.safe_load(instance_settings(replace(embedded_stores(home), name=stores), home)))
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A real one on SQLite, set up as `cellworks init` does, but for the number of runs, which would hide the pools."""
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """A real one on SQLite, set up as for two sites on servers of a machine of four cores."""
     import dagster as dg
 
-    settings = INSTANCES[0].read_text().replace("max_concurrent_runs: 1", "max_concurrent_runs: 9")
-    (tmp_path / "dagster.yaml").write_text(settings)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    settings = written(served(Home(tmp_path / "home"), "demo", "north"))
+    del settings["storage"]  # PostgreSQL, which this needs not
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with dg.DagsterInstance.from_config(str(tmp_path)) as made:
         yield made
 
@@ -76,15 +98,35 @@ def test_every_instance_file_holds_pools_alike() -> None:
     ] * 3
 
 
-def let_go(instance: dg.DagsterInstance) -> list[str]:
-    """Names of the jobs whose runs the daemon's queue would launch now."""
+def test_a_run_for_each_site_that_is_served_goes_at_once_and_no_more_than_there_are_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+
+    def at_once(stores: str = "servers") -> int:
+        return int(written(home, stores)["concurrency"]["runs"]["max_concurrent_runs"])
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert (at_once(), at_once("embedded")) == (1, 1)
+    served(home, "demo", "north")
+    assert (at_once(), at_once("embedded")) == (2, 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert at_once() == 1
+    helm = yaml.safe_load(HELM.read_text())["concurrency"]["runs"]["tagConcurrencyLimits"]
+    assert written(home)["concurrency"]["runs"]["tag_concurrency_limits"] == helm
+    assert helm[0]["key"] == SITE_TAG
+
+
+def let_go(instance: dg.DagsterInstance) -> list[tuple[str | None, str]]:
+    """Site by its tag, and job, of the runs that the daemon's queue would launch now."""
     from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
     queue: Any = QueuedRunCoordinatorDaemon(interval_seconds=5)
-    return [run.job_name for run in queue._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)]
+    runs = queue._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+    return [(run.tags.get(SITE_TAG), run.job_name) for run in runs]
 
 
-def test_a_run_waits_in_the_queue_while_another_holds_its_pool_and_no_longer(
+def test_a_sites_runs_take_turns_by_tag_or_pool_and_another_sites_run_goes_meanwhile(
     definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     import dagster as dg
@@ -92,14 +134,17 @@ def test_a_run_waits_in_the_queue_while_another_holds_its_pool_and_no_longer(
 
     code = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin(host="code", port=4000, location_name="demo"), "all")
 
-    def run(job: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
-        resolved = definitions.resolve_job_def(job)
-        return instance.create_run_for_job(resolved, status=status, remote_job_origin=RemoteJobOrigin(code, job))
+    def run(site: str | None, job: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """Of a site's job, or without a tag, as what is launched from the pages."""
+        resolved, origin = definitions.resolve_job_def(job), RemoteJobOrigin(code, job)
+        tags = {} if site is None else {SITE_TAG: site}
+        return instance.create_run_for_job(resolved, status=status, remote_job_origin=origin, tags=tags)
 
-    learning = run("finishing__yield_root_cause", dg.DagsterRunStatus.STARTED)
-    run("score", dg.DagsterRunStatus.QUEUED)
-    run("plant_day", dg.DagsterRunStatus.QUEUED)
+    learning = run("demo", "finishing__yield_root_cause", dg.DagsterRunStatus.STARTED)
+    run("demo", "plant_day", dg.DagsterRunStatus.QUEUED)
+    run(None, "score", dg.DagsterRunStatus.QUEUED)
+    run("north", "plant_day", dg.DagsterRunStatus.QUEUED)
     let_go(instance)  # the first look at a pool gives it the limit that the instance's file says
-    assert let_go(instance) == ["plant_day"]
+    assert let_go(instance) == [("north", "plant_day")]
     instance.report_run_failed(learning)
-    assert sorted(let_go(instance)) == ["plant_day", "score"]
+    assert let_go(instance) == [("demo", "plant_day"), (None, "score")]

@@ -17,8 +17,9 @@ import pytest
 
 from orchestration.environment import default_site
 from orchestration.services import control, credentials, leftovers
+from orchestration.services.choice import Wanted, choose
 from orchestration.services.layout import mark
-from orchestration.services.settings import Place, Settings, Wanted, choose, save
+from orchestration.services.settings import Place, Settings, save
 from pipelines.lake.home import Home
 
 GIVEN = ("CELLWORKS_POSTGRES_URL", "CELLWORKS_S3_URL", "AWS_ENDPOINT_URL", "PGPASSFILE", "PGPASSWORD")

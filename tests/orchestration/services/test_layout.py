@@ -13,8 +13,9 @@ import yaml
 from orchestration.cli import gateway
 from orchestration.environment import default_site
 from orchestration.services import control, credentials, layout, supervisor
+from orchestration.services.choice import Wanted, choose
 from orchestration.services.layout import process_environment, services_of
-from orchestration.services.settings import Place, Wanted, choose, load, save
+from orchestration.services.settings import Place, load, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from tests.orchestration.services.conftest import chosen, secrets_of
@@ -76,6 +77,10 @@ def test_a_further_site_has_a_code_server_a_home_and_stores_of_its_own(home: Hom
     assert stat.S_IMODE((place.root / "env-north").stat().st_mode) == 0o600
     with pytest.raises(CellworksError, match="same name"):
         choose(place, Wanted((default_site(), tmp_path / "demo")))
+    again = Path(shutil.copytree(default_site(), tmp_path / "second"))
+    with pytest.raises(CellworksError, match="two sites call themselves demo") as told:
+        choose(place, Wanted((default_site(), again)))
+    assert str(again) in str(told.value)
 
 
 def test_where_a_site_names_roles_the_door_is_the_gateway_and_lookers_get_pages_that_only_show(
@@ -106,6 +111,23 @@ def test_where_a_site_names_roles_the_door_is_the_gateway_and_lookers_get_pages_
     text = (home.root / "gateway" / "httpd.conf").read_text()
     for name in ("webserver", "webserver-view", "mlflow"):
         assert f"127.0.0.1:{settings.ports[name]}/" in text
+
+
+def test_sites_of_different_roles_have_no_door_in_common(home: Home, tmp_path: Path) -> None:
+    shutil.copytree(default_site(), tmp_path / "demo")
+    access: dict[str, object] = {"roles": {"viewer": {"people": ["ana"]}, "admin": {"people": ["li"]}}}
+    other = {"roles": {"viewer": {"people": ["ana"]}, "admin": {"people": ["ana"]}}}
+    sites = {"first": access, "alike": {**access, "second_person": ["rollback"]}, "other": other, "open": {}}
+    for name, rules in sites.items():
+        (tmp_path / name).mkdir()
+        told = {"inherits": "../demo", "name": name, "access": rules}
+        (tmp_path / name / "site.yaml").write_text(yaml.safe_dump(told))
+    place = Place.of(home).ensure()
+    assert choose(place, Wanted((tmp_path / "first", tmp_path / "alike"))).is_guarded
+    for name in ("other", "open"):
+        with pytest.raises(CellworksError, match="one door") as refused:
+            choose(place, Wanted((tmp_path / "first", tmp_path / name)))
+        assert str(tmp_path / name) in str(refused.value)
 
 
 def test_servers_that_are_given_are_not_started(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

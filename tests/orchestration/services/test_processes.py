@@ -23,7 +23,8 @@ from orchestration.doctor.services import services
 from orchestration.environment import default_site
 from orchestration.plant import plant
 from orchestration.services import child, control, layout, probes, supervisor
-from orchestration.services.settings import Place, Wanted, choose, load
+from orchestration.services.choice import Wanted, choose
+from orchestration.services.settings import Place, load
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.servers import at_postgres
@@ -126,6 +127,49 @@ def _told_by_doctor(home: Home) -> list[tuple[str, str, str]]:
     store = ObjectStore("s3://bucket/prefix", "http://127.0.0.1:9", "key", "secret", "us-east-1")
     it = Installation(home, None, replace(embedded_stores(home), objects=store))
     return [(each.level, each.what, each.mend) for each in services(it)]
+
+
+def test_what_joins_the_stores_goes_by_the_roles_of_today_and_whatever_fails_leaves_the_stores_as_they_were(
+    home: Home, tmp_path: Path
+) -> None:
+    site = Path(shutil.copytree(default_site(), tmp_path / "demo"))
+    stores, whole = Wanted((site,), stores_only=True), Wanted((site,))
+    control.up(home, stores, lambda _: None, lambda _: None)
+    place, began = Place.of(home), control.status(home)
+    before = load(place)
+    assert before is not None
+    watch = supervisor.states(before)[supervisor.WATCH]["pid"]
+    roles = "\naccess: {roles: {viewer: {people: [ana]}, admin: {people: [li]}}}\n"
+    (site / "site.yaml").write_text((site / "site.yaml").read_text() + roles)
+    seen: list[set[str]] = []
+
+    def fail(_: object) -> None:
+        settings = load(place)
+        assert settings is not None
+        seen.append({each.name for each in layout.services_of(home, settings)})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        control.up(home, whole, fail, lambda _: None)
+    assert "webserver-view" in seen[0]
+    assert "proxy" not in seen[0], "a door without a login"
+    assert load(place) == before
+    states = supervisor.states(before)
+    assert set(states) == {"postgres", "s3", supervisor.WATCH}
+    assert states[supervisor.WATCH]["statename"] in {"STARTING", "RUNNING"}
+    assert states[supervisor.WATCH]["pid"] != watch, "it was to read other settings meanwhile"
+    assert control.status(home)["healthy"]
+
+    Path(before.socket).unlink()
+    for wanted in (stores, whole):
+        with pytest.raises(CellworksError, match="can't be spoken to") as told:
+            control.up(home, wanted, fail, lambda _: None)
+        assert "services down" in told.value.mend
+    assert load(place) == before
+    for name in ("postgres", "s3"):
+        assert psutil.Process(service(began, name)["pid"]).is_running()
+    assert control.down(home)
+    assert left(home) == []
 
 
 def _interrupted(_: object) -> None:
