@@ -174,15 +174,15 @@ def _promote(client: Any, name: str, ctx: ModelContext, verdict: Verdict, actor:
     return Promotion(name, number, SHADOW, True, f"{verdict.sentence}; {nights} nights in the shadow first")
 
 
-def acting(client: Any, ctx: ModelContext, name: str) -> str | None:
-    """The version that acts now; None while none does."""
-    reigning = champion(ctx.home, name, client=client, audited=ctx.is_guarded)
+def acting(client: Any, home: Home, name: str, *, audited: bool) -> str | None:
+    """The version that acts now; None while none does. `audited` as `champion`."""
+    reigning = champion(home, name, client=client, audited=audited)
     return reigning.version.number if reigning is not None and reigning.version is not None else None
 
 
 def _champion_moved(client: Any, ctx: ModelContext, verdict: Verdict) -> str | None:
     """Why a verdict does not speak of the champion in force; None when it does. The lock is held."""
-    number = acting(client, ctx, verdict.name)
+    number = acting(client, ctx.home, verdict.name, audited=ctx.is_guarded)
     if number == verdict.champion:
         return None
     judged = f"champion {verdict.champion}" if verdict.champion else "no champion"
@@ -195,7 +195,7 @@ def crown(client: Any, ctx: ModelContext, name: str, number: str, who: str, why:
     now = aliases(client, name)
     after: dict[str, str | None] = {CHAMPION: number}
     # A version that someone moved the alias to and that may not act is no champion to come back to.
-    if (former := acting(client, ctx, name)) not in (None, number):
+    if (former := acting(client, ctx.home, name, audited=ctx.is_guarded)) not in (None, number):
         after = {PREVIOUS: former, CHAMPION: number}
     after |= {alias: None for alias in (SHADOW, CHALLENGER) if now.get(alias) == number}
     carry_out(client, ctx.home, new_move("promote", name, now, after, who, why), ctx.site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from duckdb import DuckDBPyConnection
 
@@ -24,6 +24,8 @@ _DDL = f"""CREATE TABLE IF NOT EXISTS {_TABLE} (
     move_id VARCHAR NOT NULL, phase VARCHAR NOT NULL, kind VARCHAR NOT NULL, model VARCHAR NOT NULL,
     from_version VARCHAR, to_version VARCHAR, before VARCHAR NOT NULL, after VARCHAR NOT NULL,
     who VARCHAR NOT NULL, why VARCHAR NOT NULL, written_at TIMESTAMP NOT NULL)"""
+
+_TAKES_AWAY: Final = ("retire", "rollback")
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,49 @@ def _entry(move: Move, phase: str) -> Entry:
     return Entry(move.kind, phase, move.model, move.who, "", "", move.why, ledger.canonical(detail))
 
 
-def audited_champions(home: Home, model: str) -> list[str]:
-    """Versions that a finished move made champion, newest first, each once; none while the newest took it away."""
+@dataclass(frozen=True)
+class Standing:
+    """What the finished moves of a model come to, whatever its aliases say.
+
+    Attributes:
+        champion: The version that the newest one made champion; None while that one took it away.
+        going_on: The versions that may stand in for it, newest first and it the first; none while there is no champion.
+        previous: The former champion that the newest move of that alias left there.
+        away: Versions that a person retired or rolled back from, and that no later move made champion.
+    """
+
+    champion: str | None
+    going_on: tuple[str, ...]
+    previous: str | None
+    away: frozenset[str]
+
+
+def standing(home: Home, model: str) -> Standing:
+    """Fold the finished moves of a model, oldest first."""
     rows = _told(
-        home, f"SELECT after FROM {_TABLE} WHERE model = ? AND phase = 'done' ORDER BY written_at DESC", [model]
+        home,
+        f"SELECT kind, before, after FROM {_TABLE} WHERE model = ? AND phase = 'done' ORDER BY written_at",
+        [model],
     )
-    moves = (json.loads(after) for (after,) in rows)
-    named = [move["champion"] for move in moves if "champion" in move]
-    return list(dict.fromkeys(str(number) for number in named if number is not None)) if named[:1] != [None] else []
+    reigning: str | None = None
+    previous: str | None = None
+    crowned: list[str] = []
+    away: set[str] = set()
+    for kind, was, shall_be in rows:
+        before, after = json.loads(was), json.loads(shall_be)
+        if "previous" in after:
+            previous = after["previous"] if after["previous"] in crowned else None
+        if "champion" not in after:
+            continue
+        if kind in _TAKES_AWAY:
+            # The version that reigned, the one that a hand had put there, and the one that acted: all were meant.
+            away |= {each for each in (reigning, before.get("champion"), after.get("previous")) if each is not None}
+        reigning = after["champion"]
+        if reigning is not None:
+            away.discard(reigning)
+            crowned = [reigning, *(each for each in crowned if each != reigning)]
+    going_on = () if reigning is None else tuple(each for each in crowned if each not in away)
+    return Standing(reigning, going_on, previous, frozenset(away))
 
 
 def open_moves(home: Home) -> list[Move]:

@@ -16,6 +16,7 @@ from models.registry.aliases import (
     recover,
     require_clearance,
 )
+from models.registry.audit import standing
 from models.registry.client import open_at, open_client
 from models.registry.versions import CHAMPION, PREVIOUS, aliases, registered_name
 from models.solution import SolutionSpec
@@ -41,7 +42,7 @@ def appoint(spec: SolutionSpec, ctx: ModelContext, number: str, why: str, *, rei
     client = open_client(ctx)
     with writer_lock(ctx.home, f"promotion of {spec.name}", area=ACTS):
         require_clearance(client, ctx.home, spec.name, number)
-        if acting(client, ctx, spec.name) == number:
+        if acting(client, ctx.home, spec.name, audited=ctx.is_guarded) == number:
             raise CellworksError(f"version {number} of {spec.name} is the champion", expected="another version")
         require_unmoved(spec.name, aliases(client, spec.name), {CHAMPION: reigned})
         crowned = crown(client, ctx, spec.name, number, ctx.actor, why)
@@ -98,8 +99,9 @@ def rollback(
     *,
     uri: str | None = None,
     decided: Mapping[str, str | None] | None = None,
+    audited: bool = False,
 ) -> Promotion:
-    """Move champion back to previous.
+    """Move champion back to previous; the version that acted becomes previous.
 
     Args:
         home: the instance.
@@ -108,13 +110,14 @@ def rollback(
         why: the reason.
         uri: MLflow address; default the home's.
         decided: what `champion` and `previous` named when this was decided; left out, whatever they name now.
+        audited: as at a site that names roles, go back only to what a finished move of the audit left as previous.
 
     Returns:
         The version that reigns again.
 
     Raises:
-        CellworksError: no such model, no previous version, the previous one is not cleared, or the aliases have moved
-            since it was decided.
+        CellworksError: no such model, no previous version, the previous one is not cleared or was put there by hand
+            where that counts for nothing, or the aliases have moved since it was decided.
     """
     recover(home, uri=uri)
     client = open_at(uri or home.stores.mlflow_uri)
@@ -123,10 +126,10 @@ def rollback(
     with writer_lock(home, f"rollback of {slug}", area=ACTS):
         if name is not None and decided is not None:
             require_unmoved(name, aliases(client, name), decided)
-        return _roll_back(client, home, slug, name, who, why)
+        return _roll_back(client, home, slug, name, who, why, audited=audited)
 
 
-def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, why: str) -> Promotion:
+def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, why: str, *, audited: bool) -> Promotion:
     """Champion and previous change places; the lock is held."""
     now = aliases(client, name) if name else {}
     if name is None or PREVIOUS not in now:
@@ -136,8 +139,31 @@ def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, w
             found=", ".join(f"{alias}: {number}" for alias, number in sorted(now.items())) or "no such model",
             mend="see `cellworks models`",
         )
-    require_clearance(client, home, name, now[PREVIOUS])
-    after: dict[str, str | None] = {CHAMPION: now[PREVIOUS], PREVIOUS: now.get(CHAMPION)}
+    target = now[PREVIOUS]
+    reigned = now.get(CHAMPION)
+    if audited:
+        told = standing(home, name)
+        _require_left_there(name, target, told.previous)
+        reigned = told.champion
+    require_clearance(client, home, name, target)
+    left = _left(client, home, name, target, reigned, audited=audited) if CHAMPION in now else None
+    after: dict[str, str | None] = {CHAMPION: target, PREVIOUS: left}
     carry_out(client, home, new_move("rollback", name, now, after, who, why))
-    left = f" from version {now[CHAMPION]}" if CHAMPION in now else ""
-    return Promotion(name, now[PREVIOUS], CHAMPION, True, f"rolled back{left} by {who}: {why}")
+    source = f" from version {left}" if left is not None else ""
+    return Promotion(name, target, CHAMPION, True, f"rolled back{source} by {who}: {why}")
+
+
+def _left(client: Any, home: Home, name: str, target: str, reigned: str | None, *, audited: bool) -> str | None:
+    """The version that a rollback leaves: the one that acts, else the one that reigns and may not act."""
+    acts = acting(client, home, name, audited=audited)
+    return next((each for each in (acts, reigned) if each not in (None, target)), None)
+
+
+def _require_left_there(name: str, target: str, told: str | None) -> None:
+    if target != told:
+        raise CellworksError(
+            f"the alias previous of {name} names version {target}, which no finished move of the audit left there",
+            expected=f"version {told}" if told is not None else "no previous version",
+            found=f"version {target}",
+            mend="`cellworks promote` makes a cleared version champion; nothing was moved",
+        )

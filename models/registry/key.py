@@ -11,7 +11,8 @@ import hashlib
 import hmac
 import os
 import socket
-from contextlib import closing
+import tempfile
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +52,8 @@ def registry_key(home: Home) -> bytes:
     """The instance's key, made on first use, readable by its owner only.
 
     Raises:
-        CellworksError: the variable holds no key, the servers know another one, or they know one and this machine none.
+        CellworksError: variable or file hold no key, the servers know another one, or they know one and this machine
+            none.
     """
     url, given = home.stores.lake_url, given_key(home)
     if url is None:
@@ -74,11 +76,11 @@ def given_key(home: Home) -> bytes | None:
     """The key of the environment, else that of the home; None where there is none. Makes none.
 
     Raises:
-        CellworksError: the variable holds no key.
+        CellworksError: the variable or the file holds no key.
     """
     told = os.environ.get(KEY_VARIABLE, "").strip()
     if not told:
-        return key_file(home).read_bytes() if key_file(home).is_file() else None
+        return _read_file(key_file(home)) if key_file(home).is_file() else None
     try:
         key = bytes.fromhex(told)
     except ValueError:
@@ -164,17 +166,42 @@ def _read(cursor: Any) -> Noted | None:
     return None if row is None else Noted(*map(str, row))
 
 
+def _read_file(file: Path) -> bytes:
+    """The file's key. One of another length, as an empty one, would be a key that anybody can guess."""
+    key = file.read_bytes()
+    if len(key) != _BYTES:
+        raise CellworksError(
+            f"{file} holds no key",
+            expected=f"{_BYTES} bytes",
+            found=f"{len(key)} bytes",
+            mend="put it back from a backup, or copy that of another machine of these servers; where no model was "
+            "trained yet, delete it, and a new one is made",
+            where=str(file),
+        )
+    return key
+
+
 def _made(home: Home) -> bytes:
+    """A new key, unless another process was first: a hard link fails then, so there is only ever one.
+
+    It is on the disk before it has its name, and the name before anything is sealed with it.
+    """
     file = key_file(home)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(os.urandom(_BYTES))
-    # A hard link fails when another process was first, so there is only ever one key.
+    # A draft of its own for each thread too: who shared one would empty the key that another has linked already.
+    descriptor, draft = tempfile.mkstemp(prefix="registry.key-", dir=file.parent)
     try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(os.urandom(_BYTES))
+            opened.flush()
+            os.fsync(opened.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, file)
     finally:
-        draft.unlink()
-    return file.read_bytes()
+        Path(draft).unlink()
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return _read_file(file)

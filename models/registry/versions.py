@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.registry.audit import audited_champions
+from models.registry.audit import standing
 from models.registry.client import open_at, pages
 from models.registry.contents import BUNDLE, FILES, Owner, UntrustedFilesError, refuse_unlisted, require_listed
 from models.registry.fetched import folder_of, forget, is_here
@@ -238,8 +238,8 @@ def champion(
     named = aliases(client, name)
     if CHAMPION not in named:
         return None
-    number, former = named[CHAMPION], audited_champions(home, name) if audited else None
-    if former is not None and former[:1] != [number]:
+    number, former = named[CHAMPION], standing(home, name) if audited else None
+    if former is not None and former.champion != number:
         problem = "which no finished move of the audit made champion (`cellworks promote` does)"
     else:
         version = get_version(client, name, number, home)
@@ -247,10 +247,10 @@ def champion(
             return Champion(version)
         problem = _why_not(version)
     alarm = f"alias champion of {name} names version {number}, {problem}"
-    last = _last_cleared(client, home, name, former)
+    last = _last_cleared(client, home, name, audited=audited)
     if last is None:
         # No version acts, and silence would look like a solution that was never trained.
-        return Champion(None, f"{alarm}; no earlier champion is cleared, so nothing is scored")
+        return Champion(None, f"{alarm}; no earlier champion may act, so nothing is scored")
     return Champion(last, f"{alarm}; version {last.number} goes on")
 
 
@@ -290,12 +290,15 @@ def without_champion(client: Any, name: str) -> str:
     return "the champion was taken away by hand" if is_stopped(client, name) else "there is no champion yet"
 
 
-def _last_cleared(client: Any, home: Home, name: str, audited: list[str] | None) -> Version | None:
-    """The newest former champion that is cleared, among the audited ones if they are given."""
+def _last_cleared(client: Any, home: Home, name: str, *, audited: bool) -> Version | None:
+    """The newest former champion that is cleared and that nobody took away; of the audit's alone if that is asked."""
     kept = {str(version.version): version for version in all_versions(client, name)}
-    former = [number for number, version in kept.items() if "champion_since" in version.tags]
-    former.sort(key=lambda number: kept[number].tags["champion_since"], reverse=True)
-    for number in former if audited is None else [each for each in audited if each in kept]:
+    told = standing(home, name)
+    by_tag = [number for number, version in kept.items() if "champion_since" in version.tags]
+    by_tag.sort(key=lambda number: kept[number].tags["champion_since"], reverse=True)
+    for number in told.going_on if audited else by_tag:
+        if number not in kept or number in told.away:
+            continue
         version = get_version(client, name, number, home)
         if clearance(home, version) is not None:
             return version

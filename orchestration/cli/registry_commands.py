@@ -99,6 +99,7 @@ def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
 
 def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     """Move champion back to previous."""
+    from models.registry.aliases import acting
     from models.registry.by_person import rollback
     from models.registry.client import open_home
     from models.registry.versions import aliases
@@ -108,13 +109,15 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
 
     here, spec = plant(), find(solution)
     person = authorise(here.site.access, "rollback", who)
-    now = aliases(open_home(here.home), spec.name)
+    client, guarded = open_home(here.home), here.site.access.is_guarded
+    now = aliases(client, spec.name)
     decided = {"champion": now.get("champion"), "previous": now.get("previous")}
-    from_to = {"from": decided["champion"], "to": decided["previous"]}
+    # What is gone back from is what acts, whatever a hand has let the alias name.
+    from_to = {"from": acting(client, here.home, spec.name, audited=guarded), "to": decided["previous"]}
     if "previous" in now and not grant(here.home, rules_of(here.site), "rollback", spec.name, person, why, from_to):
         console.tell_waiting("rollback", spec.solution, person.name, as_json=as_json)
         return
-    done = rollback(here.home, spec.slug, person.name, why, decided=decided)
+    done = rollback(here.home, spec.slug, person.name, why, decided=decided, audited=guarded)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
 

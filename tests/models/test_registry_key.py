@@ -64,6 +64,17 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, monkeypatch: py
     assert told not in str(refused.value).split() or len(told) < 2
 
 
+@pytest.mark.parametrize("left", [b"", b"short", bytes(33)])
+def test_a_file_that_holds_no_key_seals_nothing_and_stays_as_it_is(tmp_path: Path, left: bytes) -> None:
+    file = tmp_path / "registry.key"
+    file.write_bytes(left)
+    for use in (lambda: seal(Home(tmp_path), "text"), lambda: is_sealed(Home(tmp_path), "", "text")):
+        with pytest.raises(CellworksError, match=r"registry\.key holds no key") as refused:
+            use()
+        assert (refused.value.expected, refused.value.found) == ("32 bytes", f"{len(left)} bytes")
+    assert file.read_bytes() == left
+
+
 @pytest.mark.servers
 def test_a_second_machine_with_another_key_or_none_is_told_which_to_copy(
     on_servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -90,6 +90,15 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
         act("bo", "audit", "verify", "--head", "3")
 
 
+def test_an_act_that_was_changed_is_refused_by_name_and_not_accepted(home: Home, act: Callable[..., Any]) -> None:
+    act("bo", "quarantine", "replay", "--why", "unit mended")
+    with writer(home, why="a forger") as con:
+        con.execute("UPDATE lake.ops.act SET detail = 'no json'")
+    with pytest.raises(CellworksError, match="nothing here that an admin could accept") as refused:
+        act("eve", "audit", "accept", "--why", "looked into it")
+    assert refused.value.found.startswith("row 1: ")
+
+
 def test_a_lost_note_and_a_forged_decision_stay_faults_until_an_admin_accepts_them(
     home: Home, act: Callable[..., Any]
 ) -> None:
