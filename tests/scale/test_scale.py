@@ -181,6 +181,7 @@ def test_the_page_holds_the_figures_and_the_sums(tmp_path: Path) -> None:
     assert f"{found['plan']['assumed']['solutions']} x 180.0 CPU s / ((7,200 - 180) s x 0.7)" in text
     assert "| 100 | planned |" in text
     assert "| curation: CPU time | yes | lines to the power of 1.00 |" in text
+    assert "1 x 40,000 cells 0.30 s (1 cells and 2 lots answered)" in text
 
 
 def test_a_site_of_three_lines_has_every_machine_three_times_under_names_of_its_own(tmp_path: Path) -> None:
