@@ -15,8 +15,9 @@ from pipelines.access.chain import Entry, Fault, Head, Row, first_fault, next_ro
 from pipelines.access.identity import Person
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import wall_now
-from pipelines.lake.connection import create_missing, reader, transaction
+from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS
 from pipelines.lake.tables import has_table
 
 _LOG = logging.getLogger("cellworks.audit")
@@ -104,6 +105,22 @@ def record(home: Home, con: DuckDBPyConnection, entry: Entry) -> Row:
         row = append(con, entry)
     note_head(home, con)
     return row
+
+
+def record_job(home: Home, act: str, subject: str, job: str, why: str, detail: dict[str, Any]) -> Row:
+    """Append what a job did that a person's command does as well; nobody vouches for who began it.
+
+    Args:
+        home: the instance.
+        act: what was done.
+        subject: to what.
+        job: of Dagster.
+        why: what began it.
+        detail: what belongs to the act.
+    """
+    with writer(home, why=f"audit of {act}", area=ACTS) as con:
+        ensure_table(con)
+        return record(home, con, Entry(act, "done", subject, f"job {job}", "", "", why, canonical(detail)))
 
 
 def rows_of(con: DuckDBPyConnection) -> list[Row]:
