@@ -17,6 +17,7 @@ from orchestration.cli.options import Json, SiteOption, Who, Why, at
 from orchestration.environment import HOME_VARIABLE, default_home, prepare_process
 from orchestration.interruption import interruption_in
 from orchestration.logs import LOG_VARIABLE, configure
+from orchestration.printable import printable
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -346,4 +347,4 @@ def _tell(what: str) -> None:
     if os.environ.get(LOG_VARIABLE) == "json":
         logging.getLogger("cellworks.command").error(what)
     else:
-        print(f"cellworks: {what}", file=sys.stderr)
+        print("cellworks:", printable(what, keep="\n"), file=sys.stderr)
