@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.tags import SCHEDULE_NAME_TAG
 from pydantic import Field
 
 from orchestration.jobs import ALARM, MAINTENANCE, PLANT_DAY
@@ -55,14 +56,21 @@ def simulate_a_day(context: dg.OpExecutionContext) -> None:
 def tidy_up(context: dg.OpExecutionContext) -> None:
     """Let go what the site's retention does not keep, and compact the lake.
 
+    What went is an act of the audit, as after `cellworks prune`: whoever may start runs in Dagster can launch this job,
+    and Dagster does not know who that was.
+
     A run reads its snapshots while it holds the home's run lock, so with that lock held no run is open.
     """
     from orchestration.retention.prune import prune, told
+    from pipelines.access.ledger import record_job
 
-    origin = context.run.remote_job_origin
-    with night_lock(plant().home, MAINTENANCE, wait_s=PATIENCE_S):
-        require_rules(here := plant())
+    here, origin = plant(), context.run.remote_job_origin
+    with night_lock(here.home, MAINTENANCE, wait_s=PATIENCE_S):
+        require_rules(here)
         found = prune(here, context.instance, origin.location_name if origin else None)
+        begun = context.run.tags.get(SCHEDULE_NAME_TAG)
+        why = f"the schedule {begun}, as its run says" if begun else "launched in Dagster's pages or by its tools"
+        record_job(here.home, "prune", here.site.name, MAINTENANCE, why, {"gone": told(found), "run": context.run_id})
     context.log.info(told(found))
 
 

@@ -6,7 +6,7 @@ here, so that a night of the other site is neither told, nor taken for its own, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -108,17 +108,46 @@ class Ours:
 
     def newest_checks(self, keys: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
         """The newest execution of each check by a run of this site; without those that it never made."""
-        storage = self._instance.event_log_storage
-        newest = storage.get_latest_asset_check_execution_by_key(keys)
+        newest = self._instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
         self.look(record.run_id for record in newest.values())
-        found = {key: record if self(record.run_id) else next(self.checks(key), None) for key, record in newest.items()}
-        return {key: record for key, record in found.items() if record is not None}
+        own = {key: record for key, record in newest.items() if self(record.run_id)}
+        return own | self.overtaken_checks([key for key in newest if key not in own])
 
-    def checks(self, key: dg.AssetCheckKey) -> Iterator[AssetCheckExecutionRecord]:
-        """Executions of a check by runs of this site, newest first."""
+    def overtaken_checks(
+        self, keys: Collection[dg.AssetCheckKey], *, is_over: bool = False
+    ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
+        """As `newest_checks`, for checks that another site made since.
+
+        Dagster's own call reads the history of one check page by page, to its end where this site never made it, and
+        sensors ask every few seconds. Its table answers for all checks and nights at once. The version is pinned.
+
+        Args:
+            keys: the checks.
+            is_over: only executions that ended.
+        """
+        import sqlalchemy as sa
+        from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+        from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
         storage = self._instance.event_log_storage
-        cursor: int | None = None
-        while page := storage.get_asset_check_execution_history(key, limit=_PAGE, cursor=cursor):
-            self.look(each.run_id for each in page)
-            yield from (each for each in page if self(each.run_id))
-            cursor = page[-1].id
+        if not keys or not isinstance(storage, SqlEventLogStorage):
+            return {}
+        of_keys = sa.and_(
+            Table.c.asset_key.in_(sorted({key.asset_key.to_string() for key in keys})),
+            Table.c.check_name.in_(sorted({key.name for key in keys})),
+            *((Table.c.execution_status != "PLANNED",) if is_over else ()),
+        )
+        with storage.index_connection() as con:
+            runs = [str(run_id) for (run_id,) in con.execute(sa.select(Table.c.run_id).where(of_keys).distinct())]
+        own = list(filter(self.look(runs), runs))
+        newest = (
+            sa.select(sa.func.max(Table.c.id))
+            .where(of_keys, Table.c.run_id.in_(own))
+            .group_by(Table.c.asset_key, Table.c.check_name)
+        )
+        with storage.index_connection() as con:
+            rows = con.execute(sa.select(*Table.c).where(Table.c.id.in_(newest))).mappings().all()
+        by_key = {(key.asset_key.to_string(), key.name): key for key in keys}
+        found = {by_key.get((row["asset_key"], row["check_name"])): row for row in rows}
+        return {key: AssetCheckExecutionRecord.from_db_row(row, key=key) for key, row in found.items() if key}

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.logs import is_json
+from orchestration.printable import printable
 
 _LOG = logging.getLogger("cellworks.step")
 _PIPED_WIDTH = 120
@@ -28,7 +29,8 @@ DASH = "-"
 
 def tell(found: object, text: str, *, as_json: bool) -> None:
     """Print a result: the document for a program, the text for a person."""
-    print(json.dumps(_finite(found), indent=2, default=_plain, allow_nan=False) if as_json else text)
+    document = json.dumps(_finite(found), indent=2, default=_plain, allow_nan=False) if as_json else ""
+    print(document or printable(text, keep="\n"))
 
 
 def tell_waiting(act: str, subject: str, who: str, *, as_json: bool) -> None:
@@ -89,18 +91,18 @@ def listing(rows: Sequence[Sequence[Any]]) -> None:
 
 def _print_rows(shown: Table, rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
-        shown.add_row(*(Text("" if value is None else str(value), overflow="fold") for value in row))
+        shown.add_row(*(Text("" if value is None else printable(str(value)), overflow="fold") for value in row))
     _console().print(Padding(shown, (0, 0, 0, 2), expand=False))
 
 
 def heading(text: str) -> None:
     """Print a heading with a line before it."""
-    _console().print(Text(f"\n{text}", style="bold"))
+    _console().print(Text(f"\n{printable(text)}", style="bold"))
 
 
 def line(text: str, indent: int = 2, style: str = "") -> None:
-    """Print a sentence, wrapped at words to the terminal's width and indented throughout."""
-    _console().print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
+    """Print a sentence, wrapped at words to the terminal's width and indented throughout; a line break is no break."""
+    _console().print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
 
 
 def figure(value: float | None, digits: int = 4) -> str:
@@ -145,14 +147,14 @@ class Bars:
         self.finish()
         self._begun += 1
         place = f"{self._begun}/{self._steps} " if self._steps else ""
-        self._task = self._progress.add_task(place + title, total=None, detail="")
+        self._task = self._progress.add_task(place + printable(title), total=None, detail="")
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Within the step: `done` of `total` parts are finished, `what` is being done."""
         if self._task is None:
             self.begin(what)
         if self._task is not None:
-            detail = f"{done}/{total} {what}" if done < total else ""
+            detail = f"{done}/{total} {printable(what)}" if done < total else ""
             self._progress.update(self._task, completed=done, total=total, detail=detail)
 
     def finish(self) -> None:

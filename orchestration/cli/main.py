@@ -18,6 +18,7 @@ from orchestration.environment import HOME_VARIABLE, default_home, prepare_proce
 from orchestration.interruption import interruption_in
 from orchestration.logs import LOG_VARIABLE, configure
 from orchestration.output import hide_in_output
+from orchestration.printable import printable
 from pipelines.control_plan.errors import CellworksError
 
 app = typer.Typer(
@@ -348,4 +349,4 @@ def _tell(what: str) -> None:
     if os.environ.get(LOG_VARIABLE) == "json":
         logging.getLogger("cellworks.command").error(what)
     else:
-        print(f"cellworks: {what}", file=sys.stderr)
+        print("cellworks:", printable(what, keep="\n"), file=sys.stderr)

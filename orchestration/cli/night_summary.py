@@ -72,7 +72,8 @@ def _show_checks(summary: dict[str, Any]) -> None:
     for solution, names in told.items():
         console.line(f"{solution}: {', '.join(names)}", 4, "yellow")
     for step, why in summary["failed_steps"].items():
-        console.line(f"✗ step {step}: {why[:1200]}", 4, "red")
+        for part in f"✗ step {step}: {why[:1200]}".splitlines():
+            console.line(part, 4, "red")
 
 
 def _show_model(model: dict[str, Any]) -> None:

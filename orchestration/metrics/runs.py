@@ -13,7 +13,7 @@ from orchestration.plant import Plant
 from orchestration.whose import Ours
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, DagsterRunStatus
+    from dagster import AssetCheckKey, DagsterInstance, DagsterRunStatus
 
 
 def run_samples(instance: DagsterInstance, here: Plant, solutions: Sequence[str]) -> Iterator[Sample]:
@@ -111,16 +111,14 @@ def _last_evaluations(instance: DagsterInstance, ours: Ours) -> Iterator[tuple[l
     with storage.index_connection() as con:
         rows: list[Any] = list(con.execute(sa.select(*columns).where(Table.c.id.in_(newest))))
     ours.look(str(run_id) for *_, run_id in rows)
-    for text, check, status, run_id in rows:
-        key = json.loads(text)
-        said = str(status) if ours(str(run_id)) else _said_here(ours, key, str(check))
-        if said is not None:
-            yield key, str(check), said == "FAILED"
+    others = [_check_key(text, str(check)) for text, check, _, run_id in rows if not ours(str(run_id))]
+    said = {key: record.status.value for key, record in ours.overtaken_checks(others, is_over=True).items()}
+    said |= {_check_key(text, str(check)): str(status) for text, check, status, run_id in rows if ours(str(run_id))}
+    for key, status in said.items():
+        yield list(key.asset_key.path), key.name, status == "FAILED"
 
 
-def _said_here(ours: Ours, key: Sequence[str], check: str) -> str | None:
-    """What a check said last at this site, where a run of another site made it since; None where it never did."""
+def _check_key(text: str, check: str) -> AssetCheckKey:
     from dagster import AssetCheckKey, AssetKey
 
-    made = ours.checks(AssetCheckKey(AssetKey(key), check))
-    return next((each.status.value for each in made if each.status.value != "PLANNED"), None)
+    return AssetCheckKey(AssetKey(json.loads(text)), check)

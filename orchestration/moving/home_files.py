@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -42,10 +41,12 @@ def keys(home: Home, *, is_embedded: bool) -> list[str]:
     Left out are stores that the environment keeps elsewhere.
 
     Raises:
+        CellworksError: a link leads nowhere, or in a circle.
         OSError: a folder can't be read.
     """
     left_out = {*_MADE_AGAIN, *_BESIDE, *_STORES, *(() if is_embedded else _EMBEDDED)}
-    found = (key for key in _files(home.root, left_out) if key not in _NOTES and not key.endswith(_MOMENTARY))
+    places = {(home.root / name).resolve() for name in left_out}
+    found = (key for key in _files(home.root, "", places) if key not in _NOTES and not key.endswith(_MOMENTARY))
     return sorted(found, key=lambda key: (_rank(key), key))
 
 
@@ -103,16 +104,30 @@ def _rank(key: str) -> int:
     return next((rank for rank, folder in enumerate(_FIRST) if key.startswith(folder)), len(_FIRST))
 
 
-def _files(root: Path, left_out: set[str]) -> Iterator[str]:
-    """Paths of the files below a folder; what is left out is not entered, as others may be at work in it."""
+def _files(folder: Path, key: str, left_out: set[Path], above: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Paths of the files below a folder; what is left out is not entered, as others may be at work in it.
 
-    def fail(error: OSError) -> None:
-        raise error
+    A folder may lie elsewhere, on another disk, with a link to it in the home: its files are the home's all the same.
+    """
+    place = folder.resolve()
+    if place in above:
+        raise _astray("leads in a circle", "a folder that does not hold the link", folder, str(place))
+    for each in sorted(place.iterdir()):
+        if (each.resolve() if each.is_symlink() else each) in left_out:
+            continue
+        if each.is_symlink() and not each.exists():
+            raise _astray("leads nowhere", "a folder or file, on a disk that is mounted", each, str(each.readlink()))
+        if each.is_dir():
+            yield from _files(each, f"{key}{each.name}/", left_out, (*above, place))
+        elif each.is_file():
+            yield f"{key}{each.name}"
 
-    for folder, below, names in os.walk(root, onerror=fail):
-        parent = Path(folder).relative_to(root)
-        below[:] = [name for name in below if (parent / name).as_posix() not in left_out]
-        for name in names:
-            key = (parent / name).as_posix()
-            if key not in left_out and (root / key).is_file():
-                yield key
+
+def _astray(how: str, expected: str, link: Path, found: str) -> CellworksError:
+    return CellworksError(
+        f"a link in this home {how}",
+        expected=expected,
+        found=found,
+        mend="mount the disk, or remove the link",
+        where=str(link),
+    )

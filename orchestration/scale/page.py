@@ -122,11 +122,15 @@ def _genealogy(told: Mapping[str, Any]) -> list[str]:
     if not by_lines:
         return []
     said = ", ".join(
-        f"{lines} x {each['told']['cells'] // lines:,} cells {slowest_answer(each):.2f} s"
+        f"{lines} x {each['told']['cells'] // lines:,} cells {slowest_answer(each):.2f} s ({_answered(each['told'])})"
         for lines, each in sorted(by_lines.items())
     )
     asked = told["size"]["asked"]
-    return [f"Slowest answer on the genealogy, of {asked} cells and {asked} lots: {said}.\n"]
+    return [f"Slowest answer on the genealogy, {asked} cells and {asked} lots asked for: {said}.\n"]
+
+
+def _answered(walked: Mapping[str, Any]) -> str:
+    return f"{len(walked['back_seconds'])} cells and {len(walked['onward_seconds'])} lots answered"
 
 
 def _answers(told: Mapping[str, Any]) -> list[str]:

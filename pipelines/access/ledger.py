@@ -15,8 +15,9 @@ from pipelines.access.chain import BEGINNING, Entry, Fault, Head, Row, first_fau
 from pipelines.access.identity import Person
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import wall_now
-from pipelines.lake.connection import create_missing, reader, transaction
+from pipelines.lake.connection import create_missing, reader, transaction, writer
 from pipelines.lake.home import Home
+from pipelines.lake.lock import ACTS
 from pipelines.lake.tables import has_table
 
 _LOG = logging.getLogger("cellworks.audit")
@@ -149,6 +150,22 @@ def newest(con: DuckDBPyConnection, act: str | None = None, phases: tuple[str, .
     wanted, values = ("WHERE act = ? AND list_contains(?, phase)", [act, list(phases)]) if act else ("", [])
     found = con.execute(f"SELECT {_COLUMNS} FROM {TABLE} {wanted} ORDER BY number DESC LIMIT 1", values).fetchone()
     return _row(found) if found else None
+
+
+def record_job(home: Home, act: str, subject: str, job: str, why: str, detail: dict[str, Any]) -> Row:
+    """Append what a job did that a person's command does as well; nobody vouches for who began it.
+
+    Args:
+        home: the instance.
+        act: what was done.
+        subject: to what.
+        job: of Dagster.
+        why: what began it.
+        detail: what belongs to the act.
+    """
+    with writer(home, why=f"audit of {act}", area=ACTS) as con:
+        ensure_table(con)
+        return record(home, con, Entry(act, "done", subject, f"job {job}", "", "", why, canonical(detail)))
 
 
 def rows_of(con: DuckDBPyConnection) -> list[Row]:

@@ -44,9 +44,21 @@ class Folder:
     root: Path
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file."""
-        files = (each for each in self.root.rglob("*") if each.is_file() and not each.is_symlink())
-        return {each.relative_to(self.root).as_posix(): each.stat().st_size for each in files}
+        """Bytes of each file.
+
+        Raises:
+            CellworksError: a link lies among them. The tree's own root may be one.
+        """
+        found = list(self.root.rglob("*"))
+        if link := next(filter(Path.is_symlink, found), None):
+            raise CellworksError(
+                "a link lies among the files of a store",
+                expected="files and folders; only the whole folder of a store may be a link",
+                found=f"a link to {link.readlink()}",
+                mend="put what it leads to in its place",
+                where=str(link),
+            )
+        return {each.relative_to(self.root).as_posix(): each.stat().st_size for each in found if each.is_file()}
 
     def open(self, key: str) -> IO[bytes]:
         """The file, to be read once from its beginning."""

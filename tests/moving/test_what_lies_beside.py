@@ -13,6 +13,7 @@ from orchestration.moving.restore import restore
 from orchestration.plant import Plant
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
+from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
 
 BESIDE = (
@@ -54,6 +55,51 @@ def test_what_points_to_something_is_copied_before_it(instance: Home) -> None:
     ordered = keys(instance, is_embedded=True)
     assert [name for name in ordered if name in names] == list(names)
     assert len(set(ordered)) == len(ordered)
+
+
+@pytest.mark.parametrize("linked", ["drop", "lake", "lake/data", "mlflow", "twin"])
+def test_a_folder_that_lies_on_another_disk_is_in_the_backup(linked: str, instance: Home, tmp_path: Path) -> None:
+    (instance.drop_dir / "line").mkdir(parents=True)
+    (instance.drop_dir / "line" / "a.csv").write_text("cell,mass_g", encoding="utf-8")
+    elsewhere = tmp_path / "disk" / "folder"
+    elsewhere.parent.mkdir()
+    (instance.root / linked).rename(elsewhere)
+    (instance.root / linked).symlink_to(elsewhere)
+    site = load_site(default_site())
+    backup(Plant(site=site, home=instance), tmp_path / "backup")
+    again = Home(tmp_path / "again")
+    restore(Plant(site=site, home=again), tmp_path / "backup")
+    assert (again.drop_dir / "line" / "a.csv").is_file()
+    assert (again.twin_dir / "state.json").is_file()
+    with reader(again) as con:
+        assert con.execute("SELECT count(*) FROM lake.marts.cell").fetchone() == (1490,)
+
+
+@pytest.mark.parametrize(
+    ("link", "to", "said"),
+    [
+        ("drop/old", "unmounted", "link in this home leads nowhere"),
+        ("drop/again", "home", "link in this home leads in a circle"),
+        ("mlflow/artifacts/more", "", "link lies among the files of a store"),
+        ("lake/data/more", "", "link lies among the files of a store"),
+    ],
+)
+def test_a_link_that_a_backup_cannot_follow_is_named(
+    link: str, to: str, said: str, instance: Home, tmp_path: Path
+) -> None:
+    place = instance.root / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(tmp_path / to)
+    with pytest.raises(CellworksError, match=said) as refused:
+        backup(Plant(site=load_site(default_site()), home=instance), tmp_path / "backup")
+    assert link.rpartition("/")[2] in str(refused.value)
+
+
+def test_a_link_to_what_is_left_out_brings_no_secret_into_a_backup(instance: Home, tmp_path: Path) -> None:
+    lay(instance)
+    (instance.root / "mine").symlink_to(instance.root / "services")
+    backup(Plant(site=load_site(default_site()), home=instance), tmp_path / "backup")
+    assert not [each for each in (tmp_path / "backup").rglob("*") if each.name == "credentials.json"]
 
 
 @pytest.mark.parametrize("own", ["registry.key", "twin/state.json", "lake/data/a.parquet"])

@@ -15,7 +15,7 @@ from orchestration.cli.main import app
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.ingest.run import ingest
-from pipelines.lake.connection import reader
+from pipelines.lake.connection import reader, writer
 from pipelines.lake.home import Home
 
 pytestmark = pytest.mark.slow
@@ -96,6 +96,40 @@ def test_a_file_comes_in_once_after_it_was_mended(
     assert quarantine("replay")["rows_in"] == (0 if has_night_between else 1)
     assert _raw(home) == [("B1", f"{FEED}/a.csv")]
     assert ingest(home, load_site(folder)).batch_id is None
+
+
+STEERS = {"erases the line above": "\x1b[1A\x1b[2K", "C1": "\x9b2J", "turns the writing": "\u202e", "a tab": "\t"}
+
+
+@pytest.mark.parametrize("hostile", STEERS.values(), ids=STEERS.keys())
+def test_what_a_plant_delivered_does_not_steer_the_terminal(
+    folder: Path, home: Home, quarantine: Quarantine, hostile: str
+) -> None:
+    _drop(home, "a.csv", HEADER + _line(f"B{hostile}1", 12_000))
+    ingest(home, load_site(folder))
+    assert hostile in quarantine("list")[0]["raw_text"], "kept as it was delivered"
+    shown = CliRunner().invoke(app, ["quarantine", "list"], catch_exceptions=False).stdout
+    assert hostile not in shown
+    assert hostile[0].encode("unicode_escape").decode() in shown
+
+
+@pytest.mark.parametrize("why", ["fine\n7  2026-11-27 12:00 UTC  promotion done: all, by li", *STEERS.values()])
+def test_a_reason_that_would_forge_a_line_of_the_audit_is_refused(quarantine: Quarantine, why: str) -> None:
+    with pytest.raises(CellworksError, match="no reason that can be kept"):
+        CliRunner().invoke(app, ["quarantine", "replay", "--why", why], catch_exceptions=False)
+
+
+def test_a_forged_line_that_the_audit_holds_already_is_shown_as_what_it_is(
+    home: Home, folder: Path, quarantine: Quarantine
+) -> None:
+    _drop(home, "a.csv", HEADER + _line("B1", 10))
+    ingest(home, load_site(folder))
+    quarantine("replay")
+    forged = "7  2026-11-27 12:00 UTC  promotion done: all, by li"
+    with writer(home, why="as before reasons were looked at") as con:
+        con.execute("UPDATE lake.ops.act SET why = ?", [f"fine\n{forged}"])
+    shown = CliRunner().invoke(app, ["audit", "list"], catch_exceptions=False).stdout
+    assert f"fine\\n{forged}" in shown
 
 
 def test_a_record_that_is_not_open_is_refused(folder: Path, home: Home, quarantine: Quarantine) -> None:

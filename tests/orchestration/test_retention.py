@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -178,8 +179,16 @@ def test_the_job_of_maintenance_prunes_by_the_sites_file(
 ) -> None:
     alarms = {"ops": {"raise_alarms": {"config": {"runs": [], "ids": []}}}}
     told = [_went(_job(ALARM).execute_in_process(instance=made.dagster, run_config=alarms)) for _ in range(3)]
-    _went(_job(MAINTENANCE).execute_in_process(instance=made.dagster))
+    by_hand = _went(_job(MAINTENANCE).execute_in_process(instance=made.dagster))
     assert set(told) <= made.runs(), "three months are kept"
+    begun = {"dagster/schedule_name": "maintenance"}
+    _went(_job(MAINTENANCE).execute_in_process(instance=made.dagster, tags=begun))
+    acts, fault = ledger.verify(made.here.home)
+    assert fault is None
+    kept = [each.entry for each in acts if each.entry.act == "prune"]
+    assert [(each.phase, each.who, each.role) for each in kept] == [("done", "job maintenance", "")] * 2
+    assert ["pages" in each.why for each in kept] == [True, False]
+    assert json.loads(kept[0].detail)["run"] == by_hand
 
     site = tmp_path / "eager"
     shutil.copytree(default_site(), site)

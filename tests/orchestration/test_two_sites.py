@@ -7,12 +7,16 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import CompositeTarget, PythonFileTarget
@@ -152,6 +156,49 @@ def test_a_night_of_the_other_site_is_not_taken_for_ones_own(at: Callable[[str],
             samples = {each.name: each for each in run_samples(instance, plant(), ["theirs/model"])}
             assert samples["cellworks_solution_check_failing"].value == (name == "demo")
         assert newest == {"demo": (mine, mine), "north": (theirs, theirs)}
+
+
+@pytest.mark.parametrize("nights", [1, 120])
+def test_a_check_that_one_never_made_costs_no_more_the_longer_the_other_site_lives(
+    at: Callable[[str], None], tmp_path: Path, nights: int
+) -> None:
+    keys = [dg.AssetCheckKey(KEY, f"check_{number}") for number in range(20)]
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, SqlEventLogStorage)
+        for _ in range(nights):
+            run = create_run_for_test(instance, job_name="night", tags={SITE_TAG: "demo"})
+            with storage.index_connection() as con:
+                con.execute(AssetCheckExecutionsTable.insert(), [_planned(key, run.run_id) for key in keys])
+        at("north")
+        with asked_of(instance) as asked:
+            assert Ours(instance).newest_checks(keys) == {}
+        assert len(asked) <= 5
+
+
+def _planned(key: dg.AssetCheckKey, run_id: str) -> dict[str, str]:
+    return {
+        "asset_key": key.asset_key.to_string(),
+        "check_name": key.name,
+        "run_id": run_id,
+        "execution_status": "PLANNED",
+    }
+
+
+@contextmanager
+def asked_of(instance: dg.DagsterInstance) -> Iterator[list[str]]:
+    """Statements that are sent to Dagster's databases within the block."""
+    asked: list[str] = []
+
+    def note(_con: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT") and ("FROM asset_check" in statement or "FROM runs" in statement):
+            asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_retention_and_dead_nights_touch_no_run_of_the_other_site(at: Callable[[str], None], tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ def test_the_page_holds_the_figures_and_the_sums(tmp_path: Path) -> None:
     assert "| 50,000 | 44.1% | 0.58 |" in text
     assert "| scoring_machine_life | 10 | 420,000 | 1,000 | 110 | 8,800 | read 1.5, explain 2.5 |" in text
     assert "| curation: CPU time | yes | lines to the power of 1.00 |" in text
+    assert "1 x 40,000 cells 0.30 s (1 cells and 2 lots answered)" in text
 
 
 def test_a_site_of_three_lines_has_every_machine_three_times_under_names_of_its_own(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from orchestration.services.layout import mark
 from pipelines.lake.home import Home
 from tests.soak.installation import ROOM, SITE, SOLUTIONS, Pace, install
 from tests.soak.measure import Servers, names, sample
-from tests.soak.plant import Ledger, RunningPlant, settle, stop_schedules
+from tests.soak.plant import Ledger, RunningPlant, all_came, settle, stop_schedules
 from tests.soak.slopes import FEWEST, Slope, slopes
 
 OF_THE_REGISTRY = ("versions", "registry_beyond_versions_mb", "postgres_mlflow_mb")
@@ -79,7 +79,7 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
             since = samples[-1]["at"] if samples else begun
             samples.append(sample(running.home, running.temporary, instance, servers, day, since))
         stop_schedules(instance)
-        settled = settle(instance, _SETTLE_S)
+        settled = settle(instance, _SETTLE_S, running.all_came)
         ledger.note(instance)
         samples.append(sample(running.home, running.temporary, instance, servers, pace.days + 1, samples[-1]["at"]))
         return {
@@ -87,6 +87,7 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
             "samples": samples,
             "runs": ledger.counts(),
             "trained": sorted(each["solution"] for each in first["models"]),
+            "rows": running.rows(),
             "settled": settled,
             "ended": servers.ended(),
             "more_processes": servers.more(),
@@ -108,7 +109,7 @@ def judge(found: dict[str, Any], pace: Pace) -> dict[str, bool | None]:
     failed = {job: ends for job, ends in runs.items() if set(ends) - {"SUCCESS"}}
     whole = {
         "every day was delivered": runs.get("plant_day", {}).get("SUCCESS", 0) == pace.days,
-        "days were taken in": runs.get("new_data", {}).get("SUCCESS", 0) > 0,
+        "every row that was delivered was taken in": all_came(found["rows"]),
         "no run failed": not failed,
         "all three solutions were trained": found["trained"] == sorted(SOLUTIONS),
         "nights and maintenance came by their schedules": all(name in runs for name in ("nightly", "maintenance")),

@@ -10,19 +10,25 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.run_request import InstigatorType
+from duckdb import DuckDBPyConnection
 
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.plant import plant
 from orchestration.services import control
 from orchestration.services.settings import Place, load
+from pipelines.control_plan.site import load_site
+from pipelines.ingest.drop_folder import files_of
+from pipelines.lake.connection import reader
 from pipelines.lake.home import Home
+from pipelines.lake.sql import quote_identifier
+from pipelines.lake.tables import has_table
 from tests.servers import free_port
 from tests.soak.installation import SITE
 
@@ -30,6 +36,11 @@ _COMMAND = (sys.executable, "-c", "from orchestration.cli.main import main; main
 _LAUNCH = """mutation($job: String!, $site: String!) { launchRun(executionParams: {
     selector: {jobName: $job, repositoryName: "__repository__", repositoryLocationName: $site}, mode: "default"
   }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+_READ = {
+    "csv": "read_csv(?, all_varchar = true, header = true)",
+    "jsonl": "read_json(?, format = 'newline_delimited')",
+    "parquet": "read_parquet(?, union_by_name = true)",
+}
 _OPEN = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -48,6 +59,7 @@ class RunningPlant:
         temporary.mkdir()
         temporary.chmod(0o1777)  # PostgreSQL is another user where we are root
         self._project = project
+        self._site = site
         self._env = {
             **os.environ,
             "CELLWORKS_HOME": str(home.root),
@@ -83,6 +95,23 @@ class RunningPlant:
         finally:
             control.down(self.home)
 
+    def rows(self) -> dict[str, int]:
+        """Rows of the files that were delivered, counted by DuckDB alone, and what lake and quarantine hold of them."""
+        site, files = load_site(self._site), dict[tuple[str, str], list[str]]()
+        for feed, path, form in files_of(site, self.home.drop_dir):
+            files.setdefault((feed, form), []).append(str(path))
+        with reader(self.home) as con:
+            delivered = sum(_count(con, _READ[form], [names]) for (_, form), names in files.items())
+            feeds = sorted({feed for feed, _ in files})
+            there = [feed for feed in feeds if has_table(con, "raw", feed)]
+            taken_in = sum(_count(con, f"raw.{quote_identifier(feed)}", []) for feed in there)
+            set_aside = _count(con, "lake.ops.quarantine WHERE list_contains(?, feed)", [feeds])
+        return {"delivered": delivered, "taken_in": taken_in, "set_aside": set_aside}
+
+    def all_came(self) -> bool:
+        """Whether the lake holds each row that was delivered, or quarantine does, and none twice."""
+        return all_came(self.rows())
+
     def deliver(self) -> None:
         """Ask for the twin's next day, as a person does who launches the job in the pages."""
         settings = load(Place.of(self.home))
@@ -96,6 +125,15 @@ class RunningPlant:
             raise RuntimeError(f"the day was not launched: {told}")
 
 
+def all_came(rows: dict[str, int]) -> bool:
+    """Whether as many rows were taken in or set aside as were delivered, and some were."""
+    return rows["delivered"] > 0 and rows["taken_in"] + rows["set_aside"] == rows["delivered"]
+
+
+def _count(con: DuckDBPyConnection, relation: str, values: list[Any]) -> int:
+    return int(con.execute(f"SELECT count(*) FROM {relation}", values).fetchall()[0][0])
+
+
 def _exported(file: Path) -> dict[str, str]:
     words = [shlex.split(line.removeprefix("export "))[0] for line in file.read_text(encoding="utf-8").splitlines()]
     return dict(word.split("=", 1) for word in words)
@@ -107,11 +145,11 @@ def stop_schedules(instance: DagsterInstance) -> None:
         instance.stop_schedule(state.instigator_origin_id, state.selector_id, None)
 
 
-def settle(instance: DagsterInstance, patience_s: float) -> bool:
-    """Wait until no run waits or is under way; whether it came to that."""
+def settle(instance: DagsterInstance, patience_s: float, is_done: Callable[[], bool]) -> bool:
+    """Wait until no run waits or is under way, and the sensors have nothing to ask for; whether it came to that."""
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
-        if instance.get_runs_count(RunsFilter(statuses=_OPEN)) == 0:
+        if instance.get_runs_count(RunsFilter(statuses=_OPEN)) == 0 and is_done():
             return True
         time.sleep(1)
     return False

@@ -18,6 +18,7 @@ def _found(days: int, grown: str = "", lost: str = "") -> dict[str, Any]:
     figures = {name: (rising if name == grown else flat) if is_judged else None for name in JUDGED}
     return {
         "runs": {},
+        "rows": {"delivered": 1000, "taken_in": 990, "set_aside": 10},
         "trained": [],
         "settled": True,
         **dict.fromkeys(("ended", "more_processes", "left_behind"), ()),
@@ -35,6 +36,22 @@ def _grows(found: dict[str, Any], days: int) -> dict[str, bool | None]:
 def test_a_figure_that_grew_or_never_came_fails_once_there_are_days_enough(name: str) -> None:
     for found in (_found(60, grown=name), _found(60, lost=name)):
         assert _grows(found, 60) == {each: each != name for each in JUDGED}
+
+
+@pytest.mark.parametrize(
+    ("rows", "held"),
+    [
+        ({}, True),
+        ({"taken_in": 17}, False),
+        ({"taken_in": 991}, False),
+        ({"delivered": 0, "taken_in": 0, "set_aside": 0}, False),
+    ],
+)
+def test_a_single_taking_in_is_not_all_that_was_delivered(rows: dict[str, int], held: bool) -> None:
+    found = _found(60)
+    found["runs"] = {"new_data": {"SUCCESS": 1}}
+    found["rows"] |= rows
+    assert judge(found, Pace(60, 60, 10, 3, 0.05))["every row that was delivered was taken in"] is held
 
 
 def test_few_days_judge_nothing() -> None:
