@@ -80,7 +80,7 @@ def registry(home: Home, tmp_path: Path, solution: Callable[..., PredictiveSpec]
 @pytest.fixture
 def guarded(registry: Registry) -> Registry:
     """The same at a site that names roles."""
-    access = Access.model_validate({"roles": {"approver": {"people": ["ana"]}}})
+    access = Access.model_validate({"roles": {"approver": {"people": ["ana"]}, "admin": {"people": ["li"]}}})
     site = load_site(default_site()).model_copy(update={"access": access})
     registry.ctx = replace(registry.ctx, site=site, actor="ana")
     return registry
