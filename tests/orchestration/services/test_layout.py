@@ -116,8 +116,13 @@ def test_where_a_site_names_roles_the_door_is_the_gateway_and_lookers_get_pages_
 def test_sites_of_different_roles_have_no_door_in_common(home: Home, tmp_path: Path) -> None:
     shutil.copytree(default_site(), tmp_path / "demo")
     access: dict[str, object] = {"roles": {"viewer": {"people": ["ana"]}, "admin": {"people": ["li"]}}}
-    other = {"roles": {"viewer": {"people": ["ana"]}, "admin": {"people": ["ana"]}}}
-    sites = {"first": access, "alike": {**access, "second_person": ["rollback"]}, "other": other, "open": {}}
+    other: dict[str, object] = {"roles": {"viewer": {"people": ["ana"]}, "admin": {"people": ["ana"]}}}
+    sites: dict[str, dict[str, object]] = {
+        "first": access,
+        "alike": {**access, "second_person": ["rollback"]},
+        "other": other,
+        "open": {},
+    }
     for name, rules in sites.items():
         (tmp_path / name).mkdir()
         told = {"inherits": "../demo", "name": name, "access": rules}
