@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class Killed:
     Attributes:
         kills: Runs that died of SIGKILL.
         recovered: Those whose next run ended by itself with what an undisturbed run holds.
-        lost, doubled: What the next runs lost and doubled together, where the state counts it.
+        lost, doubled: What the next runs lost and doubled together, as the states count it.
         slowest_s: Seconds of the slowest next run.
         odd: What the next runs left that it should not be.
     """
@@ -135,9 +135,35 @@ def killed(doing: Worker, base: Home, job: dict[str, Any], kills: int, same: Cal
         left.append(doing.state(base, job))
     restore(pristine, base)
     shutil.rmtree(pristine)
-    odd = [found for found in left if not same(calm, found)]
-    lost, doubled = (sum(found.get(what, 0) for found in left) for what in ("lost", "doubled"))
-    return Killed(len(left), len(left) - len(odd), lost, doubled, round(slowest_s, 2), odd)
+    return Killed(len(left), **recovery(left, calm, same), slowest_s=round(slowest_s, 2))
+
+
+def recovery(left: Sequence[State], calm: State, same: Callable[[State, State], bool]) -> dict[str, Any]:
+    """What the runs after a fault came to: recovered, lost, doubled and odd of `Killed`.
+
+    Args:
+        left: the state after each.
+        calm: the state after an undisturbed run.
+        same: Whether the state of its second argument is what it should be after that of its first.
+    """
+    counts = [_counts(calm, found) for found in left]
+    odd = [found for found, count in zip(left, counts, strict=True) if any(count) or not same(calm, found)]
+    lost, doubled = (sum(count[part] for count in counts) for part in (0, 1))
+    return {"recovered": len(left) - len(odd), "lost": lost, "doubled": doubled, "odd": odd}
+
+
+def _counts(calm: State, found: State) -> tuple[int, int]:
+    """What was lost and what doubled: as the state tells, or rows of its tables beside those of the undisturbed run."""
+    if "tables" not in found:
+        return found["lost"], found["doubled"]
+    lost = doubled = 0
+    for name in calm["tables"].keys() | found["tables"].keys():
+        (_, rows, differing), (_, rows_now, differing_now) = (
+            state["tables"].get(name, ("", 0, 0)) for state in (calm, found)
+        )
+        lost += max(0, differing - differing_now)
+        doubled += max(0, (rows_now - differing_now) - (rows - differing))
+    return lost, doubled
 
 
 def restore(pristine: Path, home: Home) -> None:

@@ -21,6 +21,7 @@ from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import CompositeTarget, PythonFileTarget
 from dagster._daemon.sensor import execute_sensor_iteration
+from sqlalchemy import event
 
 from orchestration.jobs import ALARM
 from orchestration.metrics.runs import run_samples
@@ -194,11 +195,11 @@ def asked_of(instance: dg.DagsterInstance) -> Iterator[list[str]]:
         if statement.startswith("SELECT") and ("FROM asset_check" in statement or "FROM runs" in statement):
             asked.append(statement)
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    event.listen(sa.Engine, "before_cursor_execute", note)
     try:
         yield asked
     finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_retention_and_dead_nights_touch_no_run_of_the_other_site(at: Callable[[str], None], tmp_path: Path) -> None:
