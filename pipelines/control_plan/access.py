@@ -18,6 +18,7 @@ ActKind = Literal[
     "retirement",
     "rollback",
     "override",
+    "revocation",
     "approve_action",
     "reject_action",
     "quarantine_replay",
@@ -34,6 +35,7 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
     "retirement": "approver",
     "rollback": "approver",
     "override": "approver",
+    "revocation": "approver",
     "approve_action": "approver",
     "reject_action": "approver",
     "quarantine_replay": "engineer",
@@ -47,7 +49,14 @@ NEEDED_ROLE: Final[dict[ActKind, Role]] = {
 }
 # How many people approve an action is the kind's own `approvals`; a migration begins where no request can be kept.
 TwoPersonAct = Literal[
-    "promotion", "retirement", "rollback", "override", "quarantine_replay", "write_mode", "audit_accept"
+    "promotion",
+    "retirement",
+    "rollback",
+    "override",
+    "revocation",
+    "quarantine_replay",
+    "write_mode",
+    "audit_accept",
 ]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
