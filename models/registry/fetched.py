@@ -61,6 +61,11 @@ def forget(home: Home, run_id: str, number: str) -> None:
     shutil.rmtree(_copy(home, run_id, number), ignore_errors=True)
 
 
+def has_copies(home: Home) -> bool:
+    """Whether anything was ever fetched to this machine."""
+    return (home.root / _FOLDER).is_dir()
+
+
 def forget_all_but(home: Home, versions: Collection[tuple[str, str]]) -> None:
     """Take away the copies of all versions but these (training run and number), and what killed processes left."""
     kept = {_name(run_id, number) for run_id, number in versions}

@@ -15,7 +15,7 @@ from typing import Any
 
 from models.registry import remains
 from models.registry.client import open_home, pages
-from models.registry.fetched import forget_all_but
+from models.registry.fetched import forget_all_but, has_copies
 from models.registry.place import root_uri
 from models.registry.versions import CHAMPION, PREVIOUS, aliases
 from pipelines.control_plan.errors import CellworksError
@@ -110,9 +110,20 @@ def let_training_go(home: Home, policy: Retention, now: datetime, acting: Callab
     remains.clear(home.stores.mlflow_uri)
     if "://" not in home.stores.mlflow_artifacts:
         remains.sweep(Path(home.stores.mlflow_artifacts), policy.keep_deleted_days * 86_400)
-    staying = (version for found in _versions(client).values() for version in found)
-    forget_all_but(home, {(str(each.run_id), str(each.version)) for each in staying})
+    forget_what_went(home)
     return old
+
+
+def forget_what_went(home: Home) -> None:
+    """Take away this machine's copies of versions that the registry no longer names, whichever machine pruned them.
+
+    Raises:
+        CellworksError: MLflow does not answer; nothing was taken away.
+    """
+    if not has_copies(home):  # as with files, where MLflow need not be loaded
+        return
+    staying = (version for found in _versions(open_home(home)).values() for version in found)
+    forget_all_but(home, {(str(each.run_id), str(each.version)) for each in staying})
 
 
 def _refuse_elsewhere(client: Any, home: Home) -> None:

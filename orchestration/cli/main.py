@@ -234,13 +234,15 @@ def override(
     solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
     version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
     why: Why,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the signature back that was given.")] = False,
     who: Who = None,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
     """Clear a version that no gate has passed. Example: cellworks override yield_root_cause 3 --why "trial run"."""
     at(site)
-    registry_commands.override(solution, version, who, why, as_json=as_json)
+    act = registry_commands.revoke if revoke else registry_commands.override
+    act(solution, version, who, why, as_json=as_json)
 
 
 @app.command()

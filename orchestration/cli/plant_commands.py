@@ -58,6 +58,8 @@ def _ensure_mlflow_users(here: Plant) -> None:
 
 def prepare_instance(here: Plant) -> None:
     """Make the home's folders, Dagster's instance file, and name it to this process."""
+    from models.registry.retention import forget_what_went
+
     claim(here)
     stores = here.home.stores
     (here.home.dagster_dir / "dagster.yaml").write_text(instance_settings(stores, here.home), encoding="utf-8")
@@ -70,6 +72,8 @@ def prepare_instance(here: Plant) -> None:
         os.environ["CELLWORKS_DAGSTER_URL"] = stores.dagster_url
     os.environ["DAGSTER_HOME"] = str(here.home.dagster_dir)
     os.environ["CELLWORKS_HOME"] = str(here.home.root)
+    # Maintenance runs on one machine; each of the others lets its copies of models go when it begins something.
+    forget_what_went(here.home)
 
 
 def nightly(only: Sequence[str], *, take_in: bool, full_search: bool, as_json: bool) -> None:

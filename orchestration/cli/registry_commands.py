@@ -140,3 +140,25 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
     found = {"solution": spec.solution, "version": version, "signed_by": person.name}
     sentence = f"{person.name} answers for version {version} of {spec.solution}; `cellworks promote` makes it champion"
     console.tell(found, sentence, as_json=as_json)
+
+
+def revoke(solution: str, version: str, who: str | None, why: str, *, as_json: bool) -> None:
+    """Take the signature under a version back."""
+    from models.context import ModelContext
+    from models.registry.client import open_home
+    from models.registry.revocation import revoke as take_back
+    from models.registry.revocation import signer_of
+    from models.registry.versions import get_version
+    from pipelines.access.identity import authorise
+    from pipelines.access.second_person import grant
+
+    here, spec = plant(), find(solution)
+    person = authorise(here.site.access, "revocation", who)
+    signer = signer_of(get_version(open_home(here.home), spec.name, version, here.home))
+    detail = {"version": version, "signed_by": signer}
+    if not grant(here.home, here.site.access, "revocation", spec.name, person, why, detail):
+        console.tell_waiting("revocation", spec.solution, person.name, as_json=as_json)
+        return
+    sentence = take_back(spec, ModelContext(here.home, here.site, actor=person.name), version)
+    found = {"solution": spec.solution, "version": version, "revoked_by": person.name, "sentence": sentence}
+    console.tell(found, sentence, as_json=as_json)

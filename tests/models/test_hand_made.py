@@ -5,20 +5,25 @@ The versions are files of a few bytes that a person has signed for; nothing is t
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from models.context import ModelContext
 from models.registry.by_person import appoint, retire, rollback
 from models.registry.client import open_home
 from models.registry.contents import BUNDLE, UntrustedFilesError, tags_of
 from models.registry.fetched import forget_all_but
-from models.registry.versions import Version, aliases, champion, get_version, sign_override
+from models.registry.revocation import revoke
+from models.registry.versions import Version, aliases, champion, clearance, get_version, sign_override
 from models.spec import PredictiveSpec
+from orchestration.cli.main import app
 from orchestration.environment import default_site
 from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
@@ -61,18 +66,20 @@ class Registry:
         return None if found is None or found.version is None else found.version.number
 
 
+def _register(client: Any, home: Home, name: str, folder: Path, run_id: str) -> None:
+    (folder / BUNDLE).mkdir(parents=True)
+    (folder / BUNDLE / "bundle.json").write_text(folder.name)
+    client.create_model_version(name, folder.as_uri(), run_id, tags=tags_of(home, name, run_id, folder))
+
+
 @pytest.fixture
 def registry(home: Home, tmp_path: Path, solution: Callable[..., PredictiveSpec]) -> Registry:
     client = open_home(home)
     client.create_registered_model(NAME)
     experiment = client.create_experiment("cells", artifact_location=(home.root / "mlflow" / "artifacts").as_uri())
-    folders = {}
-    for number in ("1", "2", "3"):
-        folder = folders[number] = tmp_path / f"model-{number}"
-        (folder / BUNDLE).mkdir(parents=True)
-        (folder / BUNDLE / "bundle.json").write_text(number)
-        run_id = client.create_run(experiment).info.run_id
-        client.create_model_version(NAME, folder.as_uri(), run_id, tags=tags_of(home, NAME, run_id, folder))
+    folders = {number: tmp_path / f"model-{number}" for number in ("1", "2", "3")}
+    for number, folder in folders.items():
+        _register(client, home, NAME, folder, client.create_run(experiment).info.run_id)
         sign_override(home, NAME, number, "ana", "test")
     return Registry(solution("cells.parquet"), ModelContext(home, n_threads=1), client, folders)
 
@@ -184,3 +191,59 @@ def test_what_was_rolled_back_from_acts_no_more(site: str, request: pytest.Fixtu
     assert here.acting() is None
     here.roll_back()
     assert here.acting() == "2"
+
+
+@pytest.mark.parametrize("site", ["registry", "guarded"])
+def test_a_version_whose_signature_was_taken_back_acts_no_more(site: str, request: pytest.FixtureRequest) -> None:
+    here: Registry = request.getfixturevalue(site)
+    here.promote("1", "2")
+    told = revoke(here.spec, replace(here.ctx, actor="li"), "2")
+    assert told == "ana's signature for version 2 of finishing/cells taken back by li; it may not act"
+    assert here.acting() == "1"
+    with pytest.raises(CellworksError, match=r"nobody signed for version 2 of finishing\.cells"):
+        revoke(here.spec, here.ctx, "2")
+    with pytest.raises(CellworksError, match="may not act"):
+        here.promote("2")
+    sign_override(here.ctx.home, NAME, "2", "ana", "after all")
+    assert here.acting() == "2"
+
+
+def test_a_signature_is_taken_back_by_two_people_and_the_audit_tells_it(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_user: Callable[[str], None]
+) -> None:
+    site = Path(shutil.copytree(default_site(), tmp_path / "site"))
+    with (site / "site.yaml").open("a", encoding="utf-8") as file:
+        file.write("access:\n  roles:\n    approver: {people: [ana, li]}\n  second_person: [revocation]\n")
+    monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
+    monkeypatch.setenv("CELLWORKS_SITE", str(site))
+    client, solution, name = open_home(home), "electrode/mixing_end_point", "electrode.mixing_end_point"
+    client.create_registered_model(name)
+    _register(client, home, name, tmp_path / "model", client.create_run("0").info.run_id)
+
+    def act(user: str, *arguments: str) -> Any:
+        as_user(user)
+        result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.stdout
+        return json.loads(result.stdout)
+
+    back = ("override", solution, "1", "--revoke", "--why", "lots mixed up")
+    with pytest.raises(CellworksError, match=r"nobody signed for version 1 of electrode\.mixing_end_point"):
+        act("ana", *back)
+    act("ana", "override", solution, "1", "--why", "new product")
+    with pytest.raises(CellworksError, match="bo may not do this: revocation"):
+        act("bo", *back)
+    assert act("ana", *back)["state"] == "requested"
+    assert clearance(home, get_version(client, name, "1", home)) == "override"
+    assert act("li", *back)["sentence"] == (
+        "ana's signature for version 1 of electrode/mixing_end_point taken back by li; it may not act"
+    )
+    version = get_version(client, name, "1", home)
+    assert clearance(home, version) is None
+    assert not [key for key in version.tags if key.startswith("override")]
+    told = [(each["who"], each["act"], each["phase"]) for each in act("ana", "audit", "list")]
+    assert told == [
+        ("li", "revocation", "confirmed"),
+        ("ana", "revocation", "requested"),
+        ("ana", "override", "granted"),
+    ]
+    assert act("ana", "audit", "verify")["is_whole"]
