@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.logs import is_json
+from orchestration.progress import listening
 
 _LOG = logging.getLogger("cellworks.step")
 _PIPED_WIDTH = 120
@@ -169,12 +170,15 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
+def bars(*, is_quiet: bool = False) -> Iterator[Bars]:
     """Bars on standard error, so that standard output stays clean; in a log one line of each step when it is over.
 
     Where lines of JSON are asked for, those lines are all there is.
+
+    Args:
+        is_quiet: show nothing.
     """
-    console = Console(stderr=True, quiet=is_json())
+    console = Console(stderr=True, quiet=is_quiet or is_json())
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -186,3 +190,10 @@ def bars() -> Iterator[Bars]:
         shown = Bars(progress)
         yield shown
         shown.finish()
+
+
+@contextmanager
+def showing(*, as_json: bool) -> Iterator[Bars]:
+    """Show as bars what the work of the block tells of itself; nothing to a program, which reads the document."""
+    with bars(is_quiet=as_json) as shown, listening(shown):
+        yield shown
