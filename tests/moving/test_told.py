@@ -13,22 +13,10 @@ from orchestration import progress
 from orchestration.cli.main import app
 from orchestration.moving.migrate import migrate
 from pipelines.lake.home import Home
+from tests.listening import Listener
 from tests.servers import Servers
 
 FILES = [("the lake", "lake"), ("the models", "mlflow")]
-
-
-class Listener:
-    """Keeps what it hears, by the step in which it was told."""
-
-    def __init__(self) -> None:
-        self.heard: dict[str, list[tuple[str, int, int]]] = {}
-
-    def begin(self, title: str) -> None:
-        self.heard[title] = []
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        self.heard[next(reversed(self.heard))].append((what, done, total))
 
 
 def _steps(stderr: str) -> list[str]:
