@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import filesize
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.text import Text
 from orchestration.logs import is_json
 from orchestration.progress import listening
 
+if TYPE_CHECKING:
+    from pipelines.control_plan.access import Access
+
 _LOG = logging.getLogger("cellworks.step")
 _PIPED_WIDTH = 120
 DASH = "-"
@@ -32,14 +35,17 @@ def tell(found: object, text: str, *, as_json: bool) -> None:
     print(json.dumps(_finite(found), indent=2, default=_plain, allow_nan=False) if as_json else text)
 
 
-def tell_waiting(act: str, subject: str, who: str, *, as_json: bool) -> None:
-    """Print that an act waits for a second person."""
-    found = {"act": act, "subject": subject, "state": "requested", "requested_by": who}
-    tell(
-        found,
-        f"{act} of {subject} waits for a second person, who gives the same command; nothing was changed",
-        as_json=as_json,
+def tell_waiting(act: str, subject: str, who: str, access: Access, *, as_json: bool) -> None:
+    """Print that an act, which was asked for just now, waits for a second person, and until when."""
+    from pipelines.access.second_person import lapses
+
+    until = lapses(access)
+    found = {"act": act, "subject": subject, "state": "requested", "requested_by": who, "until": until}
+    text = (
+        f"{act} of {subject} waits until {until:%Y-%m-%d %H:%M} UTC for a second person, who gives the same command; "
+        "nothing was changed"
     )
+    tell(found, text, as_json=as_json)
 
 
 def _finite(value: object) -> object:

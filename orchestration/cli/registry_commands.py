@@ -65,7 +65,7 @@ def promote(solution: str, version: str, who: str | None, why: str, *, as_json: 
     require_clearance(client, here.home, spec.name, version)
     reigned = aliases(client, spec.name).get("champion")
     if not grant(here.home, here.site.access, "promotion", spec.name, person, why, {"from": reigned, "to": version}):
-        console.tell_waiting("promotion", spec.solution, person.name, as_json=as_json)
+        console.tell_waiting("promotion", spec.solution, person.name, here.site.access, as_json=as_json)
         return
     ctx = ModelContext(here.home, here.site, actor=person.name)
     done = appoint(spec, ctx, version, why, reigned=reigned)
@@ -88,7 +88,7 @@ def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     if reigned is None:
         raise CellworksError(f"{spec.solution} has no champion to take away", mend="see `cellworks models`")
     if not grant(here.home, here.site.access, "retirement", spec.name, person, why, {"from": reigned}):
-        console.tell_waiting("retirement", spec.solution, person.name, as_json=as_json)
+        console.tell_waiting("retirement", spec.solution, person.name, here.site.access, as_json=as_json)
         return
     done = take_away(spec, ModelContext(here.home, here.site, actor=person.name), why, reigned=reigned)
     found = {"solution": spec.solution, "champion_version": None, "sentence": done.sentence}
@@ -109,7 +109,7 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     decided = {"champion": now.get("champion"), "previous": now.get("previous")}
     from_to = {"from": decided["champion"], "to": decided["previous"]}
     if "previous" in now and not grant(here.home, here.site.access, "rollback", spec.name, person, why, from_to):
-        console.tell_waiting("rollback", spec.solution, person.name, as_json=as_json)
+        console.tell_waiting("rollback", spec.solution, person.name, here.site.access, as_json=as_json)
         return
     done = rollback(here.home, spec.slug, person.name, why, decided=decided)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
@@ -127,7 +127,7 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
     person = authorise(here.site.access, "override", who)
     get_version(open_home(here.home), spec.name, version, here.home)
     if not grant(here.home, here.site.access, "override", spec.name, person, why, {"version": version}):
-        console.tell_waiting("override", spec.solution, person.name, as_json=as_json)
+        console.tell_waiting("override", spec.solution, person.name, here.site.access, as_json=as_json)
         return
     sign_override(here.home, spec.name, version, person.name, why)
     found = {"solution": spec.solution, "version": version, "signed_by": person.name}
