@@ -20,7 +20,8 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
 KEY_VARIABLE: Final = "CELLWORKS_REGISTRY_KEY"
-_BYTES: Final = 32
+KEY_BYTES: Final = 32
+"""Length of a key."""
 _NOTE = """
 SELECT pg_advisory_xact_lock(hashtext('cellworks.registry_key'));
 CREATE SCHEMA IF NOT EXISTS cellworks;
@@ -83,10 +84,10 @@ def given_key(home: Home) -> bytes | None:
         key = bytes.fromhex(told)
     except ValueError:
         key = b""
-    if len(key) != _BYTES:
+    if len(key) != KEY_BYTES:
         raise CellworksError(
             f"{KEY_VARIABLE} holds no key",
-            expected=f"{2 * _BYTES} hexadecimal digits",
+            expected=f"{2 * KEY_BYTES} hexadecimal digits",
             found=f"{len(told)} characters",  # and not which
             mend="set it to what `xxd -p -c 64 registry.key` prints of the key that the models were trained under",
             where=KEY_VARIABLE,
@@ -169,7 +170,7 @@ def _made(home: Home) -> bytes:
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     draft.touch(mode=0o600)
-    draft.write_bytes(os.urandom(_BYTES))
+    draft.write_bytes(os.urandom(KEY_BYTES))
     # A hard link fails when another process was first, so there is only ever one key.
     try:
         os.link(draft, file)
