@@ -46,7 +46,6 @@ def examine() -> Iterator[Finding]:
     """Look at the installation that the environment names, and change nothing."""
     home = Home.from_env()
     it = Installation(home, _site(), _stores(home))
-    wrong: set[tuple[str, str]] = set()
     for name, look in LOOKS.items():
         began = time.monotonic()
         try:
@@ -58,8 +57,6 @@ def examine() -> Iterator[Finding]:
             found = [
                 error(f"{name} can't be looked at: {type(problem).__name__}: {said}", "mend what the others name first")
             ]
-        found = [each for each in found if (each.what, each.mend) not in wrong]  # which another look has told already
-        wrong |= {(each.what, each.mend) for each in found if each.level == "error"}
         took_s = round(time.monotonic() - began, 3)
         yield from (replace(each, check=name, seconds=took_s) for each in found)
         if name in _BASES and any(each.level == "error" for each in found):
