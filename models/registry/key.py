@@ -21,7 +21,8 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
 KEY_VARIABLE: Final = "CELLWORKS_REGISTRY_KEY"
-_BYTES: Final = 32
+KEY_BYTES: Final = 32
+"""Length of a key."""
 _NOTE = """
 SELECT pg_advisory_xact_lock(hashtext('cellworks.registry_key'));
 CREATE SCHEMA IF NOT EXISTS cellworks;
@@ -85,10 +86,10 @@ def given_key(home: Home) -> bytes | None:
         key = bytes.fromhex(told)
     except ValueError:
         key = b""
-    if len(key) != _BYTES:
+    if len(key) != KEY_BYTES:
         raise CellworksError(
             f"{KEY_VARIABLE} holds no key",
-            expected=f"{2 * _BYTES} hexadecimal digits",
+            expected=f"{2 * KEY_BYTES} hexadecimal digits",
             found=f"{len(told)} characters",  # and not which
             mend="set it to what `xxd -p -c 64 registry.key` prints of the key that the models were trained under",
             where=KEY_VARIABLE,
@@ -169,10 +170,10 @@ def _read(cursor: Any) -> Noted | None:
 def _read_file(file: Path) -> bytes:
     """The file's key. One of another length, as an empty one, would be a key that anybody can guess."""
     key = file.read_bytes()
-    if len(key) != _BYTES:
+    if len(key) != KEY_BYTES:
         raise CellworksError(
             f"{file} holds no key",
-            expected=f"{_BYTES} bytes",
+            expected=f"{KEY_BYTES} bytes",
             found=f"{len(key)} bytes",
             mend="put it back from a backup, or copy that of another machine of these servers; where no model was "
             "trained yet, delete it, and a new one is made",
@@ -192,7 +193,7 @@ def _made(home: Home) -> bytes:
     descriptor, draft = tempfile.mkstemp(prefix="registry.key-", dir=file.parent)
     try:
         with os.fdopen(descriptor, "wb") as opened:
-            opened.write(os.urandom(_BYTES))
+            opened.write(os.urandom(KEY_BYTES))
             opened.flush()
             os.fsync(opened.fileno())
         with suppress(FileExistsError):

@@ -86,7 +86,7 @@ def accept(who: str | None, why: str, *, as_json: bool) -> None:
     require_lake(here.home)
     accepted = to_accept(here.home)
     if not grant(here.home, rules_of(here.site), ACCEPT, here.site.name, person, why, accepted):
-        console.tell_waiting(ACCEPT, here.site.name, person.name, as_json=as_json)
+        console.tell_waiting(ACCEPT, here.site.name, person.name, here.site.access, as_json=as_json)
         return
     with writer(here.home, why="a new note of the audit's last row", area=ACTS) as con:
         note_anew(here.home, con)

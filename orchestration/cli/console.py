@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import filesize
 from rich.console import Console
@@ -21,6 +21,10 @@ from rich.text import Text
 
 from orchestration.logs import is_json
 from orchestration.printable import printable
+from orchestration.progress import listening
+
+if TYPE_CHECKING:
+    from pipelines.control_plan.access import Access
 
 _LOG = logging.getLogger("cellworks.step")
 _PIPED_WIDTH = 120
@@ -33,14 +37,17 @@ def tell(found: object, text: str, *, as_json: bool) -> None:
     print(document or printable(text, keep="\n"))
 
 
-def tell_waiting(act: str, subject: str, who: str, *, as_json: bool) -> None:
-    """Print that an act waits for a second person."""
-    found = {"act": act, "subject": subject, "state": "requested", "requested_by": who}
-    tell(
-        found,
-        f"{act} of {subject} waits for a second person, who gives the same command; nothing was changed",
-        as_json=as_json,
+def tell_waiting(act: str, subject: str, who: str, access: Access, *, as_json: bool) -> None:
+    """Print that an act, which was asked for just now, waits for a second person, and until when."""
+    from pipelines.access.second_person import lapses
+
+    until = lapses(access)
+    found = {"act": act, "subject": subject, "state": "requested", "requested_by": who, "until": until}
+    text = (
+        f"{act} of {subject} waits until {until:%Y-%m-%d %H:%M} UTC for a second person, who gives the same command; "
+        "nothing was changed"
     )
+    tell(found, text, as_json=as_json)
 
 
 def _finite(value: object) -> object:
@@ -171,12 +178,15 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
+def bars(*, is_quiet: bool = False) -> Iterator[Bars]:
     """Bars on standard error, so that standard output stays clean; in a log one line of each step when it is over.
 
     Where lines of JSON are asked for, those lines are all there is.
+
+    Args:
+        is_quiet: show nothing.
     """
-    console = Console(stderr=True, quiet=is_json())
+    console = Console(stderr=True, quiet=is_quiet or is_json())
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -188,3 +198,10 @@ def bars() -> Iterator[Bars]:
         shown = Bars(progress)
         yield shown
         shown.finish()
+
+
+@contextmanager
+def showing(*, as_json: bool) -> Iterator[Bars]:
+    """Show as bars what the work of the block tells of itself; nothing to a program, which reads the document."""
+    with bars(is_quiet=as_json) as shown, listening(shown):
+        yield shown

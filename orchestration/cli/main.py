@@ -66,7 +66,9 @@ def simulate(
 @app.command()
 def nightly(
     only: Annotated[list[str] | None, typer.Option(help="Just this solution, as stage/slug; may be repeated.")] = None,
-    take_in: Annotated[bool, typer.Option("--take-in", help="With --only: take in, curate and check before.")] = False,
+    take_in: Annotated[
+        bool, typer.Option("--take-in", help="With --only: before, take in, curate and check the whole plant.")
+    ] = False,
     search: Annotated[bool, typer.Option("--search", help="Spend the whole search budget.")] = False,
     as_json: Json = False,
     site: SiteOption = None,

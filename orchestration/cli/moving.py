@@ -19,7 +19,7 @@ def migrate(*, as_json: bool) -> None:
     here = plant_of_any_stores()
     person = authorise(here.site.access, "migration")
     require_rules_of_files(here)
-    with console.only_ours():
+    with console.only_ours(), console.showing(as_json=as_json):
         found = move(here.home)
         claim(here)
         subject = here.home.stores.data_path
@@ -51,7 +51,11 @@ def backup(folder: Path, who: str | None, *, as_json: bool) -> None:
     from orchestration.moving.backup import backup as take
 
     here = plant()
-    with console.only_ours(), audited(here, "backup", str(folder), "cellworks backup", who) as told:
+    with (
+        console.only_ours(),
+        audited(here, "backup", str(folder), "cellworks backup", who) as told,
+        console.showing(as_json=as_json),
+    ):
         found = take(here, folder)
         told |= {"files": found["files"], "bytes": found["bytes"]}
     console.tell(found, f"  backup of {_in_words(found)}", as_json=as_json)
@@ -65,7 +69,7 @@ def restore(folder: Path, who: str | None, *, as_json: bool) -> None:
 
     here = plant_of_any_stores()
     person = authorise(here.site.access, "restore", who)
-    with console.only_ours():
+    with console.only_ours(), console.showing(as_json=as_json):
         found = bring_back(here, folder)
         record_done(here, "restore", str(folder), person, "cellworks restore", {"taken_at": found["taken_at"]})
     console.tell(found, f"  restored {_in_words(found)}", as_json=as_json)

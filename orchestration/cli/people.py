@@ -102,7 +102,7 @@ def accept_modes(who: str | None, why: str, *, as_json: bool) -> None:
     person = authorise(here.site.access, "write_mode", who)
     require_lake(here.home)
     if not grant(here.home, rules_of(here.site), "write_mode", here.site.name, person, why, to_accept(here.site)):
-        console.tell_waiting("write_mode", here.site.name, person.name, as_json=as_json)
+        console.tell_waiting("write_mode", here.site.name, person.name, here.site.access, as_json=as_json)
         return
     found = {"accepted_by": person.name, "modes": {kind: policy.mode for kind, policy in here.site.actions.items()}}
     console.tell(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestration import progress
 from orchestration.cli import console
 from orchestration.plant import claim, make_lake, plant, plant_of_any_stores, stores_in_use
 from orchestration.services import control, credentials
@@ -37,10 +38,25 @@ def up(more_sites: Sequence[Path], port: int, *, stores_only: bool, as_json: boo
             if not stores_only:
                 _prepare_servers(here.home)
 
-    control.up(here.home, Wanted(folders, port, stores_only), prepare, _progress)
+    with console.showing(as_json=as_json) as shown:
+        control.up(here.home, Wanted(folders, port, stores_only), prepare, lambda _: shown.finish())
     show_status(as_json=as_json)
-    if is_embedded and not as_json:
-        print("This home's instance is still in files: `cellworks migrate` in such a shell moves it to these servers.")
+    if stores_only and not as_json:
+        print(after_stores(is_embedded=is_embedded))
+
+
+def after_stores(*, is_embedded: bool) -> str:
+    """What to do once the stores alone run."""
+    if is_embedded:
+        return (
+            "Next: `cellworks migrate` in such a shell, which moves this home's instance from its files to these "
+            "stores, then `cellworks services up`. Until it has moved, such a shell refuses every other command, and a "
+            "shell without these variables goes on with the files."
+        )
+    return (
+        "Next, in such a shell: `cellworks restore FOLDER` brings a backup here, or `cellworks nightly` begins anew; "
+        "`cellworks services up` adds the other servers."
+    )
 
 
 def _prepare_site(*, has_embedded: bool, stores_only: bool) -> None:
@@ -53,12 +69,14 @@ def _prepare_site(*, has_embedded: bool, stores_only: bool) -> None:
     from pipelines.lake.servers import ensure_stores
 
     there = plant_of_any_stores()
+    progress.begin(f"databases and bucket of {there.site.name}")
     ensure_stores(there.home.stores)
     if has_embedded:
         return
     if stores_only:
         claim(there)
         return
+    progress.begin(f"lake of {there.site.name}")
     prepare_instance(there)
     make_lake(there)  # else the daemon's first run would find no lake
 
@@ -72,7 +90,9 @@ def _prepare_servers(home: Home) -> None:
 
     from orchestration.services.mlflow_login import ensure_users
 
+    progress.begin("tables of Dagster")
     DagsterInstance.get().dispose()
+    progress.begin("tables and users of MLflow")
     ours = credentials.load(Place.of(home))
     ensure_users(plant().home.stores.mlflow_uri, ours.mlflow_admin_password, ours.mlflow_viewer_password)
 

@@ -18,7 +18,7 @@ import duckdb
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from models.registry.key import key_file
+from models.registry.key import KEY_BYTES, key_file
 from orchestration.cli.serve import DAGSTER_PORT, HOST, MLFLOW_PORT
 from orchestration.doctor.finding import GIGABYTE, Finding, Installation, error, of, ok, warning
 from orchestration.environment import project_root
@@ -195,7 +195,11 @@ def secrets(it: Installation) -> Iterator[Finding]:
         if not file.is_file():
             if name in _SECRET_FILES:
                 yield error(f"{name} names {file}, which is no file", f"correct {name}")
-        elif open_to := file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            continue
+        if file == key_file(it.home) and file.stat().st_size != KEY_BYTES:
+            mend = "put it back from a back-up; under another no model counts until the next nights have judged anew"
+            yield error(f"{file} holds no key: {file.stat().st_size} bytes, not {KEY_BYTES}", mend)
+        if open_to := file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield error(f"{file} holds a secret and is open to others (mode {open_to:o} of them)", f"chmod 600 {file}")
         else:
             yield ok(f"{file} is its owner's alone")

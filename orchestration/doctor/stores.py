@@ -35,6 +35,8 @@ _SLOW_S = 0.5
 _SKEW_S = 5.0
 _PATIENCE_S = 10.0
 _SHOWN = 3
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1", None)
+"""Hosts of an address; none is a socket of this machine."""
 
 
 def settings(it: Installation) -> Iterator[Finding]:
@@ -66,15 +68,17 @@ def servers(it: Installation) -> Iterator[Finding]:
     }
     for name, url in databases.items():
         if url is not None:
-            yield _timed(f"PostgreSQL, database of {name}", partial(_ask_postgres, url))
+            yield _timed(f"PostgreSQL, database of {name}", url, partial(_ask_postgres, url))
     from pipelines.lake.objects import client
 
     # Made before the watch starts: to load the library takes longer than the store does.
     service = client(stores.objects)
-    yield _timed(f"the object store, {stores.objects.url}", partial(_ask_objects, stores.objects, service))
+    ask = partial(_ask_objects, stores.objects, service)
+    yield _timed(f"the object store, {stores.objects.url}", stores.objects.endpoint, ask)
 
 
-def _timed(what: str, ask: Callable[[], str]) -> Finding:
+def _timed(what: str, address: str, ask: Callable[[], str]) -> Finding:
+    is_here = urlsplit(address).hostname in _THIS_MACHINE
     began = time.monotonic()
     try:
         told = ask()
@@ -86,7 +90,8 @@ def _timed(what: str, ask: Callable[[], str]) -> Finding:
     if told:
         return error(f"{what}: {told}", "set the clocks of both machines by NTP")
     if took_s > _SLOW_S:
-        return warning(f"{what} took {took_s:.2f} s to answer", "bring it nearer: each statement waits that long")
+        mend = "see what keeps this machine busy, such as a night: " if is_here else "bring it nearer: "
+        return warning(f"{what} took {took_s:.2f} s to answer", f"{mend}each statement waits that long")
     return ok(f"{what} answers within {took_s * 1000:.0f} ms")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import duckdb
 
+from orchestration import progress
 from orchestration.moving.home_files import copy_file, keys
 from orchestration.plant import Plant
 from orchestration.run_lock import night_lock
@@ -32,6 +33,7 @@ from pipelines.moving.trees import Folder, bring, hashes, tree_of
 _WHY: Final = "backup"
 HOME, TABLES, LAKE, MLFLOW = "home", "tables", "lake_data", "mlflow_artifacts"
 """Folders of a backup."""
+WORDS: Final = {LAKE: "the lake", MLFLOW: "the models"}
 _PACKAGES: Final = ("cellworks", "dagster", "mlflow", "duckdb", "duckdb-extension-ducklake")
 
 
@@ -56,17 +58,20 @@ def backup(here: Plant, folder: Path) -> dict[str, Any]:
     with night_lock(home, _WHY), writer_lock(home, _WHY):
         folder.mkdir(parents=True, exist_ok=True)
         rows = _write_tables(stores, folder)  # before the home: cursors point to files of the drop folder, too
+        progress.begin("the home's own files")
         for key in keys(home, is_embedded=stores.lake_url is None):
             copy_file(home.root / key, folder / HOME / key)
         rows |= sqlite_rows(folder / HOME)
         anchor.save(home, folder / HOME)
         trees = {LAKE: stores.data_path, MLFLOW: stores.mlflow_artifacts}
-        files = {
-            f"{name}/{key}": digest
-            for name, place in trees.items()
-            for key, digest in bring(tree_of(stores.objects, place), Folder(folder / name)).items()
-        }
+        files: dict[str, str] = {}
+        for name, place in trees.items():
+            progress.begin(f"files of {WORDS[name]}")
+            found = bring(tree_of(stores.objects, place), Folder(folder / name), progress.advance)
+            files |= {f"{name}/{key}": digest for key, digest in found.items()}
+        progress.begin("comparing them with the catalogue")
         _refuse_incomplete(folder, stores)
+    progress.begin("the manifest")
     others = [f"{name}/{key}" for name in (HOME, TABLES) for key in Folder(folder / name).sizes()]
     manifest = Manifest(
         environment=stores.name,
@@ -115,8 +120,9 @@ def _write_tables(stores: Stores, folder: Path) -> dict[str, int]:
     if stores.lake_url is None or stores.dagster_url is None:
         return rows
     for name, url in (("dagster", stores.dagster_url), ("mlflow", stores.mlflow_uri), ("lake", stores.lake_url)):
+        progress.begin(f"tables of the database of {name}")
         with mover(url) as con:
-            saved = save(con, "public", folder / TABLES / name)
+            saved = save(con, "public", folder / TABLES / name, progress.advance)
         rows.update({f"{name}.{table}": count for table, count in saved.items()})
     return rows
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration import progress
 from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs_of_home
 from orchestration.plant import Plant
@@ -30,6 +31,7 @@ from pipelines.moving.tables import Verified, attach_sqlite
 from pipelines.moving.trees import bring, tree_of
 
 _WHY = "migrate"
+_WORDS = {"lake": "the lake", "mlflow": "the models"}
 
 
 def require_rules_of_files(here: Plant) -> None:
@@ -74,6 +76,7 @@ def migrate(home: Home) -> dict[str, Any]:
             found="none",
             mend="point CELLWORKS_HOME at the instance's folder",
         )
+    progress.begin("looking at the servers")
     ensure_stores(new)
     with ExitStack() as held:
         for stores in (old, new):
@@ -94,12 +97,16 @@ def _move(home: Home, old: Stores, new: Stores) -> dict[str, Any]:
         "lake": (tree_of(None, old.data_path), tree_of(new.objects, new.data_path)),
         "mlflow": (tree_of(None, old.mlflow_artifacts), tree_of(new.objects, new.mlflow_artifacts)),
     }
-    counts = {what: len(bring(source, target)) for what, (source, target) in files.items()}
+    counts = {}
+    for what, (source, target) in files.items():
+        progress.begin(f"files of {_WORDS[what]}")
+        counts[what] = len(bring(source, target, progress.advance))
     stores = {
         "mlflow": _move_registry(home, old, new),
         "dagster": fill_runs_of_home(new, home.dagster_dir),
         "lake": _move_catalogue(home, new),
     }
+    progress.begin("putting the catalogue in its place")
     anchor.bring(home, home.root)
     catalogue.publish_draft(new)
     return {
@@ -124,9 +131,10 @@ def _move_registry(home: Home, old: Stores, new: Stores) -> list[Verified]:
 
 
 def _move_catalogue(home: Home, new: Stores) -> list[Verified]:
+    progress.begin("the catalogue's tables")
     catalogue.make_draft(home, new)
     sources, attach = _sqlite(home.catalogue)
-    return catalogue.fill_draft(new, sources, attach)
+    return catalogue.fill_draft(new, sources, attach, progress.advance)
 
 
 def _sqlite(file: Any) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import Final
 from duckdb import DuckDBPyConnection
 
 from models.registry.place import root_uri
+from orchestration import progress
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.sql import quote_literal
 from pipelines.lake.stores import Stores
@@ -31,6 +32,7 @@ def fill_registry(stores: Stores, sources: Mapping[str, str], attach: tuple[str,
     """
     from models.registry.client import open_at
 
+    progress.begin("the registry's tables")
     if "runs" not in sources:
         return []  # nothing was ever learnt there, and MLflow makes its tables when it is first asked
     open_at(stores.mlflow_uri)  # makes the tables
@@ -39,7 +41,7 @@ def fill_registry(stores: Stores, sources: Mapping[str, str], attach: tuple[str,
             con.execute(statement)
         _refuse_elsewhere(con, sources["runs"], root_uri(old_root))
         wanted = in_order(stores.mlflow_uri, sources, leave_out=MADE_HERE)
-        return fill(con, "public", wanted, change=moved(old_root, stores.mlflow_artifacts))
+        return fill(con, "public", wanted, change=moved(old_root, stores.mlflow_artifacts), progress=progress.advance)
 
 
 def _refuse_elsewhere(con: DuckDBPyConnection, runs: str, root: str) -> None:

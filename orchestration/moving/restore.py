@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.registry.place import rewrite
-from orchestration.moving.backup import HOME, LAKE, MLFLOW, TABLES, sqlite_rows, summary
+from orchestration import progress
+from orchestration.moving.backup import HOME, LAKE, MLFLOW, TABLES, WORDS, sqlite_rows, summary
 from orchestration.moving.home_files import copy_file, refuse_occupied
 from orchestration.moving.registry import fill_registry
 from orchestration.moving.runs import fill_runs
@@ -49,7 +50,8 @@ def restore(here: Plant, folder: Path) -> dict[str, Any]:
     """
     home, stores = here.home, here.home.stores
     folder = folder.expanduser().resolve()
-    manifest = read(folder)
+    progress.begin("reading the backup whole, before anything is written")
+    manifest = read(folder, progress.advance)
     _refuse_other(manifest, here)
     if stores.lake_url is not None:
         ensure_stores(stores)
@@ -116,8 +118,9 @@ def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) ->
         "mlflow": fill_registry(stores, sources["mlflow"], (), manifest.mlflow_artifacts),
         "dagster": fill_runs(stores, sources["dagster"]),
     }
+    progress.begin("the catalogue's tables")
     catalogue.make_draft(home, stores)
-    done["lake"] = catalogue.fill_draft(stores, sources["lake"])
+    done["lake"] = catalogue.fill_draft(stores, sources["lake"], progress=progress.advance)
     for name, tables in done.items():
         for each in tables:
             if manifest.rows[f"{name}.{each.table}"] != each.rows:
@@ -131,10 +134,12 @@ def _bring_trees(stores: Stores, folder: Path, manifest: Manifest) -> None:
         expected = {
             key.removeprefix(f"{name}/"): digest for key, digest in manifest.files.items() if key.startswith(f"{name}/")
         }
-        refuse_differing(expected, bring(Folder(folder / name), tree_of(stores.objects, place)))
+        progress.begin(f"files of {WORDS[name]}")
+        refuse_differing(expected, bring(Folder(folder / name), tree_of(stores.objects, place), progress.advance))
 
 
 def _bring_home(home: Home, folder: Path, manifest: Manifest, last: str) -> None:
+    progress.begin("the home's own files")
     for key in manifest.files:
         name = key.removeprefix(f"{HOME}/")
         if key.startswith(f"{HOME}/") and name != last:

@@ -13,6 +13,7 @@ from typing import Final
 
 from duckdb import DuckDBPyConnection
 
+from orchestration import progress
 from pipelines.lake.sql import quote_identifier, quote_literal
 from pipelines.lake.stores import Stores
 from pipelines.moving.tables import Verified, attach_sqlite, fill, in_order, mover
@@ -43,14 +44,14 @@ def fill_runs_of_home(stores: Stores, dagster_dir: Path) -> list[Verified]:
             shards = sorted(each for each in (history / "runs").glob("*.db") if each.name != "index.db")
             _gather_events(con, sources["event_logs"], shards)
             sources["event_logs"] = _EVENTS
-        return fill(con, "public", in_order(url, sources, leave_out=_MADE_HERE))
+        return fill(con, "public", in_order(url, sources, leave_out=_MADE_HERE), progress=progress.advance)
 
 
 def fill_runs(stores: Stores, sources: Mapping[str, str]) -> list[Verified]:
     """Bring runs back from the Parquet of a backup; see `fill_runs_of_home`."""
     url = _made(stores)
     with mover(url) as con:
-        return fill(con, "public", in_order(url, sources, leave_out=_MADE_HERE))
+        return fill(con, "public", in_order(url, sources, leave_out=_MADE_HERE), progress=progress.advance)
 
 
 def _made(stores: Stores) -> str:
@@ -59,6 +60,7 @@ def _made(stores: Stores) -> str:
 
     if stores.dagster_url is None:
         raise ValueError("embedded stores have no server")
+    progress.begin("runs and events of Dagster")
     DagsterPostgresStorage(stores.dagster_url)
     return stores.dagster_url
 
@@ -66,7 +68,8 @@ def _made(stores: Stores) -> str:
 def _gather_events(con: DuckDBPyConnection, index: str, shards: list[Path]) -> None:
     con.execute(f"CREATE TABLE {_EVENTS} AS FROM {index}")
     con.execute(f"CREATE TABLE others AS FROM {_EVENTS} LIMIT 0")
-    for shard in shards:
+    for number, shard in enumerate(shards):
+        progress.advance("runs gathered", number, len(shards))
         con.execute(f"ATTACH {quote_literal(shard)} AS shard (TYPE sqlite, READ_ONLY)")
         con.execute(f"INSERT INTO others BY NAME FROM shard.{quote_identifier('event_logs')}")
         con.execute("DETACH shard")

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 from filelock import FileLock, Timeout
 
+from orchestration import progress
 from orchestration.services import credentials, leftovers, supervisor
 from orchestration.services.choice import Wanted, choose, choose_beside
 from orchestration.services.layout import Service, mark, require_programs, services_of
@@ -20,6 +21,8 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 
 _STAGE_PATIENCE_S: Final = 180.0
+_RUNNING_PATIENCE_S: Final = 600.0
+"""For a server that runs and was not started again: on a busy machine it may take minutes until it answers."""
 _GLANCE_S: Final = 0.25
 _LOCK_S: Final = 5.0
 Told = Callable[[str], None]
@@ -153,15 +156,18 @@ def _start_together(home: Home, settings: Settings, group: list[Service], told: 
     for each in group:
         supervisor.begin(settings, each.name)
     for each in group:
+        progress.begin(f"server {each.name}")
         _await(home, settings, each)
         told(each.name)
 
 
 def _await(home: Home, settings: Settings, service: Service) -> None:
-    until = time.monotonic() + _STAGE_PATIENCE_S
-    found = "nothing"
-    while time.monotonic() < until:
+    began, pids = time.monotonic(), set[int]()
+    while True:
         state = supervisor.states(settings).get(service.name, {})
+        pids |= {state["pid"]} if state.get("pid") else set()
+        runs_on = state.get("statename") == "RUNNING" and len(pids) == 1
+        patience_s = _RUNNING_PATIENCE_S if runs_on else _STAGE_PATIENCE_S
         try:
             service.probe()
         except UnhealthyError as problem:
@@ -173,11 +179,15 @@ def _await(home: Home, settings: Settings, service: Service) -> None:
         if state.get("statename") == "FATAL":
             found = f"it ended {state.get('spawnerr') or ''}".strip()
             break
+        waited_s = time.monotonic() - began
+        if waited_s >= patience_s:
+            break
+        progress.advance(f"s waited, {found}", int(waited_s), int(patience_s))
         time.sleep(_GLANCE_S)
     log = Place.of(home).logs / f"{service.name}.log"
     raise CellworksError(
         f"{service.name} does not become healthy, so what was started with it was stopped",
-        expected=f"an answer within {_STAGE_PATIENCE_S:.0f} s",
+        expected=f"an answer within {patience_s:.0f} s",
         found=found,
         mend=f"read the end of {log}",
         where=service.address,

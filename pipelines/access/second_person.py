@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -61,6 +61,11 @@ def grant(
             )
         record(home, con, entry_of(act, "confirmed", subject, person, why, detail | {"request": number}))
         return True
+
+
+def lapses(access: Access) -> datetime:
+    """Until when a request that is written down now waits for its second person (UTC, naive)."""
+    return wall_now() + timedelta(hours=access.request_valid_h)
 
 
 def _open_request(

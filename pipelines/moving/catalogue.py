@@ -14,6 +14,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import ALIAS, attach_statements
 from pipelines.lake.home import Home
+from pipelines.lake.progress import Progress, silent
 from pipelines.lake.servers import connect
 from pipelines.lake.sql import quote_identifier, quote_literal
 from pipelines.lake.stores import Stores
@@ -31,13 +32,16 @@ def make_draft(home: Home, stores: Stores) -> None:
         con.execute(f"USE memory; DETACH {ALIAS}")
 
 
-def fill_draft(stores: Stores, sources: Mapping[str, str], attach: tuple[str, ...] = ()) -> list[Verified]:
+def fill_draft(
+    stores: Stores, sources: Mapping[str, str], attach: tuple[str, ...] = (), progress: Progress = silent
+) -> list[Verified]:
     """Copy a catalogue's tables into the draft, with the data's new place in it.
 
     Args:
         stores: the servers.
         sources: relation by table.
         attach: statements that make the relations readable.
+        progress: told of each table.
 
     Raises:
         CellworksError: a path is absolute, the catalogue is of another version, or a table reads back otherwise.
@@ -56,7 +60,7 @@ def fill_draft(stores: Stores, sources: Mapping[str, str], attach: tuple[str, ..
                 return f"CASE WHEN \"key\" = 'data_path' THEN {place} ELSE {column} END"
             return column
 
-        return fill(con, _DRAFT, sources, change=change)
+        return fill(con, _DRAFT, sources, change=change, progress=progress)
 
 
 def publish_draft(stores: Stores) -> None:

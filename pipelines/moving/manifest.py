@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.progress import Progress, silent
 from pipelines.moving.trees import Folder, hashes
 
 _NAME: Final = "manifest.json"
@@ -58,7 +59,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     draft.replace(folder / _NAME)
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path, progress: Progress = silent) -> Manifest:
     """The manifest of a backup, after each file was read and compared with it.
 
     Raises:
@@ -72,7 +73,7 @@ def read(folder: Path) -> Manifest:
             raise _damaged(folder, "paths inside the backup", f"{key!r}")
     if lost := sorted(manifest.files.keys() - there.keys()):
         raise _damaged(folder, f"{len(manifest.files)} files", f"{len(lost)} are missing, the first: {lost[0]}")
-    found = hashes(Folder(folder), manifest.files)
+    found = hashes(Folder(folder), manifest.files, progress)
     if other := sorted(key for key, digest in found.items() if digest != manifest.files[key]):
         raise _damaged(folder, f"SHA-256 {manifest.files[other[0]]} of {other[0]}", found[other[0]])
     return manifest

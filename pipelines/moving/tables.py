@@ -15,6 +15,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import extension_file
+from pipelines.lake.progress import Progress, silent
 from pipelines.lake.servers import connect
 from pipelines.lake.sql import quote_identifier, quote_literal
 
@@ -67,12 +68,14 @@ def tables(con: DuckDBPyConnection, alias: str, schema: str) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def save(con: DuckDBPyConnection, schema: str, folder: Path) -> dict[str, int]:
+def save(con: DuckDBPyConnection, schema: str, folder: Path, progress: Progress = silent) -> dict[str, int]:
     """Write each table of the target's schema as Parquet, all as of one moment; gives rows by table."""
     folder.mkdir(parents=True)
     rows = {}
     con.execute("BEGIN TRANSACTION")
-    for table in tables(con, TARGET, schema):
+    wanted = tables(con, TARGET, schema)
+    for done_before, table in enumerate(wanted):
+        progress(table, done_before, len(wanted))
         file = quote_literal(folder / f"{table}.parquet")
         done = con.execute(
             f"COPY (FROM {target(schema, table)}) TO {file} (FORMAT parquet, COMPRESSION zstd)"
@@ -88,6 +91,7 @@ def fill(
     sources: Mapping[str, str],
     *,
     change: Callable[[str, str, str], str] | None = None,
+    progress: Progress = silent,
 ) -> list[Verified]:
     """Replace what tables of the target hold, all in one transaction, and read them back.
 
@@ -96,6 +100,7 @@ def fill(
         schema: the target's schema; its tables are there.
         sources: relation or bracketed query by table, to be filled in this order.
         change: the expression that a column takes: table, quoted column, type -> SQL; None for the column itself.
+        progress: told of each table, when it is sent and when it is read back.
 
     Raises:
         CellworksError: a table reads back otherwise; nothing stays of it.
@@ -106,10 +111,14 @@ def fill(
     con.execute("BEGIN TRANSACTION")
     try:
         _run(con, f"TRUNCATE {emptied} CASCADE")
-        for table, relation in sources.items():
+        for number, (table, relation) in enumerate(sources.items()):
+            progress(f"tables sent, now {table}", number, len(sources))
             query, names = _selected(con, schema, table, relation, change)
             con.execute(f"INSERT INTO {target(schema, table)} ({names}) {query}")
-        done = [_verified(con, schema, table, relation, change) for table, relation in sources.items()]
+        done = []
+        for number, (table, relation) in enumerate(sources.items()):
+            progress(f"tables read back, now {table}", number, len(sources))
+            done.append(_verified(con, schema, table, relation, change))
         for table in sources:
             _set_sequences(con, schema, table)
     except BaseException:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.objects import client
+from pipelines.lake.progress import Progress, silent
 from pipelines.lake.stores import ObjectStore
 
 _WORKERS = 8
@@ -125,28 +126,38 @@ def tree_of(objects: ObjectStore | None, place: str) -> Tree:
     return Folder(Path(place)) if objects is None else Bucket(objects, place)
 
 
-def hashes(tree: Tree, keys: Iterable[str]) -> dict[str, str]:
+def hashes(tree: Tree, keys: Iterable[str], progress: Progress = silent) -> dict[str, str]:
     """SHA-256 of files, read back from where they lie.
+
+    Args:
+        tree: where they lie.
+        keys: which.
+        progress: told of each file.
 
     Raises:
         OSError: one can't be read.
     """
-    return _for_each(keys, lambda key: _digest(tree, key))
+    return _for_each(keys, lambda key: _digest(tree, key), "files read back", progress)
 
 
-def copy(source: Tree, target: Tree, keys: Iterable[str]) -> None:
+def copy(source: Tree, target: Tree, keys: Iterable[str], progress: Progress = silent) -> None:
     """Copy files from one tree to the other.
 
     Raises:
         OSError: one can't be read or written.
     """
-    _for_each(keys, lambda key: _copy_one(source, target, key))
+    _for_each(keys, lambda key: _copy_one(source, target, key), "files copied", progress)
 
 
-def bring(source: Tree, target: Tree) -> dict[str, str]:
+def bring(source: Tree, target: Tree, progress: Progress = silent) -> dict[str, str]:
     """Make the target hold the files of the source and no other, and read both back.
 
     What is there already with the same bytes is not sent again, so an attempt that was killed goes on.
+
+    Args:
+        source: what is copied.
+        target: where to.
+        progress: told of each file: when it is copied, read at the source, and read back.
 
     Returns:
         SHA-256 by key.
@@ -158,9 +169,9 @@ def bring(source: Tree, target: Tree) -> dict[str, str]:
     wanted, there = source.sizes(), target.sizes()
     for key in there.keys() - wanted.keys():
         target.delete(key)
-    copy(source, target, [key for key, size in wanted.items() if there.get(key) != size])
-    expected = hashes(source, wanted)
-    differing = _differing(expected, hashes(target, wanted))
+    copy(source, target, [key for key, size in wanted.items() if there.get(key) != size], progress)
+    expected = hashes(source, wanted, progress)
+    differing = _differing(expected, hashes(target, wanted, progress))
     copy(source, target, differing)  # of an older attempt, since changed in the same size
     refuse_differing(expected, hashes(target, differing))
     return expected
@@ -199,7 +210,11 @@ def _digest(tree: Tree, key: str) -> str:
     return digest.hexdigest()
 
 
-def _for_each(keys: Iterable[str], work: Callable[[str], _Result]) -> dict[str, _Result]:
+def _for_each(keys: Iterable[str], work: Callable[[str], _Result], what: str, progress: Progress) -> dict[str, _Result]:
     ordered = sorted(keys)
+    found: dict[str, _Result] = {}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        return dict(zip(ordered, pool.map(work, ordered), strict=True))
+        for done, (key, result) in enumerate(zip(ordered, pool.map(work, ordered), strict=True), start=1):
+            found[key] = result
+            progress(what, done, len(ordered))
+    return found

@@ -21,7 +21,7 @@ from models.registry.client import open_home
 from models.registry.contents import tags_of
 from models.registry.versions import get_version, tag_verdict
 from orchestration.cli.serve import HOST, MLFLOW_PORT
-from orchestration.doctor import machine, work
+from orchestration.doctor import machine, stores, work
 from orchestration.doctor.finding import Installation
 from orchestration.environment import SITE_VARIABLE, default_site
 from orchestration.plant import plant
@@ -82,7 +82,7 @@ def test_many_things_that_are_wrong_at_once_are_each_told(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = plant().home
-    (home.root / "registry.key").write_bytes(bytes(32))
+    (home.root / "registry.key").write_bytes(b"")
     (home.root / "registry.key").chmod(0o644)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "nowhere"))
     monkeypatch.setattr(machine, "LEAST_FREE_BYTES", shutil.disk_usage(home.root).total * 2)
@@ -101,6 +101,7 @@ def test_many_things_that_are_wrong_at_once_are_each_told(
     assert code == 1
     assert "registry.key holds a secret and is open to others" in wrong(found, "secrets")
     assert f"-> chmod 600 {home.root / 'registry.key'}" in wrong(found, "secrets")
+    assert "registry.key holds no key: 0 bytes, not 32 -> put it back from a back-up" in wrong(found, "secrets")
     assert "PGPASSFILE names" in wrong(found, "secrets")
     assert "less than a night needs -> make room" in wrong(found, "disk")
     assert "agate 0.0.1, not " in wrong(found, "packages")
@@ -202,6 +203,10 @@ def test_a_night_on_servers_is_told_with_its_machine_and_since_when(
         (told,) = work.locks(it)
         assert told.level == "warning"
         assert f"(process {os.getpid()} on {socket.gethostname()}) has been at work since 2" in told.what
+    monkeypatch.setattr(stores, "_SLOW_S", 0.0)  # servers of this machine can't be brought nearer
+    slow = [each.mend for each in stores.servers(it)]
+    assert len(slow) == 5
+    assert all(mend.startswith("see what keeps this machine busy") for mend in slow)
 
 
 def test_a_champion_with_a_damaged_file_and_a_key_that_is_gone_are_told(doctor: Doctor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.registry.versions import champion
 from orchestration.cli.main import app
 from orchestration.environment import default_site
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.clock import wall_now
 from tests.orchestration.conftest import Workshop
 
 pytestmark = pytest.mark.slow
@@ -24,6 +26,7 @@ access:
     approver: {people: [ana, li]}
     admin: {people: [eve]}
   second_person: [promotion, retirement]
+  request_valid_h: 6
 """
 
 
@@ -56,7 +59,9 @@ def test_a_champion_goes_and_comes_back_by_two_people_each_and_the_audit_tells_i
     away, back = ("retire", "mine/one", "--why", "gauge broken"), ("promote", "mine/one", "1", "--why", "gauge mended")
     with pytest.raises(CellworksError, match="bo may not do this: retirement"):
         act("bo", *away)
-    assert act("ana", *away)["state"] == "requested"
+    asked_at, asked = wall_now(), act("ana", *away)
+    assert asked["state"] == "requested"
+    assert timedelta(0) <= datetime.fromisoformat(asked["until"]) - asked_at - timedelta(hours=6) < timedelta(minutes=5)
     assert acting() == "1"
     assert act("li", *away)["champion_version"] is None
     assert acting() is None

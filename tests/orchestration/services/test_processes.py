@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from orchestration import progress
+from orchestration.cli.services import after_stores
 from orchestration.doctor.finding import Installation
 from orchestration.doctor.services import services
 from orchestration.environment import default_site
@@ -29,6 +31,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
 from pipelines.lake.servers import at_postgres
 from pipelines.lake.stores import ObjectStore, embedded_stores
+from tests.listening import Listener
 from tests.orchestration.services.conftest import (
     arguments,
     chosen,
@@ -289,3 +292,42 @@ def test_a_server_that_cannot_start_is_told_and_nothing_is_left(home: Home) -> N
         control.up(home, Wanted((default_site(),), stores_only=True), lambda _: None, lambda _: None)
     assert "postgres.log" in str(told.value)
     assert left(home) == []
+
+
+def test_a_server_that_runs_on_is_waited_for_longer_and_one_that_comes_and_goes_is_not(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[float] = []
+
+    def late() -> None:
+        began.append(time.monotonic())
+        if began[-1] - began[0] < 6.0:
+            raise probes.UnhealthyError("HTTP 503")
+
+    def comes_and_goes() -> None:
+        if pid := supervisor.states(settings)["s3"]["pid"]:  # 0 would be everybody here
+            os.kill(pid, signal.SIGKILL)
+        raise probes.UnhealthyError("it went")
+
+    def serve(probe: Callable[[], None]) -> None:
+        s3 = next(each for each in layout.services_of(home, settings) if each.name == "s3")
+        monkeypatch.setattr(control, "services_of", lambda *_: (replace(s3, probe=probe),))
+        control.up(home, wanted, lambda _: None, heard.append)
+
+    wanted, heard = Wanted((default_site(),), stores_only=True), list[str]()
+    settings = choose(Place.of(home).ensure(), wanted)
+    monkeypatch.setattr(control, "_STAGE_PATIENCE_S", 5.0)
+    listener = Listener()
+    with progress.listening(listener):
+        serve(late)
+    assert heard == ["s3"]
+    assert ("s waited, HTTP 503", 600) in {(what, total) for what, _, total in listener.heard["server s3"]}
+    assert control.down(home)
+    with pytest.raises(CellworksError, match="s3 does not become healthy") as told:
+        serve(comes_and_goes)
+    assert "within 5 s" in str(told.value)
+
+
+def test_the_stores_alone_are_told_with_what_comes_next() -> None:
+    assert after_stores(is_embedded=True).startswith("Next: `cellworks migrate` in such a shell")
+    assert "`cellworks restore FOLDER`" in after_stores(is_embedded=False)
