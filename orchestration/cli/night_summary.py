@@ -38,7 +38,7 @@ def show_night(here: Plant, summary: dict[str, Any]) -> None:
     if summary["rows"] is not None:  # a whole night, not one solution's
         _show_unlearnt(summary)
     show_kpis(here)
-    _show_commands()
+    show_commands()
 
 
 def _show_inflow(summary: dict[str, Any]) -> None:
@@ -111,11 +111,16 @@ def _show_unlearnt(summary: dict[str, Any]) -> None:
             console.line(f"{name}  {state}{': ' if each['reason'] else ''}{each['reason']}")
 
 
-def _show_commands() -> None:
+def show_commands() -> None:
+    """Print where a person goes on."""
     console.heading("Next")
+    pages = (
+        (("Dagster, http://127.0.0.1:3000", "ui dagster"), ("MLflow, http://127.0.0.1:5000", "ui mlflow"))
+        if Home.from_env().stores.lake_url is None
+        else (("where Dagster and MLflow are", "services status"),)
+    )
     for title, arguments in (
-        ("Dagster, http://127.0.0.1:3000", "ui dagster"),
-        ("MLflow, http://127.0.0.1:5000", "ui mlflow"),
+        *pages,
         ("what the solutions propose", "actions list"),
         ("the few causes behind it", "actions causes"),
     ):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.cli.night_summary import night_summary, show_night
+from orchestration.cli.night_summary import night_summary, show_commands, show_night
 from orchestration.plant import plant
 
 MODEL: dict[str, Any] = {
@@ -62,6 +62,24 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     here = plant()
     show_night(here, night_summary(here, RESULT))
     return capsys.readouterr().out
+
+
+def test_on_servers_the_pages_are_where_the_servers_say(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {
+        "CELLWORKS_ENV": "servers",
+        "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/cellworks",
+        "CELLWORKS_S3_URL": "s3://cellworks/site",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret-key",
+    }.items():
+        monkeypatch.setenv(name, value)
+    show_commands()
+    told = " ".join(_plain(capsys.readouterr().out).split())
+    assert "cellworks services status" in told
+    assert "cellworks ui" not in told
 
 
 def _plain(text: str) -> str:

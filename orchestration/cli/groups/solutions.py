@@ -43,7 +43,7 @@ def pack_export(
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
-    """Write solutions into a pack. Example: cellworks pack export assembly/tab_weld_quality --to weld.zip."""
+    """Write solutions into a pack. Example: cellworks pack export welding/my_weld --to weld.zip."""
     at(site)
     from orchestration.cli import packs
 
