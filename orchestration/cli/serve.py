@@ -32,8 +32,8 @@ def serve(part: Part | None, dagster_port: int, mlflow_port: int) -> None:
         CellworksError: A port is taken, a process ended by itself, or the site names roles and is on servers.
     """
     here = plant()
-    require_rules(here)
     _refuse_pages_past_the_login(here)
+    require_rules(here)
     bin_dir = Path(sys.executable).parent
     commands: list[list[str]] = []
     addresses = []

@@ -213,7 +213,8 @@ def test_a_signature_is_taken_back_by_two_people_and_the_audit_tells_it(
 ) -> None:
     site = Path(shutil.copytree(default_site(), tmp_path / "site"))
     with (site / "site.yaml").open("a", encoding="utf-8") as file:
-        file.write("access:\n  roles:\n    approver: {people: [ana, li]}\n  second_person: [revocation]\n")
+        file.write("access:\n  roles:\n    approver: {people: [ana, li]}\n    admin: {people: [eva]}\n")
+        file.write("  second_person: [revocation]\n")
     monkeypatch.setenv("CELLWORKS_HOME", str(home.root))
     monkeypatch.setenv("CELLWORKS_SITE", str(site))
     client, solution, name = open_home(home), "electrode/mixing_end_point", "electrode.mixing_end_point"
@@ -245,5 +246,6 @@ def test_a_signature_is_taken_back_by_two_people_and_the_audit_tells_it(
         ("li", "revocation", "confirmed"),
         ("ana", "revocation", "requested"),
         ("ana", "override", "granted"),
+        ("ana", "access_adopt", "granted"),
     ]
     assert act("ana", "audit", "verify")["is_whole"]
