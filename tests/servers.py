@@ -30,6 +30,15 @@ POSTGRES_VARIABLE = "CELLWORKS_TEST_POSTGRES_URL"
 KEY, SECRET = "CELLWORKSTESTKEY0001", "plantedSecretThatNobodyMayShow0123456789"
 BUCKET = "cellworks"
 PATIENCE_S = 30.0
+NOBODYS = {
+    "CELLWORKS_ENV": "servers",
+    "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/plant",
+    "CELLWORKS_S3_URL": "s3://plant/a",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+}
+"""A shell's variables for servers of which none answers."""
 
 
 @dataclass

@@ -29,6 +29,7 @@ from pipelines.control_plan.access import Access
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
 from pipelines.lake.home import Home
+from tests.servers import NOBODYS
 
 NAME = "finishing.cells"
 
@@ -118,15 +119,7 @@ def test_a_run_that_leads_out_of_the_home_is_an_alarm_and_nothing_is_touched(hom
 def test_files_outside_the_instances_store_are_not_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
-    told = {
-        "CELLWORKS_ENV": "servers",
-        "CELLWORKS_POSTGRES_URL": "postgresql://nobody@127.0.0.1:9/plant",
-        "CELLWORKS_S3_URL": "s3://plant/one",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }
-    for name, value in told.items():
+    for name, value in NOBODYS.items():
         monkeypatch.setenv(name, value)
     home = Home(tmp_path / "home")
     address = location.format(root=home.stores.mlflow_artifacts)

@@ -14,20 +14,12 @@ from orchestration.services.choice import Wanted, choose
 from orchestration.services.settings import Place, Settings, save
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
-
-SERVERS = {
-    "CELLWORKS_ENV": "servers",
-    "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/plant",
-    "CELLWORKS_S3_URL": "s3://plant/a",
-    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-    "AWS_ACCESS_KEY_ID": "key",
-    "AWS_SECRET_ACCESS_KEY": "secret",
-}
+from tests.servers import NOBODYS
 
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name, value in SERVERS.items():
+    for name, value in NOBODYS.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 
@@ -81,7 +73,7 @@ def test_an_instance_on_servers_gets_no_second_lake_on_others(
     chosen.setenv(variable, other)
     with pytest.raises(CellworksError, match="on other servers") as told:
         plant()
-    assert other in told.value.found and SERVERS[variable] in told.value.expected
+    assert other in told.value.found and NOBODYS[variable] in told.value.expected
     assert "secret" not in str(told.value)
     claim(plant_of_any_stores())  # as `services up` does, whose ports may be others than before
     assert plant().home == home

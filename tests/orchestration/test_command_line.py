@@ -17,6 +17,7 @@ import typer
 from filelock import FileLock
 
 from orchestration.cli.main import app
+from tests.servers import NOBODYS
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "infra" / "sites" / "demo"
@@ -162,16 +163,8 @@ def _tables(folder: Path) -> Iterator[None]:
 def _guarded_on_servers(folder: Path) -> Iterator[None]:
     site = shutil.copytree(DEMO, folder / "my_site") / "site.yaml"
     site.write_text(site.read_text() + "access: {roles: {viewer: {people: [ana]}, admin: {people: [li]}}}\n")
-    chosen = {
-        "CELLWORKS_ENV": "servers",
-        "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/plant",
-        "CELLWORKS_S3_URL": "s3://plant/a",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in chosen.items():
+        for name, value in NOBODYS.items():
             patch.setenv(name, value)
         yield
 

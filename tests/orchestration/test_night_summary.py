@@ -10,6 +10,7 @@ import pytest
 
 from orchestration.cli.night_summary import night_summary, show_commands, show_night
 from orchestration.plant import plant
+from tests.servers import NOBODYS
 
 MODEL: dict[str, Any] = {
     "library": "lightgbm", "trials": 25, "version": "3", "metric_name": "roc_auc", "metric_value": 0.8531,
@@ -67,14 +68,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_on_servers_the_pages_are_where_the_servers_say(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {
-        "CELLWORKS_ENV": "servers",
-        "CELLWORKS_POSTGRES_URL": "postgresql://cellworks@127.0.0.1:1/cellworks",
-        "CELLWORKS_S3_URL": "s3://cellworks/site",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret-key",
-    }.items():
+    for name, value in NOBODYS.items():
         monkeypatch.setenv(name, value)
     show_commands()
     told = " ".join(_plain(capsys.readouterr().out).split())

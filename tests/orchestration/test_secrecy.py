@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from orchestration.cli.plant_commands import prepare_instance
 from orchestration.output import HiddenStream, hide_in_output
 from orchestration.plant import plant
+from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.redaction import Redaction
 from pipelines.lake.stores import database_url
 from tests.end_to_end.conftest import wait_for
@@ -172,10 +173,9 @@ def test_an_error_that_dagster_shows_is_hidden_through_its_whole_chain() -> None
     from tests.orchestration.leaking_location import refuse
 
     hide()
-    try:
+    with pytest.raises(CellworksError) as told:
         refuse("the step")
-    except Exception:  # noqa: BLE001 - as Dagster does
-        shown = str(serializable_error_info_from_exc_info(sys.exc_info()))  # type: ignore[arg-type]
+    shown = str(serializable_error_info_from_exc_info((told.type, told.value, told.tb)))
     assert not [secret for secret in PLANTED if secret in shown]
     assert shown.count("[redacted]") == 3
 
