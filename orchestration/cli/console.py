@@ -112,6 +112,14 @@ def line(text: str, indent: int = 2, style: str = "") -> None:
     _console().print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
 
 
+def lines(text: str, indent: int = 2, style: str = "") -> None:
+    """Print a text of ours that has lines, as an error's; those after the first are indented beneath it."""
+    first, *others = text.splitlines() or [""]
+    line(first, indent, style)
+    for each in others:
+        line(each.strip(), indent + 2, style)
+
+
 def figure(value: float | None, digits: int = 4) -> str:
     """A number, or a dash."""
     return DASH if value is None else f"{value:.{digits}g}"

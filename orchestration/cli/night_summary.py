@@ -72,8 +72,7 @@ def _show_checks(summary: dict[str, Any]) -> None:
     for solution, names in told.items():
         console.line(f"{solution}: {', '.join(names)}", 4, "yellow")
     for step, why in summary["failed_steps"].items():
-        for part in f"✗ step {step}: {why[:1200]}".splitlines():
-            console.line(part, 4, "red")
+        console.lines(f"✗ step {step}: {why[:1200]}", 4, "red")
 
 
 def _show_model(model: dict[str, Any]) -> None:
@@ -108,7 +107,7 @@ def _show_unlearnt(summary: dict[str, Any]) -> None:
         name = f"{each['stage']}/{each['slug']}"
         if name not in done and (each["state"] != "working" or each["reason"]):
             state = "waiting" if each["state"] == "working" else each["state"]
-            console.line(f"{name}  {state}{': ' if each['reason'] else ''}{each['reason']}")
+            console.lines(f"{name}  {state}{': ' if each['reason'] else ''}{each['reason']}")
 
 
 def show_commands() -> None:

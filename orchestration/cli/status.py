@@ -123,7 +123,7 @@ def show_solutions(solutions: list[dict[str, Any]]) -> None:
     console.table(columns, rows)
     for each in solutions:
         if each["reason"]:
-            console.line(f"{each['stage']}/{each['slug']}: {each['reason']}")
+            console.lines(f"{each['stage']}/{each['slug']}: {each['reason']}")
 
 
 def _show_costs(solutions: list[dict[str, Any]]) -> None:

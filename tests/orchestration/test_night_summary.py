@@ -65,6 +65,16 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return capsys.readouterr().out
 
 
+def test_what_a_solution_waits_for_is_told_line_by_line(shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    here = plant()
+    waits = {"stage": "incoming", "slug": "material_lot_risk", "state": "working", "reason": "labels\n  mend: wait"}
+    show_night(here, night_summary(here, RESULT) | {"solutions": [waits]})
+    told = _plain(capsys.readouterr().out)
+    assert "  incoming/material_lot_risk  waiting: labels" in told
+    assert "\n    mend: wait" in told
+    assert "\\n" not in told
+
+
 def test_on_servers_the_pages_are_where_the_servers_say(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
