@@ -22,7 +22,8 @@ from pipelines.lake.servers import ensure_stores
 
 ROOT = Path(__file__).parents[2]
 CELLWORKS = Path(sys.executable).parent / "cellworks"
-PATIENCE_S = 600.0
+PATIENCE_S = 1800.0
+"""A night of all folders took a quarter of an hour on servers beside other work."""
 
 # A relation that a few hundred cells show: what is wanted here is a champion, not a useful answer.
 SOLUTION = """

@@ -145,6 +145,7 @@ def disk(home: Home, temporary: Path) -> dict[str, float]:
         "ticks_mb": tick_rows / MB,
         "postgres_runs_mb": (databases["dagster"] - tick_rows) / MB,
         "home_mb": sum(folder_bytes(each) for each in own) / MB,
+        **_large_tables(stores.dagster_url),
         "logs_mb": folder_bytes(place.logs) / MB,
         "postgres_folder_mb": folder_bytes(place.postgres) / MB,
         "temporary_mb": folder_bytes(temporary) / MB,
@@ -206,6 +207,16 @@ def _database_bytes(url: str) -> int:
 
 def _table_bytes(url: str, table: str) -> int:
     return int(_asked(url, f"SELECT pg_total_relation_size('{table}')"))
+
+
+def _large_tables(url: str) -> dict[str, float]:
+    """MB of each table of Dagster's that takes a tenth of one, indexes and what is dead in it among it."""
+    with closing(connect(url)) as con, con.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
+            "AND relnamespace = 'public'::regnamespace AND pg_total_relation_size(oid) >= 100000"
+        )
+        return {f"postgres_runs_{name}_mb": int(size) / MB for name, size in cursor.fetchall()}
 
 
 def _asked(url: str, sql: str) -> Any:

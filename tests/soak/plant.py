@@ -112,17 +112,19 @@ class RunningPlant:
         """Whether the lake holds each row that was delivered, or quarantine does, and none twice."""
         return all_came(self.rows())
 
-    def deliver(self) -> None:
-        """Ask for the twin's next day, as a person does who launches the job in the pages."""
+    def launch(self, job: str) -> str:
+        """Ask for a job, as a person does who launches it in the pages: `plant_day` is the twin's next day. Its run."""
         settings = load(Place.of(self.home))
         assert settings is not None
-        body = json.dumps({"query": _LAUNCH, "variables": {"job": "plant_day", "site": SITE}}).encode()
+        body = json.dumps({"query": _LAUNCH, "variables": {"job": job, "site": SITE}}).encode()
         url = f"http://127.0.0.1:{settings.port}/dagster/graphql"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             told = json.loads(answer.read())
-        if told.get("data", {}).get("launchRun", {}).get("__typename") != "LaunchRunSuccess":
-            raise RuntimeError(f"the day was not launched: {told}")
+        launched = told.get("data", {}).get("launchRun", {})
+        if launched.get("__typename") != "LaunchRunSuccess":
+            raise RuntimeError(f"{job} was not launched: {told}")
+        return str(launched["run"]["runId"])
 
 
 def all_came(rows: dict[str, int]) -> bool:
@@ -143,6 +145,17 @@ def stop_schedules(instance: DagsterInstance) -> None:
     """No further night or maintenance after the last day, so that what waits comes to an end."""
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
         instance.stop_schedule(state.instigator_origin_id, state.selector_id, None)
+
+
+def went_well(instance: DagsterInstance, run_id: str, patience_s: float) -> bool:
+    """Wait for the end of a run; whether it came, and as a success."""
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.is_finished:
+            return run.is_success
+        time.sleep(1)
+    return False
 
 
 def settle(instance: DagsterInstance, patience_s: float, is_done: Callable[[], bool]) -> bool:
