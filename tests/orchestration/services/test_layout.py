@@ -45,6 +45,21 @@ def test_no_secret_is_in_a_command_or_a_configuration_and_each_gets_only_what_it
         assert stat.S_IMODE((place.root / name).stat().st_mode) == 0o600, name
 
 
+def test_every_server_gives_freed_memory_back_by_a_limit_that_the_operator_may_set(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = chosen(home)
+
+    def limits() -> set[str]:
+        environments = (process_environment(home, settings, each) for each in services_of(home, settings))
+        return {each["MALLOC_TRIM_THRESHOLD_"] for each in environments}
+
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    assert limits() == {"131072"}
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    assert limits() == {"65536"}
+
+
 def test_a_further_site_has_a_code_server_a_home_and_stores_of_its_own(home: Home, tmp_path: Path) -> None:
     place, other = Place.of(home).ensure(), default_site().parent / "north"
     settings = choose(place, Wanted((default_site(), other)))
