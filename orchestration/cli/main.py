@@ -65,9 +65,12 @@ def simulate(
 
 @app.command()
 def nightly(
-    only: Annotated[list[str] | None, typer.Option(help="Just this solution, as stage/slug; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Just this solution, as stage/slug, over what is published already; may be repeated."),
+    ] = None,
     take_in: Annotated[
-        bool, typer.Option("--take-in", help="With --only: before, take in, curate and check the whole plant.")
+        bool, typer.Option("--take-in", help="With --only: first take in, curate, check and publish the whole plant.")
     ] = False,
     search: Annotated[bool, typer.Option("--search", help="Spend the whole search budget.")] = False,
     as_json: Json = False,
