@@ -27,7 +27,7 @@ DOCKERFILE, COMPOSE = INFRA / "docker" / "Dockerfile", INFRA / "compose" / "comp
 RUNS, MORE = INFRA / "dagster" / "docker.yaml", INFRA / "compose" / "docker-runs.yaml"
 DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
 MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
-UNITS = sorted((INFRA / "systemd").iterdir())
+UNITS = sorted((INFRA / "systemd").glob("cellworks*"))
 SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_FLASK_SERVER_SECRET_KEY")
 
 
@@ -114,6 +114,22 @@ def test_the_units_give_commands_that_exist_and_no_secret() -> None:
     for unit in UNITS:
         assert not re.search(r"^Environment=.*(PASS|SECRET|TOKEN|KEY)", unit.read_text(), re.MULTILINE), unit.name
         assert unit.suffix != ".service" or "\nUser=cellworks\n" in unit.read_text(), unit.name
+
+
+def test_people_give_commands_over_the_servers_with_a_token_of_their_own(tmp_path: Path) -> None:
+    """The script as it is, but for where things lie; the command is one that tells what it was given."""
+    (tmp_path / "env").write_text("export CELLWORKS_ENV=servers\n")
+    (tmp_path / "cellworks").write_text('#!/bin/sh\nprintf "%s|" "$CELLWORKS_ENV" "$CELLWORKS_TOKEN_FILE" "$@"; cat\n')
+    (tmp_path / "cellworks").chmod(0o755)
+    text = (INFRA / "systemd" / "plant").read_text()
+    for there in ("/var/lib/cellworks/services", "/opt/cellworks/.venv/bin"):
+        assert there in text
+        text = text.replace(there, str(tmp_path))
+    words = ["actions", "approve", "1a2b", "--why", "seen; on the $(line)"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", text, "plant", *words], input="a.b.c", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "|".join(["servers", "-", *words, "a.b.c"])
 
 
 def test_the_docker_launcher_takes_its_settings_and_runs_are_where_the_servers_are() -> None:
