@@ -6,6 +6,10 @@ from orchestration.environment import prepare_process
 
 prepare_process()
 
+from models.registry.client import quiet  # noqa: E402
+
+quiet()  # before MLflow is imported, which reads then what it may say between a night's bars
+
 from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches  # noqa: E402
 
 import orchestration.assembly  # noqa: E402, F401 - imported for its children's sake

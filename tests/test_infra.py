@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
 import orchestration.services.layout as layout
+from orchestration.cli.main import app
 from orchestration.services.mlflow_login import ADMIN_VARIABLE, VIEWER_VARIABLE, settings_text
 from orchestration.services.settings import Settings
 from pipelines.lake.home import Home
@@ -24,6 +27,7 @@ DOCKERFILE, COMPOSE = INFRA / "docker" / "Dockerfile", INFRA / "compose" / "comp
 RUNS, MORE = INFRA / "dagster" / "docker.yaml", INFRA / "compose" / "docker-runs.yaml"
 DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
 MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
+UNITS = sorted((INFRA / "systemd").glob("cellworks*"))
 SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_FLASK_SERVER_SECRET_KEY")
 
 
@@ -73,6 +77,59 @@ def test_compose_and_kubernetes_files_fit_their_schemas(tmp_path: Path) -> None:
     assert "healthchek" in fails(
         "check-jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "compose.yaml"
     )
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_takes_the_units_and_would_say_so_if_not(tmp_path: Path) -> None:
+    here = {"/opt/cellworks/.venv/bin": str(TOOLS), "/usr/sbin/apache2": "/bin/true"}
+
+    def said(broken: str = "") -> str:
+        for unit in UNITS:
+            text = unit.read_text()
+            for there, ours in here.items():
+                text = text.replace(there, ours)
+            (tmp_path / unit.name).write_text(text + broken)
+        files = sorted(tmp_path.iterdir())
+        done = subprocess.run(
+            ["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False, timeout=60
+        )
+        return "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "cellworks" in line)
+
+    assert said() == ""
+    assert "Unknown section" in said("[Servce]\n")
+
+
+def test_the_units_give_commands_that_exist_and_no_secret() -> None:
+    program = get_command(app)
+    given = [
+        words.split()
+        for unit in UNITS
+        for words in re.findall(r"^Exec\w+=.*\.venv/bin/cellworks ([a-z ]+)", unit.read_text(), re.MULTILINE)
+    ]
+    assert sorted(map(tuple, given)) == [("backup",), ("metrics", "serve"), ("services", "down"), ("services", "up")]
+    for words in given:
+        command: Any = program
+        for word in words:
+            command = command.commands[word]
+    for unit in UNITS:
+        assert not re.search(r"^Environment=.*(PASS|SECRET|TOKEN|KEY)", unit.read_text(), re.MULTILINE), unit.name
+        assert unit.suffix != ".service" or "\nUser=cellworks\n" in unit.read_text(), unit.name
+
+
+def test_people_give_commands_over_the_servers_with_a_token_of_their_own(tmp_path: Path) -> None:
+    """The script as it is, but for where things lie; the command is one that tells what it was given."""
+    (tmp_path / "env").write_text("export CELLWORKS_ENV=servers\n")
+    (tmp_path / "cellworks").write_text('#!/bin/sh\nprintf "%s|" "$CELLWORKS_ENV" "$CELLWORKS_TOKEN_FILE" "$@"; cat\n')
+    (tmp_path / "cellworks").chmod(0o755)
+    text = (INFRA / "systemd" / "plant").read_text()
+    for there in ("/var/lib/cellworks/services", "/opt/cellworks/.venv/bin"):
+        assert there in text
+        text = text.replace(there, str(tmp_path))
+    words = ["actions", "approve", "1a2b", "--why", "seen; on the $(line)"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", text, "plant", *words], input="a.b.c", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "|".join(["servers", "-", *words, "a.b.c"])
 
 
 def test_the_docker_launcher_takes_its_settings_and_runs_are_where_the_servers_are() -> None:

@@ -20,15 +20,31 @@ _LIBRARIES = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "scipy")}
 
 @cache
 def code_revision() -> str:
-    """Git revision with `+changes` when the tree differs; the package's version outside a repository."""
+    """Git revision with `+changes` when the tree differs; the package's version outside a repository.
+
+    Raises:
+        CellworksError: git does not answer.
+    """
     git = shutil.which("git")
     if git is None or not (_PROJECT / ".git").exists():
         return f"cellworks {metadata.version('cellworks')}"
 
     def run(*arguments: str) -> str:
+        # The code may be root's and the process the service's: whoever owns what runs here is trusted to that extent.
         done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-            [git, "-C", str(_PROJECT), *arguments], capture_output=True, text=True, check=True, timeout=20
+            [git, "-c", f"safe.directory={_PROJECT}", "-C", str(_PROJECT), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
         )
+        if done.returncode:
+            raise CellworksError(
+                "the revision of the code can't be read, which every version is to name",
+                expected=f"an answer of git about {_PROJECT}",
+                found=done.stderr.strip()[:300],
+                mend="mend the clone, or take its .git away: then the release's version is named",
+            )
         return done.stdout.strip()
 
     changed = run("status", "--porcelain", "--untracked-files=no")

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestration.cli import plant_commands, registry_commands
-from orchestration.cli.groups import figures, people, servers, solutions
-from orchestration.cli.options import Json, SiteOption, Who, Why, at
+from orchestration.cli import plant_commands
+from orchestration.cli.groups import figures, people, registry, servers, solutions
+from orchestration.cli.options import Json, SiteOption, at
 from orchestration.environment import HOME_VARIABLE, default_home, prepare_process
 from orchestration.interruption import interruption_in
 from orchestration.logs import LOG_VARIABLE, configure
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="cellworks: from plant data to promoted models that act. State lives under CELLWORKS_HOME.",
 )
-for group in (people.app, solutions.app, servers.app, figures.app):
+for group in (people.app, registry.app, solutions.app, servers.app, figures.app):
     app.add_typer(group)
 
 # Trouble of the machine, such as a full disk: the person must mend it, and a traceback would not help.
@@ -65,9 +65,12 @@ def simulate(
 
 @app.command()
 def nightly(
-    only: Annotated[list[str] | None, typer.Option(help="Just this solution, as stage/slug; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Just this solution, as stage/slug, over what is published already; may be repeated."),
+    ] = None,
     take_in: Annotated[
-        bool, typer.Option("--take-in", help="With --only: before, take in, curate and check the whole plant.")
+        bool, typer.Option("--take-in", help="With --only: first take in, curate, check and publish the whole plant.")
     ] = False,
     search: Annotated[bool, typer.Option("--search", help="Spend the whole search budget.")] = False,
     as_json: Json = False,
@@ -182,107 +185,6 @@ def data_docs(
     from orchestration.cli import data_docs as pages
 
     pages.build(opened=opened)
-
-
-@app.command()
-def models(as_json: Json = False, site: SiteOption = None) -> None:
-    """List versions and their aliases. Example: cellworks models."""
-    at(site)
-    registry_commands.show_models(as_json=as_json)
-
-
-@app.command()
-def rollback(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    why: Why,
-    who: Who = None,
-    as_json: Json = False,
-    site: SiteOption = None,
-) -> None:
-    """Move champion back to previous. Example: cellworks rollback yield_root_cause --why "too many false alarms"."""
-    at(site)
-    registry_commands.roll_back(solution, who, why, as_json=as_json)
-
-
-@app.command()
-def promote(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
-    why: Why,
-    who: Who = None,
-    as_json: Json = False,
-    site: SiteOption = None,
-) -> None:
-    """Make a cleared version champion. Example: cellworks promote yield_root_cause 3 --why "signed for today"."""
-    at(site)
-    registry_commands.promote(solution, version, who, why, as_json=as_json)
-
-
-@app.command()
-def retire(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    why: Why,
-    who: Who = None,
-    as_json: Json = False,
-    site: SiteOption = None,
-) -> None:
-    """Take a solution's champion away. Example: cellworks retire yield_root_cause --why "the gauge is broken"."""
-    at(site)
-    registry_commands.retire(solution, who, why, as_json=as_json)
-
-
-@app.command()
-def override(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
-    why: Why,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take the signature back that was given.")] = False,
-    who: Who = None,
-    as_json: Json = False,
-    site: SiteOption = None,
-) -> None:
-    """Clear a version that no gate has passed. Example: cellworks override yield_root_cause 3 --why "trial run"."""
-    at(site)
-    act = registry_commands.revoke if revoke else registry_commands.override
-    act(solution, version, who, why, as_json=as_json)
-
-
-@app.command()
-def bench(
-    only: Annotated[str | None, typer.Option(help="One part: ingestion, training, night, ...")] = None,
-    small: Annotated[bool, typer.Option("--small", help="A small plant: mechanics, not figures.")] = False,
-    telemetry_days: Annotated[int | None, typer.Option(min=0, help="Of 30 days, how many by the minute.")] = None,
-    docs: Annotated[Path | None, typer.Option(help="Folder for bench.md and bench.json.")] = None,
-    as_json: Json = False,
-    site: SiteOption = None,
-) -> None:
-    """Measure the platform beside the bare work. Example: cellworks bench --only ingestion --json."""
-    at(site)
-    from orchestration.cli.bench import bench as run_bench
-
-    run_bench(only, telemetry_days, docs, small=small, as_json=as_json)
-
-
-@app.command()
-def benchmarks(
-    data: Annotated[
-        Path | None, typer.Option(envvar="CELLWORKS_DATA", help="Folder with a folder per data set.")
-    ] = None,
-    only: Annotated[str | None, typer.Option(help="One data set.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="One split each: whether it works, not how well.")] = False,
-    docs: Annotated[Path | None, typer.Option(help="Folder for benchmarks.md, benchmarks.json and pictures.")] = None,
-    render: Annotated[bool, typer.Option("--render", help="Write the page of --docs again; measure nothing.")] = False,
-    as_json: Json = False,
-    site: SiteOption = None,
-) -> None:
-    """Public data sets beside what was published. Example: cellworks benchmarks --data data --json."""
-    at(site)
-    from orchestration.cli import benchmarks as command
-
-    if render:
-        command.render_again(docs)
-    else:
-        command.run_benchmarks(data, only, docs, quick=quick, as_json=as_json)
 
 
 @app.command()

@@ -29,20 +29,23 @@ def migrate(*, as_json: bool) -> None:
     if as_json:
         console.tell(found, "", as_json=True)
         return
+    for line in in_words(found):
+        console.line(line)
+
+
+def in_words(found: dict[str, Any]) -> list[str]:
+    """What a move brought, a line for each kind of store; `--json` tells each table."""
     if not found["moved"]:
-        console.line("this instance was moved before; nothing was done")
-        return
-    rows = [
-        (what, each["table"], f"{each['rows']:,}", each["hash"])
-        for what, tables in found["stores"].items()
-        for each in tables
+        return ["this instance was moved before; nothing was done"]
+    sums = {what: (len(tables), sum(each["rows"] for each in tables)) for what, tables in found["stores"].items()}
+    return [
+        *(
+            f"{what}: {count} tables with {rows:,} rows: each read back with the same hash"
+            for what, (count, rows) in sums.items()
+        ),
+        f"{sum(found['files'].values()):,} files, {found['bytes'] / 1e6:,.1f} MB: each read back with the same SHA-256",
+        "from now on run with CELLWORKS_ENV=servers; the files of the home may be kept as a copy of this moment",
     ]
-    console.table(("store", "table", "rows", "hash, read back"), rows)
-    files = sum(found["files"].values())
-    console.line(f"{files:,} files, {found['bytes'] / 1e6:,.1f} MB: each read back with the same SHA-256")
-    console.line(
-        "from now on run with CELLWORKS_ENV=servers; the files of the home may be kept as a copy of this moment"
-    )
 
 
 def backup(folder: Path, who: str | None, *, as_json: bool) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,9 @@ from pipelines.control_plan.errors import CellworksError
 
 TOKEN_VARIABLE: Final = "CELLWORKS_TOKEN_FILE"  # noqa: S105 - the name of a variable
 """Names a file, so that a token stands neither in a command line nor in an environment that processes inherit."""
+STANDARD_INPUT: Final = "-"
+"""In the file's place: who acts through another account of the machine hands the token in, and no file of that account
+holds what the others who may use it could read."""
 _LONGEST_TOKEN = 16_384
 _LONGEST_NAME = 200
 
@@ -82,7 +87,7 @@ def machine_user() -> str:
 
 
 def read_token() -> str:
-    """The token in the file that `CELLWORKS_TOKEN_FILE` names.
+    """The token in the file that `CELLWORKS_TOKEN_FILE` names, or on standard input where it is `-`.
 
     Raises:
         CellworksError: none is named, it is not there, others may read it, or it is no token by its size.
@@ -90,18 +95,30 @@ def read_token() -> str:
     named = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not named:
         raise _refused("no token is given", f"{TOKEN_VARIABLE} with the name of a file", "nothing")
+    token, where = (_handed_in(), "standard input") if named == STANDARD_INPUT else (_of_file(named), named)
+    if not token or len(token) > _LONGEST_TOKEN:
+        raise _refused(f"{where} holds no token", f"1 to {_LONGEST_TOKEN} characters", f"{len(token)}")
+    return token
+
+
+@cache
+def _handed_in() -> str:
+    """What standard input holds; kept, as a command may ask twice who acts."""
+    if sys.stdin.isatty():
+        raise _refused("a token is not typed in", "a file or a pipe as standard input", "a terminal")
+    return sys.stdin.buffer.read(_LONGEST_TOKEN + 1).decode("ascii", errors="replace").strip()
+
+
+def _of_file(named: str) -> str:
     try:
         with Path(named).open(encoding="ascii") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode) or mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise _refused("others may read the token", "a file of yours alone", named, f"chmod 600 {named}")
-            token = file.read(_LONGEST_TOKEN + 1).strip()
+            return file.read(_LONGEST_TOKEN + 1).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not plain text"
         raise _refused("the token can't be read", "a readable file", f"{named}: {reason}") from error
-    if not token or len(token) > _LONGEST_TOKEN:
-        raise _refused("the file holds no token", f"1 to {_LONGEST_TOKEN} characters", named)
-    return token
 
 
 def claims_of(issuer: Issuer, token: str, keys: dict[str, Any], now: float | None = None) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class Access(Model):
 
     Attributes:
         identity: who vouches for a name: `operating_system` (the machine's user) or `oidc` (a signed token of the
-            issuer, in the file that CELLWORKS_TOKEN_FILE names).
+            issuer, in the file that CELLWORKS_TOKEN_FILE names, or on standard input).
         issuer: the provider, with `oidc`.
         roles: who has which role; each role may what those before it may (viewer, engineer, approver, admin). None
             named: everybody may do everything, and names are taken at their word.

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from orchestration import progress
 from orchestration.cli.main import app
+from orchestration.cli.moving import in_words
 from orchestration.moving.migrate import migrate
 from pipelines.lake.home import Home
 from tests.listening import Listener
@@ -45,6 +46,20 @@ def test_backup_and_restore_tell_each_step_and_are_silent_for_a_program(
 
 
 @pytest.mark.slow
+def test_a_person_reads_the_sums_of_a_move_and_no_row_for_each_table() -> None:
+    tables = [{"table": f"t{number}", "rows": 1_000, "hash": "f" * 64} for number in range(40)]
+    found = {"moved": True, "stores": {"lake": tables, "mlflow": []}, "files": {"lake": 7, "mlflow": 1}, "bytes": 25e5}
+    assert in_words(found) == [
+        "lake: 40 tables with 40,000 rows: each read back with the same hash",
+        "mlflow: 0 tables with 0 rows: each read back with the same hash",
+        "8 files, 2.5 MB: each read back with the same SHA-256",
+        "from now on run with CELLWORKS_ENV=servers; the files of the home may be kept as a copy of this moment",
+    ]
+    assert in_words({"moved": False, "stores": {}, "files": {}, "bytes": 0}) == [
+        "this instance was moved before; nothing was done"
+    ]
+
+
 def test_a_move_tells_how_many_files_and_tables_are_there(
     instance: Home, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

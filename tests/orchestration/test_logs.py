@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +69,16 @@ def test_libraries_tell_only_what_is_wrong(logger: logging.Logger, capfd: pytest
     logging.getLogger("some.library").info("chatter")
     logging.getLogger("some.library").warning("trouble")
     assert [line["message"] for line in _told(capfd)] == ["trouble"]
+
+
+def test_mlflow_says_nothing_between_the_bars_of_a_night() -> None:
+    """Asked of a process that loads what the fork server of the nights loads, as the level is read at the import."""
+    look = "import orchestration.preload, logging; print(logging.getLogger('mlflow.pyfunc').isEnabledFor(logging.INFO))"
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_LOGGING_LEVEL"}
+    said = subprocess.run(
+        [sys.executable, "-c", look], env=environment, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert said.stdout == "False\n"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,17 @@ def signed_in(
     return sign_in
 
 
+@pytest.fixture
+def hand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
+    def hand(content: bytes) -> None:
+        monkeypatch.setenv("CELLWORKS_TOKEN_FILE", "-")
+        identity._handed_in.cache_clear()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    yield hand
+    identity._handed_in.cache_clear()
+
+
 def test_a_role_may_what_those_below_it_may_and_no_more(guarded: Access, signed_in: Callable[..., Path]) -> None:
     groups_of = {"engineer": ["process", "canteen"], "approver": ["process", "shift"], "admin": []}
     for role, groups in groups_of.items():
@@ -164,6 +177,28 @@ def test_a_stranger_another_name_and_an_open_file_are_refused(guarded: Access, s
     assert authorise(guarded, "rollback", "ana@example.org").name == "ana@example.org"
     file.chmod(0o640)
     with pytest.raises(CellworksError, match="others may read the token"):
+        authorise(guarded, "rollback")
+
+
+def test_a_token_is_handed_in_by_standard_input_and_asked_for_once(
+    guarded: Access, signed_in: Callable[..., Path], hand_in: Callable[[bytes], None]
+) -> None:
+    """As by `sudo -u`, where the account that the command runs as can't read the file of the person who acts."""
+    token = signed_in(groups=["shift"]).read_text(encoding="ascii")
+    wrong = ((b"", "holds no token"), (b"x" * 16_385, "holds no token"), (b"\xff.b.c", "the token is refused"))
+    for text, found in wrong:
+        hand_in(text)
+        with pytest.raises(CellworksError, match=found):
+            authorise(guarded, "rollback")
+    hand_in(f"{token}\n".encode())
+    assert [authorise(guarded, "rollback").name for _ in range(2)] == ["ana@example.org"] * 2
+
+
+def test_a_token_is_not_typed_into_a_terminal(guarded: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLWORKS_TOKEN_FILE", "-")
+    ours, theirs = os.openpty()
+    with os.fdopen(ours), os.fdopen(theirs) as terminal, pytest.raises(CellworksError, match="not typed in"):
+        monkeypatch.setattr("sys.stdin", terminal)
         authorise(guarded, "rollback")
 
 
