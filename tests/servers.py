@@ -14,8 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -121,7 +119,7 @@ def running_servers() -> Iterator[Servers]:
     folder = Path(tempfile.mkdtemp(prefix="cw-"))
     folder.chmod(0o755)
     try:
-        with _postgres(folder) as (url, server), _s3(folder) as endpoint:
+        with _postgres(folder) as (url, server), running_s3(folder) as endpoint:
             servers = Servers(folder, url, endpoint, server)
             try:
                 yield servers
@@ -153,7 +151,13 @@ def _postgres(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 @contextlib.contextmanager
-def _s3(folder: Path) -> Iterator[str]:
+def running_s3(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Start an S3 endpoint over files of a folder; it ends with the block.
+
+    Args:
+        folder: where its files and its log lie.
+        certificate: certificate and key that it shows to clients over TLS; None for plain text.
+    """
     objects = folder / "objects"
     objects.mkdir()
     port = free_port()
@@ -163,11 +167,13 @@ def _s3(folder: Path) -> Iterator[str]:
         *(program, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}"),
         *("--force-path-style=true", "--config", str(folder / "rclone.conf"), str(objects)),
     ]
+    if certificate is not None:
+        command += ["--cert", str(certificate[0]), "--key", str(certificate[1])]
     with (folder / "rclone.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    endpoint = f"http://127.0.0.1:{port}"
+    endpoint = f"http://127.0.0.1:{port}" if certificate is None else f"https://localhost:{port}"
     try:
-        _wait_until_heard(endpoint)
+        _wait_until_heard(port)
         yield endpoint
     finally:
         process.kill()  # asked kindly, it waits ten seconds for clients that keep their connections
@@ -181,13 +187,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_heard(endpoint: str) -> None:
+def _wait_until_heard(port: int) -> None:
     ends = time.monotonic() + PATIENCE_S
     while True:
         try:
-            urllib.request.urlopen(endpoint, timeout=1).close()
-        except urllib.error.HTTPError:  # it refuses who does not sign, so it is there
-            return
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             if time.monotonic() > ends:
                 raise

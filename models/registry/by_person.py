@@ -137,7 +137,8 @@ def _roll_back(client: Any, home: Home, slug: str, name: str | None, who: str, w
             f"there is nothing to roll {slug} back to",
             expected="a model with the alias 'previous'",
             found=", ".join(f"{alias}: {number}" for alias, number in sorted(now.items())) or "no such model",
-            mend="see `cellworks models`",
+            mend=f"`cellworks promote {slug} VERSION` makes a cleared version champion (`cellworks models` lists them)"
+            + (f", `cellworks retire {slug}` takes the champion away" if CHAMPION in now else ""),
         )
     target = now[PREVIOUS]
     reigned = now.get(CHAMPION)

@@ -24,6 +24,7 @@ _QUIET = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",  # as in pipelines.lake.objects
 }
 
 

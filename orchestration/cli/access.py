@@ -66,8 +66,7 @@ def adopt(who: str | None, why: str, *, as_json: bool) -> None:
         detail = wanted.detail | {"before": known.rules.hash}
         # By the rules in force; had others come into force since they were read, they would not be the lake's any more.
         if not grant(here.home, known.rules, ADOPT, wanted.site, person, why, detail):
-            console.tell_waiting(ADOPT, wanted.site, person.name, here.site.access, as_json=as_json)
-            return
+            console.end_waiting(ADOPT, wanted.site, person.name, known.rules.access, as_json=as_json)
     found = {"adopted_by": person.name, "file": wanted.file, **wanted.detail}
     console.tell(found, f"the rules of {wanted.file} are in force, adopted by {person.name}", as_json=as_json)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration.cli import console
 from orchestration.plant import plant
 from pipelines.control_plan.errors import CellworksError
+
+if TYPE_CHECKING:
+    from pipelines.access.chain import Row
 
 
 def show(limit: int, *, as_json: bool) -> None:
@@ -25,17 +28,7 @@ def show(limit: int, *, as_json: bool) -> None:
     with reader(plant().home) as con:
         rows = rows_of(con)[-limit:][::-1]
     if as_json:
-        found: list[dict[str, Any]] = [
-            {
-                "number": row.number,
-                **asdict(row.entry),
-                "detail": json.loads(row.entry.detail),
-                "at": row.at,
-                "hash": row.hash,
-            }
-            for row in rows
-        ]
-        console.tell(found, "", as_json=True)
+        console.tell([_document(row) for row in rows], "", as_json=True)
         return
     if not rows:
         console.line("nobody did anything yet that is kept here")
@@ -46,6 +39,45 @@ def show(limit: int, *, as_json: bool) -> None:
             f"{row.number}  {row.at:%Y-%m-%d %H:%M} UTC  {did.act} {did.phase}: {did.subject}, by {did.who}{role}", 0
         )
         console.line(did.why, 4)
+
+
+def show_waiting(limit: int, *, as_json: bool) -> None:
+    """Print the acts that wait for another person, requests before approvals of actions.
+
+    Args:
+        limit: how many at most.
+        as_json: print all fields as JSON.
+    """
+    from pipelines.access.second_person import waiting
+    from pipelines.actions.decide import endorsed
+    from pipelines.lake.connection import reader
+
+    here = plant()
+    with reader(here.home) as con:
+        requests, approvals = [(each.row, each.until) for each in waiting(con)], endorsed(con, here.site)
+    found = [*requests, *approvals][:limit]
+    if as_json:
+        console.tell([{**_document(row), "until": until} for row, until in found], "", as_json=True)
+        return
+    if not found:
+        console.line("nothing waits for another person")
+    for row, until in found:
+        did = row.entry
+        # The clocks differ: a request lapses by the wall's, a proposed action by the plant's.
+        moment = f"{'' if (row, until) in requests else 'the plant is at '}{until:%Y-%m-%d %H:%M} UTC"
+        console.line(f"{row.number}  {did.act}: {did.subject}, by {did.who}, {did.role}; waits until {moment}", 0)
+        told = {key: value for key, value in json.loads(did.detail).items() if not isinstance(value, dict | list)}
+        if told:
+            console.line(
+                ", ".join(f"{key} {console.DASH if value is None else value}" for key, value in told.items()), 4
+            )
+        console.line(did.why, 4)
+
+
+def _document(row: Row) -> dict[str, Any]:
+    """A row of the audit as programs read it."""
+    detail = json.loads(row.entry.detail)
+    return {"number": row.number, **asdict(row.entry), "detail": detail, "at": row.at, "hash": row.hash}
 
 
 def verify(noted: list[str], *, as_json: bool) -> None:
@@ -86,8 +118,7 @@ def accept(who: str | None, why: str, *, as_json: bool) -> None:
     require_lake(here.home)
     accepted = to_accept(here.home)
     if not grant(here.home, rules_of(here.site), ACCEPT, here.site.name, person, why, accepted):
-        console.tell_waiting(ACCEPT, here.site.name, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting(ACCEPT, here.site.name, person.name, here.site.access, as_json=as_json)
     with writer(here.home, why="a new note of the audit's last row", area=ACTS) as con:
         note_anew(here.home, con)
     found = {"accepted_by": person.name, **accepted}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rich import filesize
 from rich.console import Console
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("cellworks.step")
 _PIPED_WIDTH = 120
 DASH = "-"
+WAITS: Final = 3
+"""Exit code of a command whose act waits for another person."""
 
 
 def tell(found: object, text: str, *, as_json: bool) -> None:
@@ -37,17 +39,18 @@ def tell(found: object, text: str, *, as_json: bool) -> None:
     print(document or printable(text, keep="\n"))
 
 
-def tell_waiting(act: str, subject: str, who: str, access: Access, *, as_json: bool) -> None:
-    """Print that an act, which was asked for just now, waits for a second person, and until when."""
+def end_waiting(act: str, subject: str, who: str, access: Access, *, as_json: bool) -> NoReturn:
+    """Print that an act, which was asked for just now, waits for a second person, and until when; exit code 3."""
     from pipelines.access.second_person import lapses
 
     until = lapses(access)
     found = {"act": act, "subject": subject, "state": "requested", "requested_by": who, "until": until}
     text = (
         f"{act} of {subject} waits until {until:%Y-%m-%d %H:%M} UTC for a second person, who gives the same command; "
-        "nothing was changed"
+        "nothing was changed; `cellworks audit list --waiting` tells all that waits"
     )
     tell(found, text, as_json=as_json)
+    sys.exit(WAITS)
 
 
 def _finite(value: object) -> object:

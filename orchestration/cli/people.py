@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 from orchestration.catalogue import discover, find
@@ -66,7 +67,13 @@ def decide_action(
         settle(here.home, con, rules_of(here.site), person)
         decided = decide(con, here.site, action_id, decision, who=person, why=why, now=plant_now(con))
         note_head(here.home, con)
-    console.tell(decided, f"{decided['action_id'][:8]} is {decided['state']}", as_json=as_json)
+    given, needed, until = decided["approvals"], decided["approvals_needed"], decided["until"]
+    text = f"{decided['action_id'][:8]} is {decided['state']}"
+    if until is not None:
+        text += f" by {given} of {needed} people; it waits for the others until the plant's {until:%Y-%m-%d %H:%M} UTC"
+    console.tell(decided, text, as_json=as_json)
+    if until is not None:
+        sys.exit(console.WAITS)
 
 
 def show_modes(*, as_json: bool) -> None:
@@ -102,8 +109,7 @@ def accept_modes(who: str | None, why: str, *, as_json: bool) -> None:
     person = authorise(here.site.access, "write_mode", who)
     require_lake(here.home)
     if not grant(here.home, rules_of(here.site), "write_mode", here.site.name, person, why, to_accept(here.site)):
-        console.tell_waiting("write_mode", here.site.name, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("write_mode", here.site.name, person.name, here.site.access, as_json=as_json)
     found = {"accepted_by": person.name, "modes": {kind: policy.mode for kind, policy in here.site.actions.items()}}
     console.tell(
         found, f"{person.name} accepts modes and limits of {here.site.name} as its file has them", as_json=as_json

@@ -61,8 +61,7 @@ def replay(ids: list[int], who: str | None, why: str, *, as_json: bool) -> None:
     told_ids = _ranges(wanted)
     subject = told_ids if ids else "all that are open"
     if not grant(here.home, rules_of(here.site), "quarantine_replay", subject, person, why, {"ids": told_ids}):
-        console.tell_waiting("quarantine_replay", subject, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("quarantine_replay", subject, person.name, here.site.access, as_json=as_json)
     with console.bars() as shown:
         shown.begin("trying again")
         report = try_again(here.home, here.site, wanted, progress=shown.advance)

@@ -66,8 +66,7 @@ def promote(solution: str, version: str, who: str | None, why: str, *, as_json: 
     require_clearance(client, here.home, spec.name, version)
     reigned = aliases(client, spec.name).get("champion")
     if not grant(here.home, rules_of(here.site), "promotion", spec.name, person, why, {"from": reigned, "to": version}):
-        console.tell_waiting("promotion", spec.solution, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("promotion", spec.solution, person.name, here.site.access, as_json=as_json)
     ctx = ModelContext(here.home, here.site, actor=person.name)
     done = appoint(spec, ctx, version, why, reigned=reigned)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
@@ -90,8 +89,7 @@ def retire(solution: str, who: str | None, why: str, *, as_json: bool) -> None:
     if reigned is None:
         raise CellworksError(f"{spec.solution} has no champion to take away", mend="see `cellworks models`")
     if not grant(here.home, rules_of(here.site), "retirement", spec.name, person, why, {"from": reigned}):
-        console.tell_waiting("retirement", spec.solution, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("retirement", spec.solution, person.name, here.site.access, as_json=as_json)
     done = take_away(spec, ModelContext(here.home, here.site, actor=person.name), why, reigned=reigned)
     found = {"solution": spec.solution, "champion_version": None, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
@@ -115,8 +113,7 @@ def roll_back(solution: str, who: str | None, why: str, *, as_json: bool) -> Non
     # What is gone back from is what acts, whatever a hand has let the alias name.
     from_to = {"from": acting(client, here.home, spec.name, audited=guarded), "to": decided["previous"]}
     if "previous" in now and not grant(here.home, rules_of(here.site), "rollback", spec.name, person, why, from_to):
-        console.tell_waiting("rollback", spec.solution, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("rollback", spec.solution, person.name, here.site.access, as_json=as_json)
     done = rollback(here.home, spec.slug, person.name, why, decided=decided, audited=guarded)
     found = {"solution": spec.solution, "champion_version": done.version, "sentence": done.sentence}
     console.tell(found, done.sentence, as_json=as_json)
@@ -134,8 +131,7 @@ def override(solution: str, version: str, who: str | None, why: str, *, as_json:
     person = authorise(here.site.access, "override", who)
     get_version(open_home(here.home), spec.name, version, here.home)
     if not grant(here.home, rules_of(here.site), "override", spec.name, person, why, {"version": version}):
-        console.tell_waiting("override", spec.solution, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("override", spec.solution, person.name, here.site.access, as_json=as_json)
     sign_override(here.home, spec.name, version, person.name, why)
     found = {"solution": spec.solution, "version": version, "signed_by": person.name}
     sentence = f"{person.name} answers for version {version} of {spec.solution}; `cellworks promote` makes it champion"
@@ -158,8 +154,7 @@ def revoke(solution: str, version: str, who: str | None, why: str, *, as_json: b
     signer = signer_of(get_version(open_home(here.home), spec.name, version, here.home))
     detail = {"version": version, "signed_by": signer}
     if not grant(here.home, rules_of(here.site), "revocation", spec.name, person, why, detail):
-        console.tell_waiting("revocation", spec.solution, person.name, here.site.access, as_json=as_json)
-        return
+        console.end_waiting("revocation", spec.solution, person.name, here.site.access, as_json=as_json)
     sentence = take_back(spec, ModelContext(here.home, here.site, actor=person.name), version)
     found = {"solution": spec.solution, "version": version, "revoked_by": person.name, "sentence": sentence}
     console.tell(found, sentence, as_json=as_json)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from orchestration.doctor import machine, stores, work
-from orchestration.doctor.finding import Finding, Installation, Look, error, of
+from orchestration.doctor.finding import Finding, Installation, Look, error, of, warning
 from orchestration.doctor.services import services
 from orchestration.environment import site_folder
 from pipelines.control_plan.errors import CellworksError
@@ -47,12 +47,14 @@ def examine() -> Iterator[Finding]:
     """Look at the installation that the environment names, and change nothing."""
     home = Home.from_env()
     it = Installation(home, _site(), _stores(home))
+    told: dict[tuple[str, str], str] = {}
     for name, look in LOOKS.items():
         began = time.monotonic()
         try:
             found = list(look(it))
         except CellworksError as problem:
-            found = [of(problem)]
+            first = told.setdefault((problem.what, problem.where), name)
+            found = [of(problem) if first == name else _hidden(name, first)]
         except Exception as problem:  # noqa: BLE001 - what a look did not foresee is itself what is wrong, and is told
             said = " ".join(str(problem).split())[:300]
             found = [
@@ -62,6 +64,11 @@ def examine() -> Iterator[Finding]:
         yield from (replace(each, check=name, seconds=took_s) for each in found)
         if name in _BASES and any(each.level == "error" for each in found):
             it = replace(it, stores=None)
+
+
+def _hidden(name: str, first: str) -> Finding:
+    """What a look tells that fails by what another has told before it: one fault is counted once."""
+    return warning(f"{name} could not be looked at, because of what {first} tells", f"mend what {first} tells first")
 
 
 def _site() -> Site | None:

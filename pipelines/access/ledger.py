@@ -136,18 +136,46 @@ def record(home: Home, con: DuckDBPyConnection, entry: Entry) -> Row:
     return row
 
 
-def newest(con: DuckDBPyConnection, act: str | None = None, phases: tuple[str, ...] = ()) -> Row | None:
+def newest_of_each(
+    con: DuckDBPyConnection, phases: tuple[str, ...], *, act: str | None = None, subject: str | None = None
+) -> list[Row]:
+    """The newest row of each act on each subject in one of some phases, by number.
+
+    Args:
+        con: a connection to the lake.
+        phases: the phases.
+        act: only this kind of act.
+        subject: only what was done to this.
+    """
+    if not has_table(con, "ops", "act"):
+        return []
+    found = con.execute(
+        f"SELECT {_COLUMNS} FROM {TABLE} WHERE act = coalesce(?, act) AND subject = coalesce(?, subject) "
+        "AND list_contains(?, phase) QUALIFY row_number() OVER (PARTITION BY act, subject ORDER BY number DESC) = 1 "
+        "ORDER BY number",
+        [act, subject, list(phases)],
+    ).fetchall()
+    return [_row(each) for each in found]
+
+
+def newest(
+    con: DuckDBPyConnection, act: str | None = None, phases: tuple[str, ...] = (), about: str = ""
+) -> Row | None:
     """The newest row, or the newest of an act in one of some phases; None when there is none.
 
     Args:
         con: a connection to the lake.
         act: kind of act; None for any.
         phases: its phases, when there is an act.
+        about: a text that its detail holds, when there is an act.
     """
     if not has_table(con, "ops", "act"):
         return None
     # The act stands alone in its condition, so that files without it are left out by what the catalogue tells of them.
-    wanted, values = ("WHERE act = ? AND list_contains(?, phase)", [act, list(phases)]) if act else ("", [])
+    wanted, values = "", []
+    if act is not None:
+        wanted = "WHERE act = ? AND list_contains(?, phase) AND contains(detail, ?)"
+        values = [act, list(phases), about]
     found = con.execute(f"SELECT {_COLUMNS} FROM {TABLE} {wanted} ORDER BY number DESC LIMIT 1", values).fetchone()
     return _row(found) if found else None
 

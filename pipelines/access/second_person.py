@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from pipelines.access.chain import Row
 from pipelines.access.identity import Person
-from pipelines.access.ledger import TABLE, begin, canonical, entry_of, record
+from pipelines.access.ledger import begin, canonical, entry_of, newest_of_each, record
 from pipelines.access.rules import Rules, in_force, settle
 from pipelines.control_plan.access import Access, ActKind
 from pipelines.control_plan.errors import CellworksError
@@ -16,6 +18,19 @@ from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import ACTS
+
+
+@dataclass(frozen=True)
+class Request:
+    """An act that one person has asked for.
+
+    Attributes:
+        row: of the audit, in which it was asked for.
+        until: when it lapses, UTC without zone.
+    """
+
+    row: Row
+    until: datetime
 
 
 def grant(
@@ -47,19 +62,19 @@ def grant(
         if act not in access.second_person:
             record(home, con, entry_of(act, "granted", subject, person, why, detail))
             return True
-        asked = _open_request(con, access, act, subject, detail)
-        if asked is None:
+        asked = next(iter(waiting(con, act, subject)), None)
+        if asked is None or asked.row.entry.detail != canonical(detail):
             record(home, con, entry_of(act, "requested", subject, person, why, detail))
             return False
-        number, first, source = asked
-        if first == person.name or source != person.source:
+        first = asked.row.entry
+        if first.who == person.name or first.source != person.source:
             raise CellworksError(
                 f"{act} of {subject} waits for a second person",
-                expected=f"somebody else than {first}, named by the same source",
+                expected=f"somebody else than {first.who}, named by the same source",
                 found=f"{person.name} ({person.source})",
-                mend="let another person of the role give the same command",
+                mend=f"let another person of the role give the same command before {asked.until:%Y-%m-%d %H:%M} UTC",
             )
-        record(home, con, entry_of(act, "confirmed", subject, person, why, detail | {"request": number}))
+        record(home, con, entry_of(act, "confirmed", subject, person, why, detail | {"request": asked.row.number}))
         return True
 
 
@@ -68,26 +83,23 @@ def lapses(access: Access) -> datetime:
     return wall_now() + timedelta(hours=access.request_valid_h)
 
 
-def _open_request(
-    con: DuckDBPyConnection, access: Access, act: str, subject: str, detail: dict[str, Any]
-) -> tuple[int, str, str] | None:
-    """Number, person and source of the request that nobody has confirmed yet and that has not lapsed.
+def waiting(con: DuckDBPyConnection, act: str | None = None, subject: str | None = None) -> list[Request]:
+    """Requests that nobody has confirmed yet and that have not lapsed, the oldest first.
 
     One that is further ahead of the clock than it may be old has lapsed too: it was written by a wrong clock. So has
     one from before the rules in force, by which its person may have the role no more.
+
+    Args:
+        con: a connection to the lake.
+        act: only this kind of act.
+        subject: only what is to be done to this.
     """
-    now, valid = wall_now(), timedelta(hours=access.request_valid_h)
-    newest = con.execute(
-        f"SELECT number, phase, who, source, detail, written_at FROM {TABLE} WHERE act = ? AND subject = ? "
-        "AND phase IN ('requested', 'confirmed') ORDER BY number DESC LIMIT 1",
-        [act, subject],
-    ).fetchone()
-    if newest is None:
-        return None
-    number, phase, who, source, asked, written_at = newest
     known = in_force(con)
-    if known is not None and number < known.number:
-        return None
-    if phase != "requested" or asked != canonical(detail) or abs(now - written_at) > valid:
-        return None
-    return int(number), str(who), str(source)
+    if known is None:
+        return []
+    now, valid = wall_now(), timedelta(hours=known.rules.access.request_valid_h)
+    return [
+        Request(row, row.at + valid)
+        for row in newest_of_each(con, ("requested", "confirmed"), act=act, subject=subject)
+        if row.entry.phase == "requested" and row.number > known.number and abs(now - row.at) <= valid
+    ]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from duckdb import DuckDBPyConnection
 
 from pipelines.access import ledger
+from pipelines.access.chain import Row
 from pipelines.access.identity import Person
 from pipelines.access.rules import require, rules_of
 from pipelines.actions.modes import in_force
@@ -16,7 +17,7 @@ from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site
-from pipelines.lake.clock import wall_now
+from pipelines.lake.clock import plant_now, wall_now
 from pipelines.lake.connection import transaction
 from pipelines.lake.tables import has_table
 
@@ -26,7 +27,7 @@ _OPEN = ("advised", "awaiting_approval", _ENDORSED)
 
 
 def list_actions(
-    con: DuckDBPyConnection, *, solution: str | None = None, state: str | None = None, limit: int = 100
+    con: DuckDBPyConnection, *, solution: str | None = None, state: str | None = None, limit: int | None = 100
 ) -> list[dict[str, Any]]:
     """Actions with their present state, newest first, then by priority.
 
@@ -34,7 +35,7 @@ def list_actions(
         con: a connection to the lake.
         solution: only this slug.
         state: only this state (shadowed, advised, awaiting_approval, endorsed, released, approved, rejected).
-        limit: rows at most.
+        limit: rows at most; None for all.
 
     Returns:
         One dict per action: the columns of `ops.action`, then state, decided_by, decided_why and decided_at.
@@ -80,8 +81,8 @@ def decide(
         now: the plant's now (UTC); an action that waited too long until then has lapsed.
 
     Returns:
-        action_id, state (approved, rejected, or endorsed while more people are needed), approvals and
-        approvals_needed.
+        action_id, state (approved, rejected, or endorsed while more people are needed), approvals,
+        approvals_needed, and until when those must have approved it by the plant's clock (UTC, naive; else None).
 
     Raises:
         CellworksError: no such action, it is decided already, it has lapsed, this person has approved it before, no
@@ -116,7 +117,27 @@ def decide(
         "state": state,
         "approvals": approvals,
         "approvals_needed": needed,
+        "until": _lapses_at(policy, action) if policy and state == _ENDORSED else None,
     }
+
+
+def endorsed(con: DuckDBPyConnection, site: Site) -> list[tuple[Row, datetime]]:
+    """Actions that some have approved and others must as well, the oldest first.
+
+    Args:
+        con: a connection to the lake.
+        site: tells how long an action may wait.
+
+    Returns:
+        Of each the act of who approved it last, and when it lapses by the plant's clock (UTC, naive).
+    """
+    found = []
+    for action in list_actions(con, state=_ENDORSED, limit=None):
+        policy = _policy(con, site, action["kind"])
+        told = ledger.newest(con, "approve_action", ("done",), action["action_id"])
+        if policy is not None and told is not None and plant_now(con) <= _lapses_at(policy, action):
+            found.append((told, _lapses_at(policy, action)))
+    return sorted(found, key=lambda each: each[0].number)
 
 
 def _write(con: DuckDBPyConnection, action: dict[str, Any], state: str, who: Person, why: str) -> None:
@@ -188,13 +209,15 @@ def _policy(con: DuckDBPyConnection, site: Site, kind: str) -> ActionPolicy | No
 
 
 def _refuse_lapsed(policy: ActionPolicy | None, action: dict[str, Any], now: datetime) -> None:
-    if policy is None:
-        return
-    lapses_at = action["proposed_at"] + timedelta(seconds=policy.valid_for_s)
-    if now > lapses_at:
+    if policy is not None and now > (lapses_at := _lapses_at(policy, action)):
         raise CellworksError(
             f"action {action['action_id'][:8]} has lapsed",
             expected=f"a decision before {lapses_at:%Y-%m-%d %H:%M} UTC",
             found=f"the plant is at {now:%Y-%m-%d %H:%M} UTC",
             mend="act on the newest proposal instead",
         )
+
+
+def _lapses_at(policy: ActionPolicy, action: dict[str, Any]) -> datetime:
+    proposed_at: datetime = action["proposed_at"]
+    return proposed_at + timedelta(seconds=policy.valid_for_s)

@@ -21,6 +21,7 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake import traffic, warm
+from pipelines.lake.certificates import authorities, require_trusted
 from pipelines.lake.home import Home
 from pipelines.lake.lock import AWAY_S, DEFAULT_TIMEOUT_S, WHOLE, LockLostError, require_held, writer_lock
 from pipelines.lake.sql import quote_literal
@@ -137,7 +138,9 @@ def _server_statements(stores: Stores) -> list[str]:
     objects = stores.objects
     if objects is None:
         return []
+    require_trusted(objects)
     endpoint = urlsplit(objects.endpoint)
+    is_encrypted = endpoint.scheme == "https"
     secret = {
         "TYPE": "s3",
         "KEY_ID": quote_literal(objects.key),
@@ -145,11 +148,12 @@ def _server_statements(stores: Stores) -> list[str]:
         "REGION": quote_literal(objects.region),
         "ENDPOINT": quote_literal(endpoint.netloc),
         "URL_STYLE": "'path'",
-        "USE_SSL": "true" if endpoint.scheme == "https" else "false",
+        "USE_SSL": str(is_encrypted).lower(),
         "SCOPE": quote_literal(objects.url),
     }
     return [
         f"CREATE OR REPLACE SECRET cellworks ({', '.join(f'{name} {value}' for name, value in secret.items())})",
+        *([f"SET ca_cert_file = {quote_literal(authorities(objects))}"] if is_encrypted else []),
         f"SET http_retries = {_HTTP_RETRIES}",
         f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}",
         f"SET ducklake_retry_wait_ms = {_COMMIT_WAIT_MS}",

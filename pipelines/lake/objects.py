@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.lake import traffic
+from pipelines.lake.certificates import require_trusted
 from pipelines.lake.stores import ObjectStore, Stores
 
 
@@ -60,10 +61,15 @@ def _upload(objects: ObjectStore, file: Path, target: str) -> None:
 
 
 def client(objects: ObjectStore, attempts: int = 8) -> Any:
-    """A client of the store; it tries again, by default for about half a minute, where the service fails."""
+    """A client of the store; it tries again, by default for about half a minute, where the service fails.
+
+    Raises:
+        CellworksError: the store's certificate is not believed.
+    """
     import boto3
     from botocore.config import Config
 
+    require_trusted(objects)
     settings: dict[str, Any] = {"max_attempts": attempts, "mode": "standard"}
     return boto3.client(
         "s3",
@@ -71,7 +77,14 @@ def client(objects: ObjectStore, attempts: int = 8) -> Any:
         aws_access_key_id=objects.key,
         aws_secret_access_key=objects.secret,
         region_name=objects.region,
-        config=Config(retries=settings, s3={"addressing_style": "path"}),
+        verify=objects.ca_file,
+        config=Config(
+            retries=settings,
+            s3={"addressing_style": "path"},
+            # Else a checksum follows what is sent over TLS, without its length before, which not every store takes. The
+            # signature holds a hash of it anyway.
+            request_checksum_calculation="when_required",
+        ),
     )
 
 

@@ -32,6 +32,15 @@ def connect(url: str, application: str = "cellworks") -> Any:
     try:
         con = psycopg2.connect(url, connect_timeout=_CONNECT_S, application_name=application[:63])
     except psycopg2.OperationalError as error:
+        if (reason := _tls_reason(error)) is not None:
+            raise CellworksError(
+                "PostgreSQL and this machine agree on no encryption, so nothing was said",
+                expected=f"a certificate of {_place(url)} that an authority in PGSSLROOTCERT signed",
+                found=reason,
+                mend="name the file (PEM) of the authority's certificates with PGSSLROOTCERT, "
+                "and the server by the name in its certificate",
+                where="PGSSLMODE, PGSSLROOTCERT",
+            ) from error
         raise CellworksError(
             "PostgreSQL does not answer",
             expected=f"a server at {_place(url)}",
@@ -40,6 +49,12 @@ def connect(url: str, application: str = "cellworks") -> Any:
         ) from error
     con.autocommit = True
     return con
+
+
+def _tls_reason(error: psycopg2.OperationalError) -> str | None:
+    """What libpq says against the server's certificate or its lack of TLS; None where it is about something else."""
+    signs = ("certificate", "ssl error", "does not support ssl")
+    return next((line for line in str(error).splitlines() if any(sign in line.lower() for sign in signs)), None)
 
 
 def ensure_stores(stores: Stores) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -23,6 +24,7 @@ POSTGRES_VARIABLE: Final = "CELLWORKS_POSTGRES_URL"
 S3_VARIABLE: Final = "CELLWORKS_S3_URL"
 ENDPOINT_VARIABLE, KEY_VARIABLE = "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"
 SECRET_VARIABLE, REGION_VARIABLE = "AWS_SECRET_ACCESS_KEY", "AWS_REGION"
+CA_VARIABLE: Final = "AWS_CA_BUNDLE"
 DATABASES: Final = ("lake", "dagster", "mlflow", "optuna")
 """A database each: Dagster's, MLflow's and Optuna's migrations would share one table of versions otherwise."""
 
@@ -36,6 +38,7 @@ class ObjectStore:
         endpoint: address of the service, `http(s)://host:port`.
         key: access key; secret: its secret, never shown.
         region: region that requests are signed for.
+        ca_file: file (PEM) of the authorities that may have signed the service's certificate; None for well-known ones.
     """
 
     url: str
@@ -43,6 +46,7 @@ class ObjectStore:
     key: str
     secret: str
     region: str
+    ca_file: str | None = None
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url} at {self.endpoint})"
@@ -165,6 +169,28 @@ def _object_store() -> ObjectStore:
         key=_required(KEY_VARIABLE, "the access key"),
         secret=_required(SECRET_VARIABLE, "the access key's secret"),
         region=os.environ.get(REGION_VARIABLE, "").strip() or "us-east-1",
+        ca_file=_authorities() if service.scheme == "https" else None,
+    )
+
+
+def _authorities() -> str | None:
+    named = os.environ.get(CA_VARIABLE, "")
+    if not named:
+        return None
+    # DuckDB takes a file alone, boto3 a folder as well.
+    if not Path(named).is_file():
+        raise no_authorities(named, "it is a folder" if Path(named).is_dir() else "there is no such file")
+    return named
+
+
+def no_authorities(file: str, reason: str) -> CellworksError:
+    """What a person is told when a file holds no authorities' certificates."""
+    return CellworksError(
+        f"{CA_VARIABLE} names no file of certificates",
+        expected="a readable file with the certificates (PEM) of the authorities that may sign for the object store",
+        found=f"{file}: {reason}",
+        mend=f"correct {CA_VARIABLE}, or leave it out where a well-known authority signed",
+        where=CA_VARIABLE,
     )
 
 

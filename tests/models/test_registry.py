@@ -314,3 +314,11 @@ def test_a_solution_without_versions_has_no_champion(ctx, solution):
     with pytest.raises(CellworksError, match="nothing to roll"):
         rollback(ctx.home, "cells", "Ana", "test")
     assert recover(ctx.home) == []
+
+
+def test_who_has_no_version_to_go_back_to_is_told_what_helps_instead(two, ctx):
+    open_client(ctx).delete_registered_model_alias(two.name, "previous")
+    with pytest.raises(CellworksError, match="nothing to roll cells back to") as refusal:
+        rollback(ctx.home, "cells", "Ana", "too many alarms")
+    assert "`cellworks retire cells`" in refusal.value.mend
+    assert "`cellworks promote cells VERSION`" in refusal.value.mend

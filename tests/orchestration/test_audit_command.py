@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli.main import app
+from pipelines.actions.propose import Origin, propose
 from pipelines.actions.tables import ensure_tables
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import load_site
@@ -62,10 +65,16 @@ def test_a_mode_needs_two_admins_and_the_audit_tells_who(home: Home, act: Callab
         act("bo", *accept)
     with pytest.raises(CellworksError, match="'li' is not who you are"):
         act("eve", *accept, "--who", "li")
-    assert act("eve", *accept)[1]["state"] == "requested"
-    with pytest.raises(CellworksError, match="waits for a second person"):
+    code, asked = act("eve", *accept)
+    assert (code, asked["state"]) == (3, "requested")
+    (waits,) = act("bo", "audit", "list", "--waiting")[1]
+    assert (waits["act"], waits["who"], waits["phase"]) == ("write_mode", "eve", "requested")
+    with pytest.raises(CellworksError, match="waits for a second person") as again:
         act("eve", *accept)
-    assert act("li", *accept)[1]["accepted_by"] == "li"
+    assert f"before {waits['until'][:16].replace('T', ' ')} UTC" in again.value.mend
+    code, done = act("li", *accept)
+    assert (code, done["accepted_by"]) == (0, "li")
+    assert act("bo", "audit", "list", "--waiting") == (0, [])
     replay = ("quarantine", "replay", "--why", "unit mended")
     assert act("bo", *replay)[1]["rows_in"] == 0
     with pytest.raises(CellworksError, match="mallory may not do this"):
@@ -147,6 +156,40 @@ def test_what_changes_much_is_told_before_it_begins_and_when_it_is_done(
         ("eve", "backup", "granted", str(tmp_path / "kept")),
         ("eve", "access_adopt", "granted", "demo"),
     ]
+
+
+def test_an_action_that_two_must_approve_waits_for_the_other_and_says_until_when(
+    home: Home, act: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "site" / "site.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("  alarm: {mode: advise,", "  alarm: {mode: advise, approvals: 2,"), encoding="utf-8")
+    moment = datetime(2026, 9, 5, 4, 0)  # noqa: DTZ001 - the lake holds UTC without a zone
+    rows = pa.table({"target_id": ["m1", "m2"], "priority": [1.0, 2.0], "reason": ["risk", "risk"]})
+    with writer(home, why="a plant at work") as con:
+        con.execute(
+            "INSERT INTO lake.ops.ingest_offset "
+            "(source, feed, fingerprint, status, note, rows_in, rows_quarantined, max_known_at, batch_id, ingested_at) "
+            "VALUES ('drop', 'f', 'x', 'done', '', 0, 0, ?, 1, ?)",
+            [moment, moment],
+        )
+        propose(con, load_site(tmp_path / "site"), Origin("watch", "alarm", moment), rows)
+    first, second = (each["action_id"] for each in act("bo", "actions", "list")[1])
+    approve = ("actions", "approve", first, "--why", "seen on the line")
+    code, asked = act("eve", *approve)
+    assert (code, asked["state"], asked["until"]) == (3, "endorsed", "2026-09-05T12:00:00")
+    (waits,) = act("bo", "audit", "list", "--waiting")[1]
+    assert (waits["act"], waits["who"], waits["until"]) == ("approve_action", "eve", "2026-09-05T12:00:00")
+    assert waits["detail"]["action_id"] == first
+    shown = CliRunner().invoke(app, ["audit", "list", "--waiting"], catch_exceptions=False).stdout
+    assert "the plant is at 2026-09-05 12:00 UTC" in " ".join(shown.split())
+    code, done = act("li", *approve)
+    assert (code, done["state"], done["until"]) == (0, "approved", None)
+    assert act("bo", "audit", "list", "--waiting") == (0, [])
+    assert act("eve", "actions", "approve", second, "--why", "seen")[0] == 3
+    with writer(home, why="the plant goes on") as con:
+        con.execute("UPDATE lake.ops.ingest_offset SET max_known_at = ?", [moment + timedelta(hours=8, seconds=1)])
+    assert act("bo", "audit", "list", "--waiting") == (0, []), "it has lapsed"
 
 
 @pytest.mark.parametrize("command", [("quarantine", "replay"), ("rollback", "finishing/grading")])

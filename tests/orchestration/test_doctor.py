@@ -123,10 +123,14 @@ def test_a_lake_that_lost_a_column_a_file_or_its_catalogue_is_told(doctor: Docto
     assert "is gone" in wrong(found, "lake")
     assert "the lake lacks what the plan asks for: 1 statements" in wrong(found, "upgrades", "warning")
     home.catalogue.write_bytes(b"no catalogue at all" * 1000)
-    assert doctor()[0] == 1
-    told = here("doctor").stdout
-    assert "lake: the lake can't be opened" in told
-    assert "cellworks restore" in told
+    code, found = doctor()
+    assert code == 1
+    assert "the lake can't be opened" in wrong(found, "lake")
+    assert "cellworks restore" in wrong(found, "lake")
+    for look in ("rules", "upgrades"):
+        assert wrong(found, look) == "", "it is told once"
+        told = wrong(found, look, "warning")
+        assert told == f"{look} could not be looked at, because of what lake tells -> mend what lake tells first"
 
 
 def test_a_wrong_site_a_wrong_environment_and_a_taken_port_are_told(

@@ -34,7 +34,10 @@ access:
 def act(
     trained: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_user: Callable[[str], None]
 ) -> Callable[..., Any]:
-    """Runs a command with --json as a user of the machine, at a site with roles over the trained instance."""
+    """Runs a command with --json as a user of the machine, at a site with roles over the trained instance.
+
+    Its exit code is 3 where the act waits for a second person, else 0.
+    """
     folder = Path(shutil.copytree(default_site(), tmp_path / "site"))
     with (folder / "site.yaml").open("a", encoding="utf-8") as file:
         file.write(ACCESS)
@@ -43,8 +46,9 @@ def act(
     def run(user: str, *arguments: str) -> Any:
         as_user(user)
         result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
-        assert result.exit_code == 0, result.stdout
-        return json.loads(result.stdout)
+        told = json.loads(result.stdout)
+        assert result.exit_code == (3 if isinstance(told, dict) and "state" in told else 0), result.stdout
+        return told
 
     return run
 
@@ -67,10 +71,25 @@ def test_a_champion_goes_and_comes_back_by_two_people_each_and_the_audit_tells_i
     assert acting() is None
     with pytest.raises(CellworksError, match="mine/one has no champion to take away"):
         act("li", *away)
-    assert act("ana", *back)["state"] == "requested"
+    assert act("bo", "audit", "list", "--waiting") == []
+    asked = act("ana", *back)
+    assert asked["state"] == "requested"
     assert acting() is None
+    (waits,) = act("bo", "audit", "list", "--waiting")
+    assert (waits["act"], waits["subject"], waits["who"], waits["why"]) == (
+        "promotion",
+        "mine.one",
+        "ana",
+        "gauge mended",
+    )
+    assert waits["detail"] == {"from": None, "to": "1"}
+    assert abs(datetime.fromisoformat(waits["until"]) - datetime.fromisoformat(asked["until"])) < timedelta(minutes=5)
+    shown = CliRunner().invoke(app, ["audit", "list", "--waiting"], catch_exceptions=False).stdout
+    assert f"promotion: mine.one, by ana, approver; waits until {waits['until'][:10]}" in shown
+    assert "to 1" in shown
     assert act("li", *back)["champion_version"] == "1"
     assert acting() == "1"
+    assert act("bo", "audit", "list", "--waiting") == []
     told = [(each["who"], each["act"], each["phase"]) for each in act("ana", "audit", "list")][:6]
     assert told == [
         ("li", "promote", "done"),

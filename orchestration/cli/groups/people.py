@@ -100,12 +100,20 @@ def replay_quarantine(
 
 
 @audit_app.command("list")
-def list_acts(as_json: Json = False, limit: Limit = 30, site: SiteOption = None) -> None:
-    """List who did what, newest first. Example: cellworks audit list --limit 10 --json."""
+def list_acts(
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Only what waits for another person, oldest first.")
+    ] = False,
+    as_json: Json = False,
+    limit: Limit = 30,
+    site: SiteOption = None,
+) -> None:
+    """List who did what, newest first. Example: cellworks audit list --waiting --json."""
     at(site)
     from orchestration.cli import audit
 
-    audit.show(limit, as_json=as_json)
+    show = audit.show_waiting if waiting else audit.show
+    show(limit, as_json=as_json)
 
 
 @audit_app.command("verify")

@@ -93,6 +93,8 @@ def _set(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
         ("AWS_ENDPOINT_URL", f"https://KEY:{SECRET}@s3.example", "https://s3.example.org"),
         ("AWS_ACCESS_KEY_ID", "", "is not set"),
         ("AWS_SECRET_ACCESS_KEY", " ", "is not set"),
+        ("AWS_CA_BUNDLE", "/no/such/authority.pem", "/no/such/authority.pem: there is no such file"),
+        ("AWS_CA_BUNDLE", "/", "/: it is a folder"),
     ],
 )
 def test_wrong_settings_name_their_variable_and_no_secret(
