@@ -25,7 +25,7 @@ LOOKS: Final[Mapping[str, Look]] = {
     "servers": stores.servers,
     "site": work.site,
     "folders": machine.folders,
-    "secrets": machine.secrets,
+    "private files": machine.secrets,
     "disk": machine.disk,
     "ports": machine.ports,
     "lake": stores.lake,

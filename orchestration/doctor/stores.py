@@ -69,6 +69,7 @@ def servers(it: Installation) -> Iterator[Finding]:
     for name, url in databases.items():
         if url is not None:
             yield _timed(f"PostgreSQL, database of {name}", url, partial(_ask_postgres, url))
+    yield from _in_plain_text(stores.lake_url, stores.objects.endpoint)
     from pipelines.lake.objects import client
 
     # Made before the watch starts: to load the library takes longer than the store does.
@@ -81,8 +82,33 @@ def servers(it: Installation) -> Iterator[Finding]:
     yield _timed(f"the object store, {stores.objects.url}", stores.objects.endpoint, ask)
 
 
+def _in_plain_text(postgres: str | None, endpoint: str) -> Iterator[Finding]:
+    """Stores on other machines to which rows and keys go as anybody on the way may read them."""
+    found = []
+    if postgres is not None and not _is_here(postgres) and not _is_encrypted(postgres):
+        found.append(("PostgreSQL", "PGSSLMODE=verify-full and PGSSLROOTCERT"))
+    if urlsplit(endpoint).scheme == "http" and not _is_here(endpoint):
+        found.append(("the object store", f"an address with https in {ENDPOINT_VARIABLE}"))
+    for what, mend in found:
+        yield warning(f"{what} is on another machine and is spoken to in plain text", f"name {mend}")
+
+
+def _is_here(address: str) -> bool:
+    return urlsplit(address).hostname in _THIS_MACHINE
+
+
+def _is_encrypted(url: str) -> bool:
+    """Whether a connection to the server is; true where none comes about, which is told beside it."""
+    from pipelines.lake.servers import connect
+
+    try:
+        with closing(connect(url)) as con:
+            return bool(con.info.ssl_in_use)
+    except (CellworksError, OSError):
+        return True
+
+
 def _timed(what: str, address: str, ask: Callable[[], str]) -> Finding:
-    is_here = urlsplit(address).hostname in _THIS_MACHINE
     began = time.monotonic()
     try:
         told = ask()
@@ -94,7 +120,7 @@ def _timed(what: str, address: str, ask: Callable[[], str]) -> Finding:
     if told:
         return error(f"{what}: {told}", "set the clocks of both machines by NTP")
     if took_s > _SLOW_S:
-        mend = "see what keeps this machine busy, such as a night: " if is_here else "bring it nearer: "
+        mend = "see what keeps this machine busy, such as a night: " if _is_here(address) else "bring it nearer: "
         return warning(f"{what} took {took_s:.2f} s to answer", f"{mend}each statement waits that long")
     return ok(f"{what} answers within {took_s * 1000:.0f} ms")
 

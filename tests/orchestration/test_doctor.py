@@ -99,10 +99,10 @@ def test_many_things_that_are_wrong_at_once_are_each_told(
     data.write_bytes(data.read_bytes()[:100])
     code, found = doctor()
     assert code == 1
-    assert "registry.key holds a secret and is open to others" in wrong(found, "secrets")
-    assert f"-> chmod 600 {home.root / 'registry.key'}" in wrong(found, "secrets")
-    assert "registry.key holds no key: 0 bytes, not 32 -> put it back from a back-up" in wrong(found, "secrets")
-    assert "PGPASSFILE names" in wrong(found, "secrets")
+    assert "registry.key holds a secret and is open to others" in wrong(found, "private files")
+    assert f"-> chmod 600 {home.root / 'registry.key'}" in wrong(found, "private files")
+    assert "registry.key holds no key: 0 bytes, not 32 -> put it back from a back-up" in wrong(found, "private files")
+    assert "PGPASSFILE names" in wrong(found, "private files")
     assert "less than a night needs -> make room" in wrong(found, "disk")
     assert "agate 0.0.1, not " in wrong(found, "packages")
     assert "-> run `make setup`" in wrong(found, "packages")
@@ -164,7 +164,7 @@ def test_servers_that_do_not_answer_are_told_with_their_place(doctor: Doctor, mo
         ENV_VARIABLE: "servers",
         "CELLWORKS_POSTGRES_URL": f"postgresql://me@{HOST}:{free}/cellworks",
         "CELLWORKS_S3_URL": "s3://bucket/here",
-        "AWS_ENDPOINT_URL": f"http://{HOST}:{free}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.2:{free}",  # not the address by which this machine knows itself
         "AWS_ACCESS_KEY_ID": "A" * 20,
         "AWS_SECRET_ACCESS_KEY": "planted-secret",
         "AWS_MAX_ATTEMPTS": "1",
@@ -177,6 +177,9 @@ def test_servers_that_do_not_answer_are_told_with_their_place(doctor: Doctor, mo
     assert told.count("PostgreSQL does not answer") == 4
     assert f"a server at {HOST}:{free}" in told
     assert "the object store, s3://bucket/here does not answer" in told
+    told = wrong(found, "servers", "warning")
+    assert "the object store is on another machine and is spoken to in plain text" in told
+    assert "PostgreSQL is on another machine" not in told
     assert "planted-secret" not in json.dumps(found)
 
 
