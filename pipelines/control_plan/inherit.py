@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ INHERITS = "inherits"
 SITE_FILE, FEEDS_FILE, PLAN_FILE = "site.yaml", "feeds.yaml", csv_file.FILE
 MAX_DEPTH = 8
 _REMOVE = "null"
+_NOT_NAMED = object()
+# Sensors ask for their site at every tick, and YAML takes time and memory; what is kept follows from the texts alone.
+_KEPT_TEXTS, _KEPT_SITES = 32, 8
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,12 @@ class Inherited:
 
 def inherits(text: str, folder: Path) -> bool:
     """Whether a site.yaml names a base. Raises PlanError where it is no YAML mapping."""
-    return INHERITS in parse_yaml(text, folder, SITE_FILE)
+    return _base_of(text, folder) is not _NOT_NAMED
+
+
+@lru_cache(_KEPT_TEXTS)
+def _base_of(text: str, folder: Path) -> object:
+    return parse_yaml(text, folder, SITE_FILE).get(INHERITS, _NOT_NAMED)
 
 
 def read_inherited(folder: Path) -> Inherited:
@@ -78,7 +87,13 @@ def read_inherited(folder: Path) -> Inherited:
     Raises:
         PlanError: a base outside the sites folder, a circle, a mapping over what is none, nothing to remove.
     """
-    layers = _chain(folder)
+    return _merged(folder, tuple((layer.folder, tuple(layer.texts.items())) for layer in _chain(folder)))
+
+
+@lru_cache(_KEPT_SITES)
+def _merged(site: Path, files: tuple[tuple[Path, tuple[tuple[str, str], ...]], ...]) -> Inherited:
+    """The files of a chain, the site's own first, as one."""
+    layers = [Layer(folder, dict(texts)) for folder, texts in files]
     merged: dict[str, bytes] = {}
     for file in (SITE_FILE, FEEDS_FILE):
         data: dict[str, Any] = {}
@@ -86,9 +101,9 @@ def read_inherited(folder: Path) -> Inherited:
             own = parse_yaml(layer.texts[file], layer.folder, file)
             own.pop(INHERITS, None)
             problems: list[Problem] = []
-            data = _merge(data, own, (), _Place(layer, file, folder), problems) if data else own
+            data = _merge(data, own, (), _Place(layer, file, site), problems) if data else own
             if problems:
-                raise PlanError(str(folder), problems)
+                raise PlanError(str(site), problems)
         merged[file] = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000).encode()
     _refuse_same_name(layers)
     plan, lines = _merge_plans(layers)
@@ -109,8 +124,8 @@ def _chain(folder: Path) -> list[Layer]:
         if SITE_FILE not in texts:
             raise PlanError(str(folder), [Problem(layer.name_of(SITE_FILE, folder), 0, "", "is missing")])
         layers.append(layer)
-        named = parse_yaml(texts[SITE_FILE], here, SITE_FILE).get(INHERITS)
-        if named is None:
+        named = _base_of(texts[SITE_FILE], here)
+        if named is None or named is _NOT_NAMED:
             break
         here = _base(layer, named, layers, folder)
     if lost := [name for name in (FEEDS_FILE, PLAN_FILE) if name not in layers[-1].texts]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,20 @@ def test_what_changes_in_the_base_changes_the_site(sites: Path) -> None:
     after = load_site(child)
     assert (before.operators_per_shift, after.operators_per_shift) == (12, 13)
     assert before.hash != after.hash
+
+
+@pytest.mark.parametrize("is_child", [True, False])
+def test_a_site_that_did_not_change_is_not_worked_out_again(sites: Path, is_child: bool) -> None:
+    folder = _child(sites, "") if is_child else sites / "demo"
+
+    def cpu_s(times: int) -> float:
+        begun = time.process_time()
+        for _ in range(times):
+            load_site(folder)
+        return time.process_time() - begun
+
+    first = cpu_s(1)
+    assert cpu_s(10) < first
 
 
 def test_maps_merge_lists_are_replaced_and_null_removes(sites: Path) -> None:
