@@ -158,7 +158,7 @@ def test_a_run_that_a_killed_daemon_never_handed_over_is_begun_by_the_next(
     file = home.dagster_dir / "dagster.yaml"
     text, plain = file.read_text(), "run_monitoring:\n  enabled: true\n"
     assert text.count(plain) == 1
-    file.write_text(text.replace(plain, f"{plain}  start_timeout_seconds: 30\n  poll_interval_seconds: 2\n"))
+    file.write_text(text.replace(plain, f"{plain}  start_timeout_seconds: 90\n  poll_interval_seconds: 2\n"))
     log = home.root / "daemon.log"
     with _logged([sys.executable, "-c", DYING, "run", "-w", str(workspace)], log) as daemon:
         assert daemon.wait(PATIENCE_S) == -signal.SIGKILL, log.read_text()
