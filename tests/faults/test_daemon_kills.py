@@ -158,7 +158,7 @@ def test_a_run_that_a_killed_daemon_never_handed_over_is_begun_by_the_next(
     file = home.dagster_dir / "dagster.yaml"
     text, plain = file.read_text(), "run_monitoring:\n  enabled: true\n"
     assert text.count(plain) == 1
-    file.write_text(text.replace(plain, f"{plain}  start_timeout_seconds: 90\n  poll_interval_seconds: 2\n"))
+    file.write_text(text.replace(plain, f"{plain}  start_timeout_seconds: 30\n  poll_interval_seconds: 2\n"))
     log = home.root / "daemon.log"
     with _logged([sys.executable, "-c", DYING, "run", "-w", str(workspace)], log) as daemon:
         assert daemon.wait(PATIENCE_S) == -signal.SIGKILL, log.read_text()
@@ -167,8 +167,8 @@ def test_a_run_that_a_killed_daemon_never_handed_over_is_begun_by_the_next(
         with _logged([str(BIN / "dagster-daemon"), "run", "-w", str(workspace)], log):
             wait_for("answers for all that came", lambda: set(_answers(home)) == {"C1", "C2"})
             wait_for("the end of all runs", lambda: all(run.status.value in OVER for run in instance.get_runs()))
-        runs = [run for run in instance.get_runs() if run.job_name == left.job_name]
-    assert left.job_name == "new_data"
+        # Which run was to be handed over first is the queue's affair: at a full minute a schedule has one, too.
+        runs = [run for run in instance.get_runs() if left.run_id in (run.run_id, run.parent_run_id)]
     assert sorted(run.status.value for run in runs) == ["FAILURE", "SUCCESS"]
     answers = _answers(home)
     lost, doubled = 2 - len(answers), answers.total() - len(answers)

@@ -76,7 +76,10 @@ def _end_lock_of(home: Home, why: str) -> None:
 
 @contextmanager
 def _curating(home: Home) -> Iterator[subprocess.Popen[str]]:
-    """A process that curates, stopped before the commit of a model."""
+    """A process that curates, stopped before the commit of a model.
+
+    The last word it prints is what became of it; on a slow machine DuckDB's bar may come before.
+    """
     command = [sys.executable, "-c", CURATING, str(default_site()), str(home.root), f"model.cellworks.{STAGED}"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -119,7 +122,7 @@ def test_dbt_whose_lock_was_lost_commits_nothing_beside_the_next_holder(
         assert curate(home, site, layer="staging", domain="process").is_passed, "the next holder"
         instance.close(home)
         told, _ = first.communicate("on\n", timeout=300)
-    assert told.split() == ["unchanged"], "it takes the lock again, and finds that all is done"
+    assert told.split()[-1:] == ["unchanged"], "it takes the lock again, and finds that all is done"
     rows = _staged(home)
     with reader(home) as con:
         builds = con.execute("SELECT count(*), count(DISTINCT build_no) FROM ops.model_build").fetchall()[0]
@@ -142,7 +145,7 @@ def test_dbt_waits_for_a_postgres_that_restarts_while_it_builds(
         on_servers.stop_postgres()
         on_servers.start_postgres()
         told, _ = first.communicate("on\n", timeout=300)
-    assert told.split() == ["built"]
+    assert told.split()[-1:] == ["built"]
     rows, once = _staged(home)
     record_property("figures", {"kills": 1, "rows": rows, "lost": ROWS - once, "doubled": rows - once})
     assert (rows, once) == (ROWS, ROWS)

@@ -18,6 +18,7 @@ def _found(days: int, grown: str = "", lost: str = "") -> dict[str, Any]:
     figures = {name: (rising if name == grown else flat) if is_judged else None for name in JUDGED}
     return {
         "runs": {},
+        "days_delivered": days,
         "rows": {"delivered": 1000, "taken_in": 990, "set_aside": 10},
         "trained": [],
         "settled": True,
@@ -52,6 +53,13 @@ def test_a_single_taking_in_is_not_all_that_was_delivered(rows: dict[str, int], 
     found["runs"] = {"new_data": {"SUCCESS": 1}}
     found["rows"] |= rows
     assert judge(found, Pace(60, 60, 10, 3, 0.05))["every row that was delivered was taken in"] is held
+
+
+def test_days_before_the_first_make_up_for_none_that_was_lost() -> None:
+    found = _found(60) | {"runs": {"plant_day": {"SUCCESS": 63}}}
+    for delivered, held in ((60, True), (59, False)):
+        checks = judge(found | {"days_delivered": delivered}, Pace(60, 60, 10, 3, 0.05))
+        assert checks["every day was delivered"] is held
 
 
 def test_few_days_judge_nothing() -> None:
