@@ -117,9 +117,11 @@ class Terminator:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             server.close()
-            for each in asyncio.all_tasks(loop):
+            left = asyncio.all_tasks(loop)
+            for each in left:
                 each.cancel()
-            loop.run_until_complete(asyncio.sleep(0.01))
+            if left:
+                loop.run_until_complete(asyncio.wait(left))
             loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -30,6 +30,7 @@ SiteOption = Annotated[
     Path | None, typer.Option("--site", help="Folder of the site. Default: infra/sites/demo.", callback=None)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Solution = Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")]
 Why = Annotated[str, typer.Option(help="The reason, kept in the audit.", callback=_readable)]
 Who = Annotated[
     str | None, typer.Option(help="Who does it, where the site names no roles. Default: the user of this machine.")

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from orchestration.cli import registry_commands
-from orchestration.cli.options import Json, SiteOption, Who, Why, at
+from orchestration.cli.options import Json, SiteOption, Solution, Who, Why, at
 
 app = typer.Typer()
+Version = Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")]
 
 
 @app.command()
@@ -21,7 +22,7 @@ def models(as_json: Json = False, site: SiteOption = None) -> None:
 
 @app.command()
 def rollback(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    solution: Solution,
     why: Why,
     who: Who = None,
     as_json: Json = False,
@@ -34,8 +35,8 @@ def rollback(
 
 @app.command()
 def promote(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
+    solution: Solution,
+    version: Version,
     why: Why,
     who: Who = None,
     as_json: Json = False,
@@ -48,7 +49,7 @@ def promote(
 
 @app.command()
 def retire(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    solution: Solution,
     why: Why,
     who: Who = None,
     as_json: Json = False,
@@ -61,8 +62,8 @@ def retire(
 
 @app.command()
 def override(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
-    version: Annotated[str, typer.Argument(help="Its number, as `cellworks models` lists it.")],
+    solution: Solution,
+    version: Version,
     why: Why,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the signature back that was given.")] = False,
     who: Who = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.options import Json, SiteOption, Who, at
+from orchestration.cli.options import Json, SiteOption, Solution, Who, at
 
 app = typer.Typer()
 metrics_app = typer.Typer(no_args_is_help=True, help="Figures of the running plant, for Prometheus.")
@@ -72,7 +72,7 @@ def restore(
 
 @app.command("tune-worker")
 def tune_worker(
-    solution: Annotated[str, typer.Argument(help="stage/slug, or the slug alone.")],
+    solution: Solution,
     as_json: Json = False,
     site: SiteOption = None,
 ) -> None:
