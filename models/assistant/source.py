@@ -64,7 +64,6 @@ def open_source(home: Home, published: int | None, n_threads: int) -> Iterator[S
         now = current_snapshot(newest)
     facts = now if published is None else published
     with duckdb.connect(config={"threads": n_threads, "memory_limit": memory_limit()}) as con:
-        con.execute("SET enable_progress_bar = false")
 
         def attach() -> None:
             for alias, snapshot in (("lake", facts), ("told", now)):

@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from models.context import ModelContext
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.connection import reader
+from pipelines.lake.connection import SILENCE, reader
 from pipelines.lake.files import file_relation, file_suffix, resolve_file
 from pipelines.lake.sql import quote_relation
 
@@ -103,4 +103,6 @@ def open_tables(ctx: ModelContext, table: str) -> Iterator[Tables]:
 
 def private_database(n_threads: int) -> DuckDBPyConnection:
     """An empty DuckDB for a person's own file, which fetches no extension that a file may ask for."""
-    return duckdb.connect(config={"threads": n_threads, "autoinstall_known_extensions": False})
+    con = duckdb.connect(config={"threads": n_threads, "autoinstall_known_extensions": False})
+    con.execute(SILENCE)
+    return con

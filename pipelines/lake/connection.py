@@ -29,6 +29,9 @@ from pipelines.lake.stores import Stores, embedded_stores
 from pipelines.lake.trouble import damage, is_away, is_transient, refuse_unready, unopened
 
 ALIAS = "lake"
+# Where Python runs no file (`python -c`, a child of a fork server), DuckDB takes it for a notebook: a connection that
+# is no cursor of another draws a bar on standard output, among what a program reads there.
+SILENCE = "SET enable_progress_bar = false"
 _BUSY_TIMEOUT_MS = 30_000
 _HTTP_RETRIES = 6
 # Writers side by side want the same next number of a snapshot: short waits that hardly grow, about 12 s in all.
@@ -100,6 +103,7 @@ def attach_statements(
         f"SET extension_directory = {quote_literal(home.extension_dir)}",
         "SET autoinstall_known_extensions = false",
         "SET TimeZone = 'UTC'",
+        SILENCE,
     ]
     statements += [f"LOAD {quote_literal(extension_file(name))}" for name in stores.extensions]
     statements += _server_statements(stores)
