@@ -50,6 +50,8 @@ JUDGED = (
 _SETTLE_S = 1800.0
 _NIGHTS_BEFORE = 3
 """Each gives three versions; with that of the first night there is one more than has room beside those in use."""
+_RUNS_BEFORE = 128
+"""For so many of the runs that ended, a code server keeps what SQLAlchemy caches; tests/orchestration/test_looks.py."""
 
 
 def soak(pace: Pace, history: int) -> dict[str, Any]:
@@ -70,11 +72,12 @@ def soak(pace: Pace, history: int) -> dict[str, Any]:
 
 
 def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
-    ledger, samples, launched = Ledger(), [], []
+    samples, launched = [], []
     with running.up() as instance:
         servers = Servers(running.home)
         first = running.command("nightly")
         _fill(running, instance)
+        ledger = Ledger(instance)
         begun = time.time()
         for day in range(1, pace.days + 1):
             launched.append(running.launch("plant_day"))
@@ -101,12 +104,20 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
 
 
 def _fill(running: RunningPlant, instance: DagsterInstance) -> None:
-    """Days with a night each before the first that counts: the registry then holds what is kept, as after months."""
+    """Nights and short runs before the first day: registry and caches then hold what they keep, as after months."""
+
+    def run(job: str) -> None:
+        if not went_well(instance, running.launch(job), _SETTLE_S):
+            raise RuntimeError(f"{job} before the first day failed, or came to no end")
+
     for night in range(1, _NIGHTS_BEFORE + 1):
         _tell(f"night {night} of {_NIGHTS_BEFORE} before the first day")
-        for job in ("plant_day", "nightly"):
-            if not went_well(instance, running.launch(job), _SETTLE_S):
-                raise RuntimeError(f"{job} before the first day failed, or came to no end")
+        run("plant_day")
+        run("nightly")
+    for number in range(1, _RUNS_BEFORE + 1):
+        if number % 16 == 1:
+            _tell(f"run {number} of {_RUNS_BEFORE} before the first day")
+        run("maintenance")
 
 
 def grown(samples: Sequence[dict[str, float]], pace: Pace) -> dict[str, Slope | None]:

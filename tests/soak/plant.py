@@ -169,15 +169,16 @@ def settle(instance: DagsterInstance, patience_s: float, is_done: Callable[[], b
 
 
 class Ledger:
-    """Runs and how they ended, noted while they are there: old ones go."""
+    """Runs from now on and how they ended, noted while they are there: old ones go."""
 
-    def __init__(self) -> None:
+    def __init__(self, instance: DagsterInstance) -> None:
         self.ended: dict[str, tuple[str, str]] = {}
+        self._before = {run.run_id for run in instance.get_runs()}
 
     def note(self, instance: DagsterInstance) -> None:
         """Look at all runs."""
         for run in instance.get_runs():
-            if run.is_finished:
+            if run.is_finished and run.run_id not in self._before:
                 self.ended[run.run_id] = (run.job_name, run.status.value)
 
     def counts(self) -> dict[str, dict[str, int]]:
