@@ -133,11 +133,15 @@ def disk(home: Home, temporary: Path) -> dict[str, float]:
     }
     own = [each for each in home.root.iterdir() if each.name not in _NOT_THE_HOMES]
     assert stores.dagster_url is not None
+    assert stores.lake_url is not None
+    kept, snapshots = _kept(stores.lake_url)
     tick_rows = _table_bytes(stores.dagster_url, "job_ticks")
     return {
         "lake_mb": lake / MB,
         "lake_live_mb": live / MB,
-        "lake_beyond_data_mb": (lake - live) / MB,
+        "lake_kept_mb": (kept - live) / MB,
+        "lake_unneeded_mb": (lake - kept) / MB,
+        "snapshots": snapshots,
         "lake_files": files,
         **_registry((artifacts, home.root / "fetched"), stores.mlflow_uri),
         **{f"postgres_{name}_mb": size / MB for name, size in databases.items()},
@@ -199,6 +203,13 @@ def _live(home: Home) -> tuple[int, int]:
             "coalesce(sum(file_count + coalesce(delete_file_count, 0)), 0) FROM ducklake_table_info('lake')"
         ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _kept(url: str) -> tuple[int, int]:
+    """Bytes of the files that any snapshot needs, and the number of snapshots; no table but a queue holds the others."""
+    files = " UNION ALL ".join(f"SELECT file_size_bytes FROM ducklake_{kind}_file" for kind in ("data", "delete"))
+    size = _asked(url, f"SELECT coalesce(sum(file_size_bytes), 0) FROM ({files}) AS files")
+    return int(size), int(_asked(url, "SELECT count(*) FROM ducklake_snapshot"))
 
 
 def _database_bytes(url: str) -> int:

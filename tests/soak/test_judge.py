@@ -11,6 +11,8 @@ from tests.soak.__main__ import JUDGED, grown, judge
 from tests.soak.installation import ROOM, Pace
 from tests.soak.slopes import FEWEST, Slope, slope
 
+OF_IT = "postgres_mlflow_mb"
+
 
 def _found(days: int, grown: str = "", lost: str = "") -> dict[str, Any]:
     flat, rising = ({"per_day": a, "low": a, "high": a, "level": 1.0, "days": days} for a in (0.0, 1.0))
@@ -70,10 +72,10 @@ def test_few_days_judge_nothing() -> None:
 def test_the_registry_is_judged_from_the_day_on_which_it_holds_what_is_kept() -> None:
     def slope_of(versions: Callable[[int], float]) -> Slope | None:
         samples = [
-            {"day": float(day), "versions": versions(day)} | {name: 1.0 for name in JUDGED if name != "versions"}
+            {"day": float(day), "versions": versions(day)} | dict.fromkeys(JUDGED, 1.0) | {OF_IT: versions(day) / 9}
             for day in range(1, 62)
         ]
-        return grown(samples, Pace(60, 60, 10, 3, 0.05))["versions"]
+        return grown(samples, Pace(60, 60, 10, 3, 0.05))[OF_IT]
 
     filled = slope_of(lambda day: min(ROOM, 3 * (1 + day // 10)))
     assert filled is not None
@@ -82,3 +84,11 @@ def test_the_registry_is_judged_from_the_day_on_which_it_holds_what_is_kept() ->
     assert beyond is not None
     assert beyond.grows
     assert slope_of(lambda day: 3.0) is None, "too few nights say nothing of it"
+
+
+def test_versions_that_are_never_let_go_are_more_than_there_is_room_for() -> None:
+    for beyond, held in ((6, True), (7, False)):
+        found = _found(60)
+        found["samples"][31]["versions"] = float(ROOM + beyond)
+        checks = judge(found, Pace(60, 60, 10, 3, 0.05))
+        assert checks["no more versions than are kept and two trainings bring"] is held
