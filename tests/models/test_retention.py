@@ -162,6 +162,7 @@ def test_what_goes_goes_with_its_files_and_the_champion_and_its_predecessor_stil
     assert _rows(ctx, "inputs WHERE destination_type = 'RUN'") == len(left)
     assert _rows(ctx, "inputs WHERE source_type = 'RUN_OUTPUT'") == _rows(ctx, "logged_models") == len(left)
     assert _rows(ctx, "input_tags") == len(left)
+    assert _rows(ctx, "model_versions") == len(left), "a deleted version leaves no row"
     assert _rows(ctx, "model_version_tags WHERE version = 3") == 0 < _rows(ctx, "model_version_tags WHERE version = 4")
 
     reigning = champion(ctx.home, "cells")
@@ -184,3 +185,14 @@ def test_a_signed_version_and_the_files_of_another_one_stay(nights: tuple[Predic
     assert {"5", "4"} & {each.number for each in old.versions} == {"4"}
     needed = client.get_model_version(spec.name, "4").run_id
     assert needed not in old.runs, f"version {shared.version} answers from the files of version 4"
+
+
+def test_no_number_of_a_version_is_given_twice(nights: tuple[PredictiveSpec, ModelContext]) -> None:
+    spec, ctx = nights
+    client = open_home(ctx.home)
+    newest = max(int(each.version) for each in all_versions(client, spec.name))
+    client.delete_model_version(spec.name, str(newest))
+    let_training_go(ctx.home, ONE, _now())
+    assert _rows(ctx, f"model_versions WHERE version = {newest}") == 1
+    source = client.get_model_version(spec.name, "4").source
+    assert int(client.create_model_version(spec.name, source).version) == newest + 1
