@@ -206,7 +206,10 @@ def _live(home: Home) -> tuple[int, int]:
 
 
 def _kept(url: str) -> tuple[int, int]:
-    """Bytes of the files that any snapshot needs, and the number of snapshots; a queue holds the others."""
+    """Bytes of the files that any snapshot needs, and the number of snapshots.
+
+    DuckLake names in these tables what a snapshot needs, and in a queue of its own what waits to be deleted.
+    """
     files = " UNION ALL ".join(f"SELECT file_size_bytes FROM ducklake_{kind}_file" for kind in ("data", "delete"))
     size = _asked(url, f"SELECT coalesce(sum(file_size_bytes), 0) FROM ({files}) AS files")
     return int(size), int(_asked(url, "SELECT count(*) FROM ducklake_snapshot"))
