@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster import DagsterInstance
 from typer.main import get_command
 
 import orchestration.services.layout as layout
 from orchestration.cli.main import app
+from orchestration.secrecy import HidingInstance
 from orchestration.services.mlflow_login import ADMIN_VARIABLE, VIEWER_VARIABLE, settings_text
 from orchestration.services.settings import Settings
 from pipelines.lake.home import Home
@@ -172,6 +174,16 @@ def test_what_helm_values_put_into_pods_fits_the_kubernetes_schema(tmp_path: Pat
     for name, part in parts.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name, part)))
     run("kubernetes-validate", "--strict", *tmp_path.glob("*.yaml"))
+
+
+def test_what_the_chart_adds_to_the_instance_file_keeps_secrets_out_of_events(tmp_path: Path) -> None:
+    values = yaml.safe_load(DAGSTER.read_text())
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(values["additionalInstanceConfig"]))
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert isinstance(instance, HidingInstance)
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    have_the_class = [values["dagsterWebserver"], values["dagsterDaemon"], code]
+    assert {yaml.safe_dump(each["image"]) for each in have_the_class} == {yaml.safe_dump(code["image"])}
 
 
 def _pod(name: str, part: dict[str, Any]) -> dict[str, Any]:
