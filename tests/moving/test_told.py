@@ -45,7 +45,6 @@ def test_backup_and_restore_tell_each_step_and_are_silent_for_a_program(
     assert _steps(told) == []
 
 
-@pytest.mark.slow
 def test_a_person_reads_the_sums_of_a_move_and_no_row_for_each_table() -> None:
     tables = [{"table": f"t{number}", "rows": 1_000, "hash": "f" * 64} for number in range(40)]
     found = {"moved": True, "stores": {"lake": tables, "mlflow": []}, "files": {"lake": 7, "mlflow": 1}, "bytes": 25e5}
@@ -60,6 +59,7 @@ def test_a_person_reads_the_sums_of_a_move_and_no_row_for_each_table() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_move_tells_how_many_files_and_tables_are_there(
     instance: Home, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
