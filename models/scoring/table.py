@@ -20,7 +20,7 @@ from duckdb import DuckDBPyConnection
 from models.solution import SolutionSpec
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.clock import newest_stamp, stamp_after, wall_now
-from pipelines.lake.connection import create_missing, reader, transaction, writer
+from pipelines.lake.connection import create_missing, reader, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
 from pipelines.lake.sql import quote_identifier
@@ -111,6 +111,9 @@ def append_answers(
 ) -> None:
     """Append answers to the solution's table; the first ones make it, its keys with the types that they have.
 
+    Done again while a server is away: what an attempt wrote without hearing of its end is found by the next, which then
+    refuses to answer twice.
+
     Args:
         home: the instance.
         spec: the solution.
@@ -123,6 +126,17 @@ def append_answers(
     Raises:
         CellworksError: another run has answered since; nothing is written.
     """
+    retrying(lambda: _append(home, spec, rows, since, further, current))
+
+
+def _append(
+    home: Home,
+    spec: SolutionSpec,
+    rows: pa.Table,
+    since: datetime,
+    further: Mapping[str, pa.Table],
+    current: Mapping[str, pa.Table],
+) -> None:
     own = {key: _key_type(rows.schema.field(key).type) for key in spec.keys}
     version = "VARCHAR" if pa.types.is_string(rows.schema.field("model_version").type) else COLUMNS["model_version"]
     kinds = own | COLUMNS | {"model_version": version}

@@ -85,6 +85,8 @@ def _copy(home: Home, relation: str, file: Path, digest: str) -> int:
                     [relation, str(file), digest, rows, next_stamp(con, "lake.ops.own_table", "copied_at")],
                 )
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException) as error:
+            if isinstance(error, duckdb.IOException) and str(file) not in str(error):
+                raise  # of the lake's own files, or its object store
             raise CellworksError(
                 f"the table file {file.name} cannot be read",
                 expected="one table with the same columns in every row",

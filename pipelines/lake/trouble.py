@@ -29,13 +29,16 @@ _AWAY = (
     "no connection to the server",
     "connection to server",
     "could not connect",
-    "http code 500",
-    "http code 502",
-    "http code 503",
-    "http code 504",
     "could not establish connection",
+    "couldn't connect",
     "timeout was reached",
+    "failure when receiving data",
+    "failed sending data",
+    "server returned nothing",
+    "transferred a partial file",
 )
+# DuckDB says it as `HTTP code 503`, `returned HTTP 503` and `(HTTP 503 ...)`.
+_AWAY_STATUS = re.compile(r"\bhttp (?:code )?(?:429|50[0234])\b")
 _CATALOGUE_DAMAGED = ("database disk image is malformed", "file is not a database")
 _FILE_DAMAGED = (
     "magic bytes",
@@ -68,7 +71,10 @@ def is_away(error: BaseException) -> bool:
     """Whether an error says that a server is not there for the moment, or was away since the lock was taken."""
     if isinstance(error, LockLostError):
         return True
-    return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in _AWAY)
+    if not isinstance(error, duckdb.Error):
+        return False
+    said = str(error).lower()
+    return any(sign in said for sign in _AWAY) or _AWAY_STATUS.search(said) is not None
 
 
 def unopened(home: Home, snapshot: int | None, error: duckdb.Error) -> CellworksError:

@@ -15,6 +15,7 @@ import pytest
 from pipelines.control_plan.derive import raw_schema
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
+from pipelines.ingest.own_table import take_in
 from pipelines.ingest.run import ingest
 from pipelines.lake.connection import reader, retrying, transaction, writer
 from pipelines.lake.home import Home
@@ -182,6 +183,16 @@ def test_an_object_store_that_fails_for_a_moment_costs_time_and_nothing_else(
     ingest(home, site)
     assert proxy.spoilt == fail + hang
     assert _counts(home) == _expected(1)
+
+
+def test_a_persons_table_is_not_blamed_for_a_store_that_fails_for_a_moment(
+    home: Home, proxy: Proxy, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("id,mass_g\n" + "".join(f"{i},{i / 2}\n" for i in range(20_000)))
+    proxy.fail = 6  # more than DuckDB itself asks again
+    assert take_in(home, "mine", file).rows == 20_000
+    assert proxy.spoilt == 6
 
 
 @pytest.mark.servers
