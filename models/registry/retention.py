@@ -1,7 +1,7 @@
 """Which versions and training runs MLflow need not keep, and letting them go.
 
-Deleted is first what MLflow calls so, and can be restored; `mlflow gc` takes it away, with its artifacts, once it was
-deleted for `keep_deleted_days`. So a prune that was killed is finished by the next.
+A run or a logged model that is deleted can be restored; `mlflow gc` takes it away, with its artifacts, once it was
+deleted for `keep_deleted_days`. A version is gone at once. So a prune that was killed is finished by the next.
 """
 
 from __future__ import annotations
@@ -101,11 +101,11 @@ def let_training_go(home: Home, policy: Retention, now: datetime, acting: Callab
         old = old_training(home, policy, now, acting)
         for each in old.versions:
             client.delete_model_version(each.model, each.number)
+    _unpin(home, old.runs)  # first: no later prune would find the pins of a run that is gone
     for run_id in old.runs:
         for model_id in _logged_models(client, run_id):
             client.delete_logged_model(model_id)
         client.delete_run(run_id)
-    _unpin(home, old.runs)
     _collect(home.stores.mlflow_uri, policy.keep_deleted_days)
     remains.clear(home.stores.mlflow_uri)
     if "://" not in home.stores.mlflow_artifacts:

@@ -112,6 +112,30 @@ def test_a_copied_home_never_deletes_the_files_of_its_original(
     assert sorted(ctx.home.root.rglob("*")) == before
 
 
+def test_a_prune_that_is_killed_while_it_deletes_runs_leaves_no_pin_behind(
+    nights: tuple[PredictiveSpec, ModelContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    spec, ctx = nights
+    home = Home(tmp_path / "copy")
+    shutil.copytree(ctx.home.root, home.root)
+    delete = MlflowClient.delete_run
+
+    def die_after(client: MlflowClient, run_id: str) -> None:
+        delete(client, run_id)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as once:
+        once.setattr(MlflowClient, "delete_run", die_after)
+        with pytest.raises(KeyboardInterrupt):
+            let_training_go(home, ONE, _now())
+    let_training_go(home, ONE, _now())
+    with reader(home) as con:
+        holders = {str(holder) for (holder,) in con.execute("SELECT holder FROM lake.ops.pin").fetchall()}
+    assert holders == {str(each.run_id) for each in all_versions(open_home(home), spec.name)}
+
+
 def test_a_night_in_the_shadow_holds_no_version_for_ever(
     nights: tuple[PredictiveSpec, ModelContext], tmp_path: Path
 ) -> None:
