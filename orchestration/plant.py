@@ -11,6 +11,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
 from pipelines.lake.home import Home
 from pipelines.lake.stores import ENV_VARIABLE
+from pipelines.lake.whole_file import write_whole
 
 _CLAIM = "site.json"
 
@@ -103,7 +104,7 @@ def claim(here: Plant) -> None:
         here.home.ensure()
         told = {"name": here.site.name, "folder": str(here.site.folder), "environment": here.home.stores.name}
         told |= _addresses(here.home)
-        (here.home.root / _CLAIM).write_text(json.dumps(told), encoding="utf-8")
+        write_whole(here.home.root / _CLAIM, json.dumps(told))
     except OSError as error:
         raise CellworksError(
             "the home of this instance can't be written",

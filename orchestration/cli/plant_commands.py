@@ -18,6 +18,7 @@ from orchestration.logs import bound
 from orchestration.plant import Plant, claim, make_lake, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.whole_file import write_whole
 
 if TYPE_CHECKING:
     from dagster import AssetKey, ExecuteInProcessResult
@@ -62,7 +63,7 @@ def prepare_instance(here: Plant) -> None:
 
     claim(here)
     stores = here.home.stores
-    (here.home.dagster_dir / "dagster.yaml").write_text(instance_settings(stores, here.home), encoding="utf-8")
+    write_whole(here.home.dagster_dir / "dagster.yaml", instance_settings(stores, here.home))
     if stores.dagster_url is not None:
         from models.registry.key import registry_key
         from pipelines.lake.servers import ensure_stores

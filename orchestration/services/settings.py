@@ -14,6 +14,7 @@ from typing import Final
 
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.home import Home
+from pipelines.lake.whole_file import write_whole
 
 HOST: Final = "127.0.0.1"
 
@@ -172,4 +173,4 @@ def load(place: Place) -> Settings | None:
 
 def save(place: Place, settings: Settings) -> None:
     """Write the settings."""
-    place.settings.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
+    write_whole(place.settings, json.dumps(asdict(settings), indent=2))
