@@ -51,10 +51,10 @@ def up(home: Home, wanted: Wanted, prepare: Prepare, told: Told) -> None:
 
 
 def _begin_anew(home: Home, place: Place, wanted: Wanted, prepare: Prepare, told: Told) -> None:
+    leftovers.end(mark(home))  # of a supervisor that died: they hold the ports that are asked for
     settings = choose(place, wanted)
     require_programs(settings)
     _lay_out(home, place, settings)
-    leftovers.end(mark(home))
     supervisor.start(place, settings)
     try:
         _start(home, settings, frozenset(), prepare, told)

@@ -117,11 +117,15 @@ def test_stores_start_come_back_after_sigkill_keep_their_data_and_leave_nothing_
     control.up(home, wanted, lambda _: None, lambda _: None)
     control.up(home, wanted, _interrupted, lambda _: None)  # nothing was to be started, so nothing is prepared
     assert service(control.status(home), "postgres")["pid"] == service(first, "postgres")["pid"]
-    # A supervisor that dies takes nobody along; the next command cleans up.
-    os.kill(int(Place.of(home).supervisor_pid.read_text()), signal.SIGKILL)
-    eventually(lambda: not supervisor.is_running(Place.of(home)))
-    assert left(home) != []
-    assert control.down(home)
+    # A supervisor that dies takes nobody along; the next command cleans up, and shells that are open stay right.
+    for clean_up in (lambda: control.up(home, wanted, lambda _: None, lambda _: None), lambda: control.down(home)):
+        os.kill(int(Place.of(home).supervisor_pid.read_text()), signal.SIGKILL)
+        eventually(lambda: not supervisor.is_running(Place.of(home)))
+        assert left(home) != []
+        clean_up()
+        after = load(Place.of(home))
+        assert after is not None
+        assert after.ports == stopped.ports
     assert left(home) == []
 
 
