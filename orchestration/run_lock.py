@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -37,8 +37,10 @@ _GLANCE_S = 0.5  # a sensor looks at the lock by taking it for a moment
 @contextmanager
 def night_lock(
     home: Home, what: str = "nightly", *, wait_s: float = 0.0, stores: Stores | None = None
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """Hold the instance's runs within the block; the lock dies with the process.
+
+    The block gets what refuses to go on (`LockLostError`) where a server has let go of the lock meanwhile.
 
     Args:
         home: The instance.
@@ -50,25 +52,25 @@ def night_lock(
         CellworksError: Another process holds it.
     """
     url = (stores or home.stores).lake_url
-    with _in_file(home, what, wait_s) if url is None else _on_server(home, url, what, wait_s):
-        yield
+    with _in_file(home, what, wait_s) if url is None else _on_server(home, url, what, wait_s) as require_held:
+        yield require_held
 
 
 @contextmanager
-def _on_server(home: Home, url: str, what: str, wait_s: float) -> Iterator[None]:
+def _on_server(home: Home, url: str, what: str, wait_s: float) -> Iterator[Callable[[], None]]:
     from pipelines.lake.server_lock import ServerLock
 
     lock = ServerLock(url, _NIGHT)
     if not lock.acquire(max(wait_s, _GLANCE_S), what):
         raise _taken(home, what, _holder_on_server(url) or "another process, which has just ended")
     try:
-        yield
+        yield lock.require_held
     finally:
         lock.release()
 
 
 @contextmanager
-def _in_file(home: Home, what: str, wait_s: float) -> Iterator[None]:
+def _in_file(home: Home, what: str, wait_s: float) -> Iterator[Callable[[], None]]:
     home.root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home.root / "nightly.lock")
     note = home.root / "nightly.json"
@@ -79,7 +81,7 @@ def _in_file(home: Home, what: str, wait_s: float) -> Iterator[None]:
     try:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         note.write_text(json.dumps({"pid": os.getpid(), "what": what, "since": started}), encoding="utf-8")
-        yield
+        yield lambda: None
     finally:
         note.unlink(missing_ok=True)
         lock.release()

@@ -1,4 +1,4 @@
-"""A service between client and server that misbehaves when it is told to: answers 500, or keeps its callers waiting."""
+"""A service between client and server that misbehaves when told to: answers 500, keeps callers waiting, breaks off."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ class Proxy:
         endpoint: its address.
         fail: how many of the next requests that match are answered 500.
         hang: likewise, but the connection is closed after `hang_s` without an answer.
+        cut: likewise, but it is closed in the midst of the answer's body.
         method: only requests of this method are spoilt.
         spoilt: how many were.
     """
 
     def __init__(self, upstream: str, hang_s: float = 1.0) -> None:
-        self.fail, self.hang, self.method, self.spoilt = 0, 0, "PUT", 0
+        self.fail, self.hang, self.cut, self.method, self.spoilt = 0, 0, 0, "PUT", 0
         self._guard, self._ended = threading.Lock(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(upstream).netloc, hang_s))
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def spoils(self, method: str) -> str:
-        """What becomes of a request: `fail`, `hang`, or nothing."""
+        """What becomes of a request: `fail`, `hang`, `cut`, or nothing."""
         with self._guard:
             if method != self.method:
                 return ""
-            for way in ("fail", "hang"):
+            for way in ("fail", "hang", "cut"):
                 if left := getattr(self, way):
                     setattr(self, way, left - 1)
                     self.spoilt += 1
@@ -73,6 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(500, {}, b"<Error><Code>InternalError</Code></Error>")
         elif way == "hang":
             self.proxy.wait(self.hang_s)
+            self.close_connection = True
+        elif way == "cut":
+            status, headers, content = self._forward(body)
+            self._answer(status, headers | {"Content-Length": str(len(content))}, content[: len(content) // 2])
             self.close_connection = True
         else:
             self._answer(*self._forward(body))

@@ -74,8 +74,16 @@ def restore(folder: Path, who: str | None, *, as_json: bool) -> None:
     person = authorise(here.site.access, "restore", who)
     with console.only_ours(), console.showing(as_json=as_json):
         found = bring_back(here, folder)
-        record_done(here, "restore", str(folder), person, "cellworks restore", {"taken_at": found["taken_at"]})
-    console.tell(found, f"  restored {_in_words(found)}", as_json=as_json)
+        told = {name: found[name] for name in ("taken_at", "home_only")}
+        record_done(here, "restore", str(folder), person, "cellworks restore", told)
+    if found["home_only"]:
+        text = (
+            f"  the servers hold {found['backup']} and what came since: only this home was brought; empty servers take "
+            "the state of the backup"
+        )
+    else:
+        text = f"  restored {_in_words(found)}"
+    console.tell(found, text, as_json=as_json)
 
 
 def _is_told(here: Plant, subject: str) -> bool:

@@ -8,6 +8,9 @@ was brought back names what was not.
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,13 +25,13 @@ from pipelines.access import anchor
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.connection import extension_file, require_lake
 from pipelines.lake.home import Home
-from pipelines.lake.lock import writer_lock
+from pipelines.lake.lock import require_held, writer_lock
 from pipelines.lake.sql import quote_literal
 from pipelines.lake.stores import Stores
 from pipelines.moving.catalogue import refuse_lost
 from pipelines.moving.manifest import Manifest, write
 from pipelines.moving.tables import attach_sqlite, mover, parquet_tables, save
-from pipelines.moving.trees import Folder, bring, hashes, tree_of
+from pipelines.moving.trees import Folder, Tree, bring, hashes, tree_of
 
 _WHY: Final = "backup"
 HOME, TABLES, LAKE, MLFLOW = "home", "tables", "lake_data", "mlflow_artifacts"
@@ -55,22 +58,57 @@ def backup(here: Plant, folder: Path) -> dict[str, Any]:
     require_lake(home)
     folder = folder.expanduser().resolve()
     _refuse_unusable(home, folder)
-    with night_lock(home, _WHY), writer_lock(home, _WHY):
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = _write_tables(stores, folder)  # before the home: cursors point to files of the drop folder, too
-        progress.begin("the home's own files")
-        for key in keys(home, is_embedded=stores.lake_url is None):
-            copy_file(home.root / key, folder / HOME / key)
-        rows |= sqlite_rows(folder / HOME)
-        anchor.save(home, folder / HOME)
-        trees = {LAKE: stores.data_path, MLFLOW: stores.mlflow_artifacts}
-        files: dict[str, str] = {}
-        for name, place in trees.items():
-            progress.begin(f"files of {WORDS[name]}")
-            found = bring(tree_of(stores.objects, place), Folder(folder / name), progress.advance)
-            files |= {f"{name}/{key}": digest for key, digest in found.items()}
+    with night_lock(home, _WHY) as require_runs_held, writer_lock(home, _WHY), _whole_or_nothing(folder):
+        rows, files = _copy(home, folder)
         progress.begin("comparing them with the catalogue")
-        _refuse_incomplete(folder, stores)
+        _refuse_incomplete(folder, stores, Folder(folder / LAKE))
+        require_runs_held()  # what was copied is of one moment only while both locks were ours
+        require_held()
+        manifest = _manifest(here, folder, rows, files)
+    return summary(folder, manifest)
+
+
+@contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[None]:
+    """A folder for what is written within; where that fails nothing stays of it, so that no disk fills with halves."""
+    was_there = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for each in folder.iterdir():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        if not was_there:
+            folder.rmdir()
+        raise
+
+
+def _copy(home: Home, folder: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Copy everything; rows by table, and SHA-256 of the files of lake and models."""
+    stores = home.stores
+    rows = _write_tables(stores, folder)  # before the home: cursors point to files of the drop folder, too
+    progress.begin("the home's own files")
+    for key in keys(home, is_embedded=stores.lake_url is None):
+        try:
+            copy_file(home.root / key, folder / HOME / key)
+        except FileNotFoundError:
+            if not (home.root / key).is_relative_to(home.drop_dir):
+                raise
+            # Whoever delivers gives a file its name when it is whole: it came after the moment of this backup.
+    rows |= sqlite_rows(folder / HOME)
+    anchor.save(home, folder / HOME)
+    _refuse_incomplete(folder, stores, tree_of(stores.objects, stores.data_path))  # before hours of copying
+    files: dict[str, str] = {}
+    for name, place in ((LAKE, stores.data_path), (MLFLOW, stores.mlflow_artifacts)):
+        progress.begin(f"files of {WORDS[name]}")
+        found = bring(tree_of(stores.objects, place), Folder(folder / name), progress.advance)
+        files |= {f"{name}/{key}": digest for key, digest in found.items()}
+    return rows, files
+
+
+def _manifest(here: Plant, folder: Path, rows: dict[str, int], files: dict[str, str]) -> Manifest:
+    """Write what the backup holds, with which it is one."""
+    stores = here.home.stores
     progress.begin("the manifest")
     others = [f"{name}/{key}" for name in (HOME, TABLES) for key in Folder(folder / name).sizes()]
     manifest = Manifest(
@@ -84,7 +122,7 @@ def backup(here: Plant, folder: Path) -> dict[str, Any]:
         files=files | hashes(Folder(folder), others),
     )
     write(folder, manifest)
-    return summary(folder, manifest)
+    return manifest
 
 
 def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
@@ -127,14 +165,14 @@ def _write_tables(stores: Stores, folder: Path) -> dict[str, int]:
     return rows
 
 
-def _refuse_incomplete(folder: Path, stores: Stores) -> None:
+def _refuse_incomplete(folder: Path, stores: Stores, files: Tree) -> None:
     with duckdb.connect() as con:
         if stores.lake_url is None:
             con.execute(f"LOAD {quote_literal(extension_file('sqlite_scanner'))}")
             sources = attach_sqlite(con, folder / HOME / "lake" / "catalogue.sqlite")
         else:
             sources = parquet_tables(folder / TABLES / "lake")
-        refuse_lost(con, sources, Folder(folder / LAKE).sizes())
+        refuse_lost(con, sources, files.sizes())
 
 
 def _refuse_unusable(home: Home, folder: Path) -> None:

@@ -25,8 +25,9 @@ from pipelines.lake.lock import writer_lock
 from pipelines.lake.servers import ensure_stores
 from pipelines.lake.sql import quote_literal
 from pipelines.lake.stores import Stores, embedded_stores
+from pipelines.lake.whole_file import write_whole
 from pipelines.moving import catalogue
-from pipelines.moving.arrival import arrive
+from pipelines.moving.arrival import arrive, refuse_gone_on
 from pipelines.moving.tables import Verified, attach_sqlite
 from pipelines.moving.trees import bring, tree_of
 
@@ -58,7 +59,8 @@ def migrate(home: Home) -> dict[str, Any]:
         files (`lake`, `mlflow` -> count), bytes.
 
     Raises:
-        CellworksError: the environment names no servers, they hold another instance, or something reads back otherwise.
+        CellworksError: the environment names no servers, they hold another instance, the files have gone on since they
+            were moved, or something reads back otherwise.
         OSError: a file or the object store can't be read or written.
     """
     new, old = home.stores, embedded_stores(home)
@@ -83,15 +85,14 @@ def migrate(home: Home) -> dict[str, Any]:
             held.enter_context(night_lock(home, _WHY, stores=stores))
             held.enter_context(writer_lock(home, _WHY, stores=stores))
         found = _move(home, old, new)
-        home.moved_file.write_text(
-            json.dumps({"to": new.data_path, "noted": datetime.now(UTC).isoformat(timespec="seconds")}),
-            encoding="utf-8",
-        )
+        noted = {"to": new.data_path, "noted": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_whole(home.moved_file, json.dumps(noted))
     return found
 
 
 def _move(home: Home, old: Stores, new: Stores) -> dict[str, Any]:
     if arrive(new, f"lake {_identity(home)}"):
+        refuse_gone_on(new, *_newest_snapshot(home))
         return {"moved": False, "stores": {}, "files": {}, "bytes": 0}
     files = {
         "lake": (tree_of(None, old.data_path), tree_of(new.objects, new.data_path)),
@@ -147,8 +148,21 @@ def _sqlite(file: Any) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def _identity(home: Home) -> str:
     """What tells this lake from any other: the number that DuckLake drew for its first schema."""
+    row = _first(home, "ducklake_schema", "schema_uuid", "schema_id")
+    return str(row[0]) if row else "empty"
+
+
+def _newest_snapshot(home: Home) -> tuple[int, float]:
+    """Number of the newest snapshot in the files, and when it was made, s since 1970."""
+    row = _first(home, "ducklake_snapshot", "snapshot_id, epoch(snapshot_time::TIMESTAMPTZ)", "snapshot_id DESC")
+    return (int(row[0]), float(row[1])) if row else (0, 0.0)
+
+
+def _first(home: Home, table: str, columns: str, order: str) -> tuple[Any, ...] | None:
     with duckdb.connect() as con:
         con.execute(f"LOAD {quote_literal(extension_file('sqlite_scanner'))}")
-        relation = attach_sqlite(con, home.catalogue)["ducklake_schema"]
-        row = con.execute(f"SELECT schema_uuid FROM {relation} ORDER BY schema_id LIMIT 1").fetchone()
-    return str(row[0]) if row else "empty"
+        relation = attach_sqlite(con, home.catalogue)[table]
+        row: tuple[Any, ...] | None = con.execute(
+            f"SELECT {columns} FROM {relation} ORDER BY {order} LIMIT 1"
+        ).fetchone()
+    return row

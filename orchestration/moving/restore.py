@@ -24,6 +24,7 @@ from pipelines.lake.home import Home
 from pipelines.lake.lock import writer_lock
 from pipelines.lake.servers import ensure_stores
 from pipelines.lake.stores import Stores
+from pipelines.lake.whole_file import write_whole
 from pipelines.moving import catalogue
 from pipelines.moving.arrival import arrive
 from pipelines.moving.manifest import Manifest, read
@@ -42,7 +43,8 @@ def restore(here: Plant, folder: Path) -> dict[str, Any]:
         folder: what `backup` wrote.
 
     Returns:
-        As `backup`.
+        As `backup`, and home_only: whether the servers held this backup already, with what came since, and only the
+        home was brought.
 
     Raises:
         CellworksError: the backup is damaged or of other stores or another site, or the instance is not empty.
@@ -55,18 +57,18 @@ def restore(here: Plant, folder: Path) -> dict[str, Any]:
     _refuse_other(manifest, here)
     if stores.lake_url is not None:
         ensure_stores(stores)
+    home_only = False
     with night_lock(home, _WHY):
         _begin(home, manifest)
         home.ensure()
-        if stores.lake_url is None:
-            with writer_lock(home, _WHY):
+        with writer_lock(home, _WHY):
+            if stores.lake_url is None:
                 _to_files(home, stores, folder, manifest)
-        else:
-            with writer_lock(home, _WHY):
-                _to_servers(home, stores, folder, manifest)
+            else:
+                home_only = not _to_servers(home, stores, folder, manifest)
         claim(here)
         home.restoring_file.unlink()
-    return summary(folder, manifest)
+    return summary(folder, manifest) | {"home_only": home_only}
 
 
 def _begin(home: Home, manifest: Manifest) -> None:
@@ -84,9 +86,7 @@ def _begin(home: Home, manifest: Manifest) -> None:
         )
     refuse_occupied(home)
     home.root.mkdir(parents=True, exist_ok=True)
-    draft = note.with_suffix(".part")
-    draft.write_text(json.dumps({"backup": manifest.digest}), encoding="utf-8")
-    draft.replace(note)
+    write_whole(note, json.dumps({"backup": manifest.digest}))
 
 
 def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> None:
@@ -107,11 +107,12 @@ def _to_files(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> N
             raise _other_rows(table, rows, found.get(table))
 
 
-def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> None:
+def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) -> bool:
+    """Bring the home and, unless they hold this backup already, what is on servers; whether that was brought."""
     is_there = arrive(stores, f"backup {manifest.digest}")
     _bring_home(home, folder, manifest, last=anchor.NAME)  # a second home of these servers needs the key
     if is_there:
-        return
+        return False
     _bring_trees(stores, folder, manifest)
     sources = {name: parquet_tables(folder / TABLES / name) for name in ("lake", "mlflow", "dagster")}
     done = {
@@ -127,6 +128,7 @@ def _to_servers(home: Home, stores: Stores, folder: Path, manifest: Manifest) ->
                 raise _other_rows(f"{name}.{each.table}", manifest.rows[f"{name}.{each.table}"], each.rows)
     anchor.bring(home, folder / HOME)
     catalogue.publish_draft(stores)
+    return True
 
 
 def _bring_trees(stores: Stores, folder: Path, manifest: Manifest) -> None:

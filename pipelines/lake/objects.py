@@ -49,15 +49,20 @@ def _put_file(file: Path, target: Path, *, is_ours: bool) -> None:
 
 
 def _upload(objects: ObjectStore, file: Path, target: str) -> None:
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
     parts = urlsplit(target)
     try:
         client(objects).upload_file(str(file), parts.netloc, parts.path.lstrip("/"))
-    except (Boto3Error, BotoCoreError, ClientError) as error:
+    except errors() as error:
         raise OSError(f"{target} can't be written: {error}") from error
     traffic.count(0, file.stat().st_size)
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """What an object store's client raises: its classes have no ancestor of their own in common."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return Boto3Error, BotoCoreError, ClientError
 
 
 def client(objects: ObjectStore, attempts: int = 8) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from pipelines.control_plan.errors import CellworksError
 from pipelines.lake.servers import connect
 from pipelines.lake.stores import Stores
@@ -42,6 +44,39 @@ def arrive(stores: Stores, source: str) -> bool:
     if known != source:
         raise _occupied("another instance was brought here, or is on its way", str(known))
     return bool(is_whole)
+
+
+def refuse_gone_on(stores: Stores, number: int, at_s: float) -> None:
+    """Refuse to take a source for moved that has written since: what it wrote would be passed over unseen.
+
+    Args:
+        stores: the servers, where the source arrived.
+        number: the source's newest snapshot.
+        at_s: when it was made, s since 1970.
+
+    Raises:
+        CellworksError: the servers don't have it, and it is younger than the arrival.
+    """
+    con = connect(stores.lake_url or "")
+    try:
+        with con.cursor() as cursor:
+            cursor.execute(
+                "SELECT extract(epoch FROM ended) >= %(at)s OR EXISTS (SELECT FROM ducklake_snapshot "
+                "WHERE snapshot_id = %(number)s AND abs(extract(epoch FROM snapshot_time) - %(at)s) < 0.001) "
+                "FROM cellworks.arrival",
+                {"at": at_s, "number": number},
+            )
+            (is_older,) = cursor.fetchone()
+    finally:
+        con.close()
+    if not is_older:
+        made = datetime.fromtimestamp(at_s, UTC)
+        raise CellworksError(
+            "this instance was moved before, and its files have gone on since",
+            expected="files as they were moved",
+            found=f"snapshot {number} of {made:%Y-%m-%d %H:%M} UTC, which the servers don't have",
+            mend="go on with the servers, or name empty ones to move this state to; nothing was changed",
+        )
 
 
 def _refuse_occupied(stores: Stores) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines.control_plan.errors import CellworksError
-from pipelines.lake.objects import client
+from pipelines.lake.objects import client, errors
 from pipelines.lake.progress import Progress, silent
 from pipelines.lake.stores import ObjectStore
 
 _WORKERS = 8
 _CHUNK = 1 << 20
+_WAITS_S = (1.0, 4.0)
 _Result = TypeVar("_Result")
 
 
@@ -91,10 +94,12 @@ class Bucket:
     def sizes(self) -> dict[str, int]:
         """Bytes of each object."""
         bucket, prefix = self._place("")
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return {
-            each["Key"].removeprefix(prefix): int(each["Size"]) for page in pages for each in page.get("Contents", [])
-        }
+
+        def listed() -> list[dict[str, Any]]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            return [each for page in pages for each in page.get("Contents", [])]
+
+        return {each["Key"].removeprefix(prefix): int(each["Size"]) for each in _asked(self.url, listed)}
 
     def open(self, key: str) -> IO[bytes]:
         """The object, to be read once from its beginning."""
@@ -110,7 +115,7 @@ class Bucket:
     def delete(self, key: str) -> None:
         """Remove an object."""
         bucket, name = self._place(key)
-        self._client.delete_object(Bucket=bucket, Key=name)
+        _asked(key, lambda: self._client.delete_object(Bucket=bucket, Key=name))
 
     @property
     def _client(self) -> Any:
@@ -135,6 +140,7 @@ def hashes(tree: Tree, keys: Iterable[str], progress: Progress = silent) -> dict
         progress: told of each file.
 
     Raises:
+        CellworksError: an object store fails.
         OSError: one can't be read.
     """
     return _for_each(keys, lambda key: _digest(tree, key), "files read back", progress)
@@ -144,6 +150,7 @@ def copy(source: Tree, target: Tree, keys: Iterable[str], progress: Progress = s
     """Copy files from one tree to the other.
 
     Raises:
+        CellworksError: an object store fails.
         OSError: one can't be read or written.
     """
     _for_each(keys, lambda key: _copy_one(source, target, key), "files copied", progress)
@@ -163,7 +170,7 @@ def bring(source: Tree, target: Tree, progress: Progress = silent) -> dict[str, 
         SHA-256 by key.
 
     Raises:
-        CellworksError: a file reads back otherwise after it was written twice.
+        CellworksError: a file reads back otherwise after it was written twice, or an object store fails.
         OSError: a file can't be read or written.
     """
     wanted, there = source.sizes(), target.sizes()
@@ -197,14 +204,46 @@ def _differing(expected: Mapping[str, str], found: Mapping[str, str]) -> list[st
     return [key for key, digest in found.items() if expected[key] != digest]
 
 
+def _asked(where: str, ask: Callable[[], _Result]) -> _Result:
+    """Ask an object store, and again where it fails: its client does not begin a body anew that broke off half way.
+
+    Raises:
+        CellworksError: it failed each time.
+    """
+    failed = 0
+    while True:
+        try:
+            return ask()
+        except Exception as error:
+            if not isinstance(error, errors()):
+                raise
+            if failed == len(_WAITS_S):
+                raise CellworksError(
+                    "the object store does not do what it is asked",
+                    expected="an answer",
+                    found=str(error).splitlines()[0],
+                    mend="look at the store, and run the command again",
+                    where=where,
+                ) from error
+        time.sleep(_WAITS_S[failed])
+        failed += 1
+
+
 def _copy_one(source: Tree, target: Tree, key: str) -> None:
-    with source.open(key) as content:
+    with _opened(source, key) as content:
         target.put(key, content)
+
+
+@contextmanager
+def _opened(tree: Tree, key: str) -> Iterator[IO[bytes]]:
+    """A file, closed at the end; `with` alone would enter what lies below a body, which takes half of one for whole."""
+    with closing(tree.open(key)) as content:
+        yield content
 
 
 def _digest(tree: Tree, key: str) -> str:
     digest = hashlib.sha256()
-    with tree.open(key) as content:
+    with _opened(tree, key) as content:
         while chunk := content.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -214,7 +253,8 @@ def _for_each(keys: Iterable[str], work: Callable[[str], _Result], what: str, pr
     ordered = sorted(keys)
     found: dict[str, _Result] = {}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for done, (key, result) in enumerate(zip(ordered, pool.map(work, ordered), strict=True), start=1):
+        results = pool.map(lambda key: _asked(key, lambda: work(key)), ordered)
+        for done, (key, result) in enumerate(zip(ordered, results, strict=True), start=1):
             found[key] = result
             progress(what, done, len(ordered))
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestration import progress
 from orchestration.environment import default_site
 from orchestration.moving.backup import backup
 from orchestration.moving.migrate import migrate
@@ -21,6 +22,8 @@ from pipelines.control_plan.site import load_site
 from pipelines.lake.connection import reader, writer
 from pipelines.lake.hashing import table_hash
 from pipelines.lake.home import Home
+from pipelines.lake.lock import LockLostError
+from tests.listening import Listener
 from tests.servers import Servers
 
 
@@ -132,6 +135,17 @@ def test_moved_instance_is_the_same(instance: Home, servers: Servers, monkeypatc
     monkeypatch.setenv("CELLWORKS_ENV", "embedded")
     with pytest.raises(CellworksError, match="was moved to servers"), writer(instance, why="test"):
         pass
+    instance.moved_file.unlink()  # as the guide says, to go back to the files
+    monkeypatch.setenv("CELLWORKS_ENV", "servers")
+    assert migrate(instance)["moved"] is False, "the files are as they were moved"
+    instance.moved_file.unlink()
+    monkeypatch.setenv("CELLWORKS_ENV", "embedded")
+    with writer(instance, why="test") as con:
+        con.execute("INSERT INTO lake.marts.cell VALUES (9997, 1.0)")
+    monkeypatch.setenv("CELLWORKS_ENV", "servers")
+    with pytest.raises(CellworksError, match="its files have gone on since"):
+        migrate(instance)
+    assert not instance.moved_file.exists()
 
 
 @pytest.mark.slow
@@ -171,7 +185,7 @@ def test_restored_instance_is_the_same(
         go_to(monkeypatch, servers.instance())
     again = Home(tmp_path / "again")
     done = restore(Plant(site=site, home=again), tmp_path / "backup")
-    assert {**done} == {**taken}
+    assert done == taken | {"home_only": False}
     for file in (instance.root / "mlflow" / "artifacts").rglob("*"):
         file.unlink() if file.is_file() else None  # the restored one must not lean on it
     assert look(again) == before
@@ -180,7 +194,7 @@ def test_restored_instance_is_the_same(
         restore(Plant(site=site, home=again), tmp_path / "backup")
     if servers is not None:  # a second machine: the servers have it, its home does not
         second = Home(tmp_path / "second")
-        restore(Plant(site=site, home=second), tmp_path / "backup")
+        assert restore(Plant(site=site, home=second), tmp_path / "backup")["home_only"] is True
         assert (second.root / "registry.key").read_bytes() == b"k" * 32
         assert not second.restoring_file.exists()
         assert look(second) == before
@@ -222,7 +236,41 @@ def test_damaged_instance_is_not_backed_up(instance: Home, tmp_path: Path, site:
     next(instance.data_dir.rglob("*.parquet")).unlink()
     with pytest.raises(CellworksError, match="damaged or lost"):
         backup(Plant(site=site, home=instance), tmp_path / "backup")
-    assert not (tmp_path / "backup" / "manifest.json").exists()
+    assert not (tmp_path / "backup").exists(), "a timer would fill the disk with halves"
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(CellworksError, match="damaged or lost"):
+        backup(Plant(site=site, home=instance), tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_backup_that_lost_its_locks_is_none(
+    instance: Home, servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, site: Any
+) -> None:
+    import psycopg2
+
+    variables = servers.instance()
+    go_to(monkeypatch, variables)
+    migrate(instance)
+
+    class Ending(Listener):
+        def begin(self, title: str) -> None:
+            super().begin(title)
+            if title == "files of the models":
+                con = psycopg2.connect(instance.stores.lake_url)
+                with con.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT count(pg_terminate_backend(pid)) FROM (SELECT DISTINCT pid FROM pg_locks "
+                        "WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()) AS held"
+                    )
+                    assert cursor.fetchone()[0] > 0
+                con.close()
+
+    with progress.listening(Ending()), pytest.raises(LockLostError):
+        backup(Plant(site=site, home=instance), tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+    backup(Plant(site=site, home=instance), tmp_path / "backup")
 
 
 @pytest.mark.faults
