@@ -106,19 +106,25 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
 
 def _fill(running: RunningPlant, instance: DagsterInstance) -> None:
     """Nights and short runs before the first day: registry and caches then hold what they keep, as after months."""
+    ledger = Ledger(instance)
 
-    def run(job: str) -> None:
-        if not went_well(instance, running.launch(job), _SETTLE_S):
-            raise RuntimeError(f"{job} before the first day failed, or came to no end")
+    def require(run_id: str) -> None:
+        if not went_well(instance, run_id, _SETTLE_S):
+            raise RuntimeError(f"run {run_id} before the first day failed, or came to no end")
+        ledger.note(instance)
 
     for night in range(1, _NIGHTS_BEFORE + 1):
         _tell(f"night {night} of {_NIGHTS_BEFORE} before the first day")
-        run("plant_day")
-        run("nightly")
-    for number in range(1, _RUNS_BEFORE + 1):
-        if number % 16 == 1:
-            _tell(f"run {number} of {_RUNS_BEFORE} before the first day")
-        run("maintenance")
+        require(running.launch("plant_day"))
+        require(running.launch("nightly"))
+    # One waits while another is at work, since the daemon looks at its queue only every few seconds.
+    at_work = running.launch("maintenance")
+    while (ended := len(ledger.ended)) < _RUNS_BEFORE:
+        _tell(f"{ended} of {_RUNS_BEFORE} runs before the first day")
+        waiting = running.launch("maintenance")
+        require(at_work)
+        at_work = waiting
+    require(at_work)
 
 
 def grown(samples: Sequence[dict[str, float]], pace: Pace) -> dict[str, Slope | None]:
