@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from models.registry.aliases import new_move, recover
 from models.registry.audit import Move, open_moves, standing, write_phase
 from pipelines.access.chain import Entry
-from pipelines.access.ledger import canonical, record, verify
+from pipelines.access.ledger import ACCEPT, canonical, record, verify
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
 
@@ -83,3 +85,14 @@ def test_a_move_of_a_release_that_chained_its_end_alone_is_whole(tmp_path: Path)
         (home.root / "audit_head.json").unlink()
         record(home, con, Entry("promote", "done", MODEL, "ana", "", "", "passed", canonical(detail)))
     assert (_told(home), open_moves(home)) == (None, [])
+
+
+def test_what_an_admin_of_an_earlier_release_accepted_stays_accepted(home: Home) -> None:
+    with writer(home, why="an earlier release") as con:
+        con.execute(f"INSERT INTO {_TABLE} SELECT * REPLACE ('old' AS move_id) {_DONE}")
+        untold = [["alias_audit", "old", "done", "{}", '{"champion": "1"}', "ana", "passed"]]
+        digest = hashlib.sha256(json.dumps(untold, separators=(",", ":")).encode()).hexdigest()
+        assert _told(home) == "ops.alias_audit tells of old by ana, and no act does"
+        detail = canonical({"note": None, "untold": digest})
+        record(home, con, Entry(ACCEPT, "granted", "line", "eve", "admin", "operating_system", "looked into", detail))
+    assert _told(home) is None
