@@ -13,6 +13,8 @@ from pipelines.lake.home import Home
 SITE_VARIABLE = "CELLWORKS_SITE"
 HOME_VARIABLE = "CELLWORKS_HOME"
 DEFINITIONS_VARIABLE = "CELLWORKS_DEFS"
+GATEWAY_VARIABLE = "CELLWORKS_GATEWAY"
+"""`none` in the layouts of containers, whose pages have no gateway before them."""
 
 # No phoning home: a plant's network is closed, and usage is nobody's business. Each library has its
 # own switch and reads it while it is imported.

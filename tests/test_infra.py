@@ -17,6 +17,7 @@ from typer.main import get_command
 
 import orchestration.services.layout as layout
 from orchestration.cli.main import app
+from orchestration.environment import GATEWAY_VARIABLE
 from orchestration.secrecy import HidingInstance
 from orchestration.services.mlflow_login import ADMIN_VARIABLE, VIEWER_VARIABLE, settings_text
 from orchestration.services.settings import Settings
@@ -249,7 +250,8 @@ def test_mlflow_runs_with_its_auth_app_everywhere_and_with_the_settings_of_the_c
     for environment in told:
         assert environment["MLFLOW_BASIC_AUTH_FAIL_CLOSED"] == "true"
         assert {"MLFLOW_AUTH_CONFIG_PATH", "MLFLOW_FLASK_SERVER_SECRET_KEY"} <= environment.keys()
-    for variable in (ADMIN_VARIABLE, VIEWER_VARIABLE):
+    assert compose["init"]["environment"][GATEWAY_VARIABLE] == "none", "a site with roles is refused where nobody asks"
+    for variable in (ADMIN_VARIABLE, VIEWER_VARIABLE, GATEWAY_VARIABLE):
         assert variable in compose["init"]["environment"]
         assert variable not in compose["mlflow"]["environment"]  # the server needs neither
         assert variable in (INFRA / "kubernetes" / "init.yaml").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.context import ModelContext
 from models.gates.verdict import Verdict
-from models.registry.audit import Move, open_moves, write_phase
+from models.registry.audit import Move, has_begun, open_moves, write_phase
 from models.registry.client import open_at, open_client
 from models.registry.versions import (
     CHALLENGER,
@@ -79,6 +79,8 @@ def new_move(kind: str, name: str, before: dict[str, str], after: dict[str, str 
 def recover(home: Home, *, uri: str | None = None) -> list[str]:
     """Finish the moves that were killed half way; undo those whose target is no longer cleared.
 
+    One that no act tells of, because somebody put it into the table or an earlier release began it, is left alone.
+
     Args:
         home: the instance.
         uri: MLflow address; default the home's.
@@ -96,6 +98,8 @@ def recover(home: Home, *, uri: str | None = None) -> list[str]:
 
 def _recover_one(client: Any, home: Home, move: Move) -> str:
     target = move.after.get(CHAMPION) or move.after.get(SHADOW)
+    if not has_begun(home, move):
+        return f"left alone {move.kind} of {move.model} to version {target}: no act tells that it began"
     if target is None or _is_cleared(client, home, move.model, target):
         _apply(client, move)
         write_phase(home, move, "done")

@@ -58,7 +58,7 @@ def ensure_table(home: Home, con: DuckDBPyConnection) -> None:
 
 
 def write_phase(home: Home, move: Move, phase: str, site: Site | None = None) -> None:
-    """Append a phase: `intent`, `done` or `undone`; how it ended is also an act of the chained audit.
+    """Append a phase, `intent`, `done` or `undone`, which is also an act of the chained audit.
 
     Args:
         home: the instance.
@@ -89,10 +89,8 @@ def write_phase(home: Home, move: Move, phase: str, site: Site | None = None) ->
         with transaction(con):
             values = [*row, next_stamp(con, _TABLE, "written_at")]
             con.execute(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(values))})", values)
-            if phase != "intent":
-                ledger.append(con, _entry(move, phase))
-        if phase != "intent":
-            ledger.note_head(home, con)
+            ledger.append(con, _entry(move, phase))
+        ledger.note_head(home, con)
 
 
 def _entry(move: Move, phase: str) -> Entry:
@@ -158,6 +156,13 @@ def open_moves(home: Home) -> list[Move]:
         f"AND move_id NOT IN (SELECT move_id FROM {_TABLE} WHERE phase <> 'intent') ORDER BY written_at, move_id",
     )
     return [Move(r[0], r[1], r[2], json.loads(r[3]), json.loads(r[4]), r[5], r[6]) for r in rows]
+
+
+def has_begun(home: Home, move: Move) -> bool:
+    """Whether an act tells that this very move began; one that was put into the table has none."""
+    with reader(home) as con:
+        act = ledger.newest(con, move.kind, ("intent",), move.move_id)
+    return act is not None and act.entry == _entry(move, "intent")
 
 
 def _told(home: Home, query: str, asked: Sequence[Any] = ()) -> list[Any]:

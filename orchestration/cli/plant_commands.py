@@ -13,11 +13,13 @@ from models.families import family_of
 from orchestration.cli import console
 from orchestration.cli.night_summary import night_summary, show_night
 from orchestration.engines import instance_settings
+from orchestration.environment import GATEWAY_VARIABLE
 from orchestration.interruption import remembered, was_interrupted
 from orchestration.logs import bound
 from orchestration.plant import Plant, claim, make_lake, plant
 from orchestration.solving import MODEL, MONITORING, PREDICTIONS
 from pipelines.control_plan.errors import CellworksError
+from pipelines.control_plan.site import SITE_FILE
 from pipelines.lake.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _LOG = logging.getLogger("cellworks.run")
 def init(*, as_json: bool) -> None:
     """Create lake and Dagster instance; harmless when they are there."""
     here = plant()
+    _require_gateway(here)
     with console.only_ours():
         prepare_instance(here)
         make_lake(here)
@@ -48,6 +51,19 @@ def init(*, as_json: bool) -> None:
         f"home {here.home.root}"
     )
     console.tell(found, text, as_json=as_json)
+
+
+def _require_gateway(here: Plant) -> None:
+    """Refuse a site that names roles in a layout whose pages ask nobody for one."""
+    if here.site.access.is_guarded and os.environ.get(GATEWAY_VARIABLE) == "none":
+        raise CellworksError(
+            "this layout has no gateway, so its pages would be everybody's",
+            expected="a site that names no roles, or the layout of `cellworks services up`",
+            found=f"{GATEWAY_VARIABLE}=none, and roles under `access`",
+            mend="start it with `cellworks services up` and `cellworks gateway` (docs/how-to/who-may-do-what.md, "
+            "The gateway), or take `access` out",
+            where=str(here.site.file(SITE_FILE)),
+        )
 
 
 def _ensure_mlflow_users(here: Plant) -> None:

@@ -22,7 +22,7 @@ class Entry:
 
     Attributes:
         act: what kind of act, such as `rollback`.
-        phase: `requested`, `confirmed`, `granted`, `done` or `undone`.
+        phase: `requested`, `confirmed`, `granted`, `intent`, `done` or `undone`.
         subject: what it was done to.
         who: the person, or the run that did it by rule.
         role: the person's role then; empty for what the platform carried out.
@@ -116,8 +116,10 @@ def first_fault(rows: Sequence[Row], heads: Sequence[Head] = ()) -> Fault | None
         previous = row.hash
     for head in heads:
         if head == BEGINNING:
-            continue
-        if head.number > len(rows):
+            # The first act may be there before its note, but the second begins only after it.
+            if len(rows) > 1:
+                faults.append(Fault(2, f"it was noted that there is no row yet, and there are {len(rows)}"))
+        elif head.number > len(rows):
             faults.append(Fault(len(rows) + 1, f"the chain ends at {len(rows)}, and had {head.number} rows"))
         elif head.number < 1 or rows[head.number - 1].hash != head.hash:
             faults.append(Fault(max(head.number, 1), "it has another hash than was noted outside the chain"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
 from duckdb import DuckDBPyConnection
 
 from pipelines.access import anchor
+from pipelines.access.beside import Told, compare, former
 from pipelines.access.chain import BEGINNING, Entry, Fault, Head, Row, first_fault, next_row
 from pipelines.access.identity import Person
 from pipelines.control_plan.errors import CellworksError
@@ -50,21 +52,28 @@ def begin(home: Home, con: DuckDBPyConnection) -> None:
     """Create the audit when it is not there, and before its first row a note that it has none.
 
     Were the note written after the first row alone, a process that is killed between both would leave an audit without
-    a note, as somebody does who takes it away.
+    a note, as somebody does who takes it away. What such a process did not note is noted before the second row, so that
+    a note of no row beside several is nobody's but a forger's.
 
     Args:
         home: the instance.
         con: a connection whose holder has the area of acts, outside a transaction.
 
     Raises:
-        CellworksError: the first note can't be written, so no act may begin.
+        CellworksError: the note can't be written, so no act may begin.
     """
     ensure_table(con)
-    if _last(con) is not None:
+    last = _last(con)
+    if last is not None and last.number > 1:
         return
     try:
-        if anchor.read(home) is None:
-            anchor.write(home, BEGINNING)
+        if last is None:
+            if anchor.read(home) is None:
+                anchor.write(home, BEGINNING)
+        else:
+            with suppress(CellworksError):  # a damaged note is evidence, and keeps nobody from acting
+                if anchor.read(home) == BEGINNING:
+                    anchor.write(home, last)
     except OSError as error:
         raise CellworksError(
             "the audit can't begin: its note outside the lake can't be written",
@@ -103,7 +112,10 @@ def note_head(home: Home, con: DuckDBPyConnection) -> None:
         noted, last = anchor.read(home), _last(con)
         if last is None or (noted is None and last.number > 1):
             return
-        if noted is not None and noted != BEGINNING:
+        if noted == BEGINNING:
+            if last.number > 1:
+                return
+        elif noted is not None:
             kept = con.execute(f"SELECT hash FROM {TABLE} WHERE number = ?", [noted.number]).fetchall()
             if kept != [(noted.hash,)]:
                 return
@@ -226,7 +238,10 @@ def verify(home: Home, heads: tuple[Head, ...] = ()) -> tuple[list[Row], Fault |
             Fault(1, f"there is no note of the last row at {anchor.place(home)}") if rows and not noted else None
         )
         fault = first_fault(rows, (*((noted,) if noted else ()), *heads)) or lost_note
-        return rows, fault or _contradiction(con, rows) or _unaccepted(con, rows)
+        if fault is not None:
+            return rows, fault
+        contradiction, untold = compare(con, rows)
+        return rows, contradiction or _unaccepted(rows, untold)
 
 
 def to_accept(home: Home) -> dict[str, Any]:
@@ -237,8 +252,9 @@ def to_accept(home: Home) -> dict[str, Any]:
     """
     rows, fault = verify(home)
     with reader(home) as con:
-        inside = first_fault(rows) or _contradiction(con, rows)
-        untold = [] if inside is not None else _untold(con, rows)  # a changed act may hold any text
+        inside, untold = first_fault(rows), list[Told]()
+        if inside is None:  # a changed act may hold any text
+            inside, untold = compare(con, rows)
     if fault is None or inside is not None:
         raise CellworksError(
             "there is nothing here that an admin could accept",
@@ -250,63 +266,20 @@ def to_accept(home: Home) -> dict[str, Any]:
     return {"note": f"{noted.number}:{noted.hash}" if noted else None, "untold": _digest(untold) if untold else None}
 
 
-_TOLD: Final = {
-    "action_audit": "SELECT action_id, seq, event, who, why FROM lake.ops.action_audit "
-    "WHERE event IN ('approved', 'rejected', 'endorsed')",
-    "alias_audit": "SELECT move_id, phase, before, after, who, why FROM lake.ops.alias_audit WHERE phase <> 'intent'",
-}
-"""What people decided and how moves ended: each has its act."""
-
-
-def _kept(con: DuckDBPyConnection) -> set[tuple[Any, ...]]:
-    """Decisions and finished moves as their tables have them, each with its table's name before it."""
-    return {
-        (name, *row)
-        for name, query in _TOLD.items()
-        if has_table(con, "ops", name)
-        for row in con.execute(query).fetchall()
-    }
-
-
-def _told_by(row: Row) -> tuple[Any, ...] | None:
-    """What the table must have that an act tells of; None for an act without one."""
-    detail, who, why = json.loads(row.entry.detail), row.entry.who, row.entry.why
-    table = detail.get("table")
-    if table == "action_audit":
-        return (table, detail["action_id"], detail["seq"], detail["event"], who, why)
-    if table == "alias_audit":
-        return (table, detail["move_id"], row.entry.phase, detail["before"], detail["after"], who, why)
-    return None
-
-
-def _contradiction(con: DuckDBPyConnection, rows: list[Row]) -> Fault | None:
-    """The first act that the table of its decisions or moves tells otherwise."""
-    kept = _kept(con)
-    for row in rows:
-        told = _told_by(row)
-        if told is not None and told not in kept:
-            return Fault(row.number, f"ops.{told[0]} tells it otherwise, or no more")
-    return None
-
-
-def _untold(con: DuckDBPyConnection, rows: list[Row]) -> list[tuple[Any, ...]]:
-    """Decisions and finished moves that no act tells of, in a fixed order."""
-    return sorted(_kept(con) - {_told_by(row) for row in rows}, key=repr)
-
-
-def _unaccepted(con: DuckDBPyConnection, rows: list[Row]) -> Fault | None:
+def _unaccepted(rows: list[Row], untold: list[Told]) -> Fault | None:
     """The first decision or move that no act tells of; none where an admin has accepted just these."""
-    untold = _untold(con, rows)
     accepted = {
         json.loads(row.entry.detail)["untold"]
         for row in rows
         if row.entry.act == ACCEPT and row.entry.phase in ("granted", "confirmed")
     }
-    if not untold or _digest(untold) in accepted:
+    if not untold or accepted & {_digest(untold), _digest(former(untold))}:
         return None
     table, key, *_, who, _why = untold[0]
+    if table == "action":
+        return Fault(len(rows) + 1, f"ops.action has {str(key)[:8]} more than once")
     return Fault(len(rows) + 1, f"ops.{table} tells of {str(key)[:8]} by {who}, and no act does")
 
 
-def _digest(untold: list[tuple[Any, ...]]) -> str:
+def _digest(untold: list[Told]) -> str:
     return hashlib.sha256(json.dumps(untold, separators=(",", ":")).encode("ascii")).hexdigest()

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.access import ledger
+from pipelines.access import ledger, rules
+from pipelines.access.beside import action_digest
 from pipelines.access.chain import Row
 from pipelines.access.identity import Person
-from pipelines.access.rules import require, rules_of
 from pipelines.actions.modes import in_force
 from pipelines.actions.tables import STATE_SQL, ensure_tables
 from pipelines.control_plan.errors import CellworksError
@@ -93,7 +93,7 @@ def decide(
         raise CellworksError("a decision needs a reason", expected="--why", found="an empty text")
     ensure_tables(con)
     ledger.ensure_table(con)
-    require(con, rules_of(site))
+    rules.require(con, rules.rules_of(site))
     with transaction(con):
         action = _one(con, action_id)
         if action["state"] not in _OPEN:
@@ -122,7 +122,7 @@ def decide(
 
 
 def endorsed(con: DuckDBPyConnection, site: Site) -> list[tuple[Row, datetime]]:
-    """Actions that some have approved and others must as well, the oldest first.
+    """Actions that some have approved, by the rules in force, and others must as well, the oldest first.
 
     Args:
         con: a connection to the lake.
@@ -131,11 +131,13 @@ def endorsed(con: DuckDBPyConnection, site: Site) -> list[tuple[Row, datetime]]:
     Returns:
         Of each the act of who approved it last, and when it lapses by the plant's clock (UTC, naive).
     """
-    found = []
+    found, since = [], _rules_since(con)
     for action in list_actions(con, state=_ENDORSED, limit=None):
         policy = _policy(con, site, action["kind"])
         told = ledger.newest(con, "approve_action", ("done",), action["action_id"])
-        if policy is not None and told is not None and plant_now(con) <= _lapses_at(policy, action):
+        if policy is None or told is None or told.number <= since:
+            continue
+        if plant_now(con) <= _lapses_at(policy, action):
             found.append((told, _lapses_at(policy, action)))
     return sorted(found, key=lambda each: each[0].number)
 
@@ -148,6 +150,7 @@ def _write(con: DuckDBPyConnection, action: dict[str, Any], state: str, who: Per
         [action_id, seq, state, who.name, why, wall_now()],
     )
     detail = {"table": "action_audit", "action_id": action_id, "seq": seq, "event": state, "kind": action["kind"]}
+    detail |= {"action_sha256": action_digest(action)}
     act = "reject_action" if state == "rejected" else "approve_action"
     ledger.append(con, ledger.entry_of(act, "done", str(action["target_id"]), who, why, detail))
 
@@ -166,13 +169,20 @@ def _state(decision: Decision, given: set[str], who: str, needed: int) -> str:
 
 
 def _endorsed_by(con: DuckDBPyConnection, action_id: str, source: str) -> set[str]:
-    """Who has approved it so far, by the acts: they also tell who vouched for a name."""
+    """Who has approved it under the rules in force, by the acts: they also tell who vouched for a name."""
     rows = con.execute(
-        f"SELECT who, detail FROM {ledger.TABLE} WHERE act = 'approve_action' AND source = ? AND contains(detail, ?)",
-        [source, action_id],
+        f"SELECT who, detail FROM {ledger.TABLE} "
+        "WHERE act = 'approve_action' AND source = ? AND contains(detail, ?) AND number > ?",
+        [source, action_id, _rules_since(con)],
     ).fetchall()
     told = [(str(who), json.loads(detail)) for who, detail in rows]
     return {who for who, each in told if (each["action_id"], each["event"]) == (action_id, _ENDORSED)}
+
+
+def _rules_since(con: DuckDBPyConnection) -> int:
+    """The act that brought the rules in force, 0 where there are none: who approved before may have no role now."""
+    known = rules.in_force(con)
+    return known.number if known is not None else 0
 
 
 def _dropped(site: Site, action: dict[str, Any]) -> CellworksError:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from pipelines.access.beside import INITIAL_STATE, PROPOSER
 from pipelines.access.rules import require, rules_of
 from pipelines.actions.limits import USED_TODAY_SQL, production_day
 from pipelines.actions.modes import in_force
@@ -29,13 +30,6 @@ PROPOSAL = pa.schema(
         ("proposed_value", pa.float64()),
     ]
 )
-# The state in which an action starts, by the site's mode for its kind.
-INITIAL_STATE = {
-    "shadow": "shadowed",
-    "advise": "advised",
-    "approve": "awaiting_approval",
-    "auto": "released",
-}
 REST_TARGET = "*"
 
 
@@ -283,11 +277,11 @@ def _write(con: DuckDBPyConnection, site: Site, origin: Origin, policy: ActionPo
     con.execute(
         """
         INSERT INTO lake.ops.action_audit
-        SELECT action_id, 0, ?, 'cellworks', concat('proposed by ', solution), proposed_at
+        SELECT action_id, 0, ?, ?, concat('proposed by ', solution), proposed_at
         FROM lake.ops.action WHERE solution = ? AND kind = ? AND proposed_at = ?
           AND action_id NOT IN (SELECT action_id FROM lake.ops.action_audit)
         """,
-        [INITIAL_STATE[policy.mode], origin.solution, origin.kind, origin.at],
+        [INITIAL_STATE[policy.mode], PROPOSER, origin.solution, origin.kind, origin.at],
     )
 
 
@@ -319,6 +313,6 @@ def _write_rest(
         ],
     )
     con.execute(
-        "INSERT INTO lake.ops.action_audit VALUES (?, 0, ?, 'cellworks', ?, ?)",
-        [action_id, INITIAL_STATE[policy.mode], f"proposed by {origin.solution}", origin.at],
+        "INSERT INTO lake.ops.action_audit VALUES (?, 0, ?, ?, ?, ?)",
+        [action_id, INITIAL_STATE[policy.mode], PROPOSER, f"proposed by {origin.solution}", origin.at],
     )

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.control_plan.derive import feed_rules, raw_schema
 from pipelines.control_plan.site import Site
 from pipelines.ingest.connector import Delivery, Format, Pending, unknown_columns
-from pipelines.ingest.header import FileProblemError, csv_header, is_packed, parquet_schema
+from pipelines.ingest.header import FileProblemError, csv_header, is_packed, parquet_footer
 
 _FORMATS: dict[str, Format] = {
     ".csv": "csv",
@@ -26,7 +26,7 @@ _FORMATS: dict[str, Format] = {
 }
 PART = ".part"
 MAX_LINE_BYTES = 1 << 20
-# Readings packed by gzip shrink ten to thirty times; a bomb a thousand times. Below this size it is none.
+# Readings packed by gzip or Parquet shrink ten to thirty times; a bomb a thousand times. Below this size it is none.
 _MOST_UNPACKED = 200
 _SMALL_BYTES = 64 << 20
 _CHUNK = 1 << 20
@@ -165,9 +165,13 @@ class DropFolder:
         if _GLOB & set(path.name):
             raise FileProblemError("the file's name holds one of * ? [ ] { }; rename it")
         if delivery.format == "parquet":
-            schema = parquet_schema(path)
-            typed = replace(delivery, types=tuple(kind for _, kind in schema))
-            return self._with_columns(typed, tuple(name for name, _ in schema))
+            footer = parquet_footer(path)
+            if footer.unpacked_bytes > _most_unpacked(delivery.size_bytes):
+                raise FileProblemError(
+                    f"the Parquet file unpacks to more than {_MOST_UNPACKED} times its size: {footer.rows:,} rows"
+                )
+            typed = replace(delivery, types=tuple(kind for _, kind in footer.schema))
+            return self._with_columns(typed, tuple(name for name, _ in footer.schema))
         _check_lines(path)
         return delivery if delivery.format == "jsonl" else self._with_columns(delivery, csv_header(path, open_bytes))
 
@@ -196,10 +200,15 @@ class DropFolder:
         return self._expected[feed]
 
 
+def _most_unpacked(size_bytes: int) -> int:
+    """How many bytes a packed file of this size may become."""
+    return max(_SMALL_BYTES, size_bytes * _MOST_UNPACKED)
+
+
 def _check_lines(path: Path) -> None:
     """Refuse a broken gzip stream, and a line so long that DuckDB's reader would leave it out without a word."""
     longest = run = unpacked = 0
-    most = max(_SMALL_BYTES, path.stat().st_size * _MOST_UNPACKED)
+    most = _most_unpacked(path.stat().st_size)
     try:
         with open_bytes(path) as file:
             while chunk := file.read(_CHUNK):

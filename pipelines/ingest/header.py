@@ -6,6 +6,7 @@ import csv
 import io
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _HEADER_BYTES = 1 << 20
@@ -50,16 +51,35 @@ def csv_header(path: Path, open_bytes: Callable[[Path], io.BufferedIOBase]) -> t
         raise FileProblemError(f"the header can't be read: {error}") from error
 
 
-def parquet_schema(path: Path) -> tuple[tuple[str, str], ...]:
-    """Names and types (Arrow's words) of the columns of a Parquet file, from its footer.
+@dataclass(frozen=True)
+class Footer:
+    """What the footer of a Parquet file says.
+
+    Attributes:
+        schema: names and types (Arrow's words) of the columns.
+        rows: how many there are.
+        unpacked_bytes: size of the values without packing; at least a byte each, as in CSV, since a value that repeats
+            itself takes none and becomes as many.
+    """
+
+    schema: tuple[tuple[str, str], ...]
+    rows: int
+    unpacked_bytes: int
+
+
+def parquet_footer(path: Path) -> Footer:
+    """The footer of a Parquet file.
 
     Raises:
-        FileProblemError: the footer is broken or missing (a truncated file).
+        FileProblemError: it is broken or missing (a truncated file).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return tuple((field.name, str(field.type)) for field in pq.read_schema(path))
+        told = pq.read_metadata(path)
+        schema = tuple((field.name, str(field.type)) for field in told.schema.to_arrow_schema())
+        stored = sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
     except (pa.ArrowException, OSError) as error:
         raise FileProblemError(f"the Parquet file is broken: {str(error).splitlines()[0]}") from error
+    return Footer(schema, told.num_rows, max(stored, told.num_rows * told.num_columns))

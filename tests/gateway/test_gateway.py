@@ -62,9 +62,9 @@ REQUESTS: dict[tuple[str, str], tuple[str, ...]] = {
 
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
 def test_each_role_gets_to_what_is_its_and_no_further(gateway: Any, method: str, path: str) -> None:
-    passed = set()
+    passed, sent = set(), {"Content-Type": "application/json"} if method == "POST" else {}
     for role, claims in CLAIMS.items():
-        answer = gateway.ask(method, path, gateway.issuer.token(**claims))
+        answer = gateway.ask(method, path, gateway.issuer.token(**claims), headers=sent)
         assert answer.status_code in (200, 401, 403, 404), (role, answer.status_code)
         if answer.status_code == 200:
             passed.add(role)
@@ -84,6 +84,8 @@ def _forged(issuer: Any) -> dict[str, str]:
     return {
         "expired": issuer.token(exp=now - 3600, iat=now - 7200, **admin),
         "another audience": issuer.token(aud="another", **admin),
+        "for several, from another client": issuer.token(aud=["another", "cellworks"], azp="another", **admin),
+        "for several, from nobody": issuer.token(aud=["cellworks", "another"], **admin),
         "another issuer": issuer.token(iss="https://id.example.org", **admin),
         "no audience": issuer.token(aud=None, **admin),
         "another key": issuer.token(RSAKey.generate_key(2048, {"kid": "one"}), **admin),
@@ -102,11 +104,49 @@ def test_a_token_that_is_not_the_issuers_for_us_and_in_force_gets_nowhere(gatewa
             assert gateway.ask("GET", path, token).status_code in (401, 403), what
 
 
+def test_a_token_for_several_is_believed_from_our_own_client(gateway: Any) -> None:
+    for told in ({"aud": ["cellworks", "another"], "azp": "cellworks"}, {"aud": ["cellworks"]}, {"azp": "another"}):
+        token = gateway.issuer.token(**told, **CLAIMS["admin"])
+        for path in ("/dagster/runs", "/mlflow/"):
+            assert gateway.ask("GET", path, token).status_code == 200, told
+
+
+JSON = {"Content-Type": "application/json"}
+SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket"}
+GRAPHQL = "/dagster/graphql"
+ASKED: dict[str, tuple[str, str, dict[str, str], int]] = {
+    "a program": ("POST", GRAPHQL, JSON, 200),
+    "our page": ("POST", GRAPHQL, {**JSON, "Sec-Fetch-Site": "same-origin"}, 200),
+    "our page, with its letters": ("POST", GRAPHQL, {"Content-Type": "application/json; charset=utf-8"}, 200),
+    "another site's page": ("POST", GRAPHQL, {**JSON, "Sec-Fetch-Site": "cross-site"}, 403),
+    "a neighbour's page": ("POST", GRAPHQL, {**JSON, "Sec-Fetch-Site": "same-site"}, 403),
+    "a form": ("POST", f"{GRAPHQL}?query=x", {"Content-Type": "application/x-www-form-urlencoded"}, 403),
+    "a form that says json": ("POST", GRAPHQL, {"Content-Type": "text/plain; application/json"}, 403),
+    "no kind of content": ("POST", f"{GRAPHQL}?query=x", {}, 403),
+    "a statement by GET": ("GET", f"{GRAPHQL}?query=mutation", {}, 403),
+    "a statement by GET in other letters": ("GET", "/dagster/%67raphql?query=mutation", {}, 403),
+    "our page's socket": ("GET", GRAPHQL, {**SOCKET, "Sec-Fetch-Site": "same-origin"}, 200),
+    "another site's socket": ("GET", GRAPHQL, {**SOCKET, "Sec-Fetch-Site": "cross-site"}, 403),
+    "a link from another site": ("GET", "/dagster/runs", {"Sec-Fetch-Site": "cross-site"}, 200),
+    "an event from outside": ("POST", "/dagster/report_asset_materialization/x", JSON, 403),
+    "a check from outside": ("POST", "/dagster/report_asset_check/x", {}, 403),
+    "a viewer's socket": ("GET", "/dagster-view/graphql", SOCKET, 200),
+    "a viewer's statement by GET": ("GET", "/dagster-view/graphql?query=x", {}, 403),
+}
+
+
+@pytest.mark.parametrize("who", ASKED)
+def test_what_acts_in_dagster_comes_from_its_own_pages_or_from_a_program(gateway: Any, who: str) -> None:
+    method, path, sent, status = ASKED[who]
+    token = gateway.issuer.token(**CLAIMS["engineer"])
+    assert gateway.ask(method, path, token, headers=sent).status_code == status
+
+
 def test_without_a_token_a_browser_is_sent_to_the_issuer_and_a_program_is_refused(gateway: Any) -> None:
     browser = gateway.ask("GET", "/dagster-view/runs")
     assert browser.status_code == 302
     assert browser.headers["Location"].startswith(f"{gateway.issuer.url}/authorize?")
-    program = gateway.ask("POST", "/dagster/graphql", headers={"X-Requested-With": "XMLHttpRequest"})
+    program = gateway.ask("POST", "/dagster/graphql", headers={**JSON, "X-Requested-With": "XMLHttpRequest"})
     assert program.status_code == 401
     claimed = {
         "X-Forwarded-User": "li@example.org",

@@ -189,8 +189,10 @@ def test_a_person_takes_the_champion_away_and_makes_one_by_commands_that_are_aud
         (kind, phase, was, now, who) for kind, was, now, who in moves for phase in ("intent", "done")
     ]
     with reader(home) as con:
-        acts = con.execute("SELECT act, phase, who FROM lake.ops.act ORDER BY number DESC LIMIT 2").fetchall()
-    assert acts == [("promote", "done", "li"), ("retire", "done", "ana")]
+        acts = con.execute("SELECT act, phase, who FROM lake.ops.act ORDER BY number DESC LIMIT 4").fetchall()
+    assert acts == [
+        (act, end, who) for act, who in (("promote", "li"), ("retire", "ana")) for end in ("done", "intent")
+    ]
     assert verify(home)[1] is None
 
 

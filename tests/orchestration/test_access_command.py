@@ -103,6 +103,20 @@ def test_a_folder_with_other_rules_does_nothing_in_a_lake_that_knows_some(line: 
     assert line.run("bo", "audit", "verify")["is_whole"]
 
 
+def test_a_layout_without_a_gateway_takes_no_site_that_names_roles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_user: Callable[[str], None]
+) -> None:
+    line = Line(tmp_path, monkeypatch, as_user)
+    line.write(TWO)
+    monkeypatch.setenv("CELLWORKS_GATEWAY", "none")
+    with pytest.raises(CellworksError, match="this layout has no gateway") as refused:
+        line.run("eve", "init")
+    assert "cellworks services up" in refused.value.mend
+    assert not plant().home.has_lake
+    line.write("")
+    assert line.run("eve", "init")["site"] == "demo"
+
+
 def test_another_name_of_the_site_is_another_site(line: Line) -> None:
     here = plant()
     text = (line.folder / "site" / "site.yaml").read_text(encoding="utf-8")

@@ -68,6 +68,16 @@ def test_the_alarm_of_a_failed_run_of_the_daemon_tells_it_too(workshop: Workshop
     assert state(workshop, "one")[0] == "failing"
 
 
+def test_the_alarm_of_a_run_that_did_not_fail_tells_nothing(workshop: Workshop) -> None:
+    worked(workshop, "one")
+    run = ran(workshop, passes=False)
+    began = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "nightly_of_one")
+    workshop.instance.report_dagster_event(began, run.run_id)  # it goes on, as its retry does
+    config = {"ops": {"raise_alarms": {"config": {"runs": [], "ids": [run.run_id, "nobodys"]}}}}
+    assert workshop.run(ALARM, dg.RunRequest(run_config=config)).success
+    assert state(workshop, "one") == ("working", "")
+
+
 def test_what_ran_or_has_run_since_stays_as_it_is(workshop: Workshop) -> None:
     assert tell_blocked(workshop.here, workshop.instance, ran(workshop, passes=True).run_id) == []
     failed = ran(workshop, passes=False)

@@ -90,12 +90,14 @@ def test_a_champion_goes_and_comes_back_by_two_people_each_and_the_audit_tells_i
     assert act("li", *back)["champion_version"] == "1"
     assert acting() == "1"
     assert act("bo", "audit", "list", "--waiting") == []
-    told = [(each["who"], each["act"], each["phase"]) for each in act("ana", "audit", "list")][:6]
+    told = [(each["who"], each["act"], each["phase"]) for each in act("ana", "audit", "list")][:8]
     assert told == [
         ("li", "promote", "done"),
+        ("li", "promote", "intent"),
         ("li", "promotion", "confirmed"),
         ("ana", "promotion", "requested"),
         ("li", "retire", "done"),
+        ("li", "retire", "intent"),
         ("li", "retirement", "confirmed"),
         ("ana", "retirement", "requested"),
     ]

@@ -109,6 +109,9 @@ def test_rows_that_changed_places_are_found(rows: list[Row], data: Any) -> None:
 
 def test_a_note_of_no_row_is_that_of_the_beginning_or_none() -> None:
     rows = chain_of([Entry(*"abcdefgh")])
-    assert first_fault(rows, [Head(0, START)]) is None
+    assert first_fault(rows, [Head(0, START)]) is None, "the first act may be there before its note"
+    fault = first_fault(chain_of([Entry(*"abcdefgh")] * 2), [Head(0, START)])
+    assert fault is not None
+    assert fault.what == "it was noted that there is no row yet, and there are 2"
     for head in (Head(0, rows[0].hash), Head(-1, START)):
         assert first_fault(rows, [head]) is not None

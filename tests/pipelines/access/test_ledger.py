@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.access import anchor, ledger
-from pipelines.access.chain import Entry, Head
+from pipelines.access.chain import BEGINNING, Entry, Head
 from pipelines.access.identity import Person
 from pipelines.access.ledger import entry_of, record, rows_of, verify
 from pipelines.access.rules import ADOPT, Rules
@@ -140,6 +140,33 @@ def test_whoever_is_killed_before_the_first_note_is_no_forger(tmp_path: Path, mo
     fault = verify(home)[1]
     assert fault is not None
     assert "there is no note" in fault.what
+
+
+def test_a_note_of_no_row_does_not_hide_that_the_end_was_cut_off(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with writer(home, why="test") as con:
+        for subject in ("a", "b", "c"):
+            record(home, con, _entry(subject))
+        con.execute("DELETE FROM lake.ops.act WHERE number = 3")
+        anchor.write(home, BEGINNING)
+        assert verify(home)[1] is not None
+        record(home, con, _entry("d"))
+    fault = verify(home)[1]
+    assert fault is not None
+    assert (fault.number, anchor.read(home)) == (2, BEGINNING), "the next act leaves the evidence"
+
+
+def test_the_second_act_waits_for_the_note_of_the_first(tmp_path: Path) -> None:
+    home, draft = Home(tmp_path), tmp_path / "audit_head.json.draft"
+    with writer(home, why="test") as con:
+        record(home, con, _entry("a"))
+        anchor.write(home, BEGINNING)
+        draft.mkdir()
+        with pytest.raises(CellworksError, match="its note outside the lake can't be written"):
+            record(home, con, _entry("b"))
+        draft.rmdir()
+        record(home, con, _entry("b"))
+    assert verify(home)[1] is None
 
 
 def test_no_act_begins_where_the_first_note_can_not_be_written(tmp_path: Path) -> None:

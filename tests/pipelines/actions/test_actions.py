@@ -11,10 +11,10 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 from pipelines.access.identity import Person
-from pipelines.access.ledger import note_head, verify
-from pipelines.access.rules import rules_of
+from pipelines.access.ledger import entry_of, note_head, record, verify
+from pipelines.access.rules import ADOPT, rules_of, settle
 from pipelines.access.second_person import grant
-from pipelines.actions.decide import decide, list_actions
+from pipelines.actions.decide import decide, endorsed, list_actions
 from pipelines.actions.modes import in_force, to_accept
 from pipelines.actions.propose import Origin, propose
 from pipelines.control_plan.access import Access
@@ -23,6 +23,7 @@ from pipelines.control_plan.product import ActionPolicy
 from pipelines.control_plan.site import Site, load_site
 from pipelines.lake.connection import writer
 from pipelines.lake.home import Home
+from pipelines.lake.schemas import bootstrap
 
 NOW = datetime(2026, 9, 5, 4, 0)  # noqa: DTZ001 - the lake holds UTC without a zone
 DEMO = Path(__file__).parents[3] / "infra" / "sites" / "demo"
@@ -276,6 +277,92 @@ def test_decisions_are_acts_of_the_audit_and_one_edited_where_it_is_kept_is_foun
     fault = verify(home)[1]
     assert fault is not None
     assert (fault.number, fault.what) == (2, "ops.action_audit tells it otherwise, or no more")
+
+
+_ACTION, _EVENT = "lake.ops.action", "lake.ops.action_audit"
+FORGED: dict[str, tuple[str, str]] = {
+    "another value": (
+        f"UPDATE {_ACTION} SET proposed_value = 99 WHERE target_id = 'machine_1'",
+        "ops.action has another content than was decided on",
+    ),
+    "a second content": (
+        f"INSERT INTO {_ACTION} SELECT * REPLACE (99 AS proposed_value) FROM {_ACTION} WHERE target_id = 'machine_0'",
+        "ops.action has {open} more than once",
+    ),
+    "a release": (
+        f"INSERT INTO {_EVENT} SELECT * REPLACE (2 AS seq, 'released' AS event) FROM {_EVENT} WHERE seq = 1",
+        "ops.action_audit tells of {decided} by li.wei, and no act does",
+    ),
+    "a decision twice": (
+        f"INSERT INTO {_EVENT} SELECT * FROM {_EVENT} WHERE event = 'approved'",
+        "ops.action_audit tells of {decided} by li.wei, and no act does",
+    ),
+    "released from the start": (
+        f"UPDATE {_EVENT} SET event = 'released' WHERE action_id NOT IN (SELECT action_id FROM {_EVENT} WHERE seq = 1)",
+        "ops.action_audit tells of {open} by cellworks, and no act does",
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+def test_what_was_decided_on_and_what_follows_it_can_not_be_edited_unseen(tmp_path: Path, forgery: str) -> None:
+    home, site = Home(tmp_path / "home"), _site()
+    with writer(home, why="test") as lake:
+        propose(lake, site, Origin("watch", "alarm", NOW), _rows(2))
+        decided, left = (each["action_id"] for each in list_actions(lake))
+        decide(lake, site, decided, "approved", who=said("li.wei"), why="seen", now=NOW)
+        note_head(home, lake)
+    assert verify(home)[1] is None
+    statement, what = FORGED[forgery]
+    with writer(home, why="a forger") as lake:
+        lake.execute(statement)
+    fault = verify(home)[1]
+    assert fault is not None
+    assert fault.what == what.format(decided=decided[:8], open=left[:8])
+
+
+def test_a_decision_of_a_release_that_kept_no_digest_stays_whole(tmp_path: Path) -> None:
+    home, site = Home(tmp_path / "home"), _site()
+    with writer(home, why="an earlier release") as lake:
+        propose(lake, site, Origin("watch", "alarm", NOW), _rows(1))
+        (action,) = list_actions(lake)
+        lake.execute(
+            "INSERT INTO lake.ops.action_audit VALUES (?, 1, 'approved', 'li.wei', 'seen', ?)",
+            [action["action_id"], NOW],
+        )
+        detail = {"table": "action_audit", "action_id": action["action_id"], "seq": 1, "event": "approved"}
+        record(home, lake, entry_of("approve_action", "done", "machine_0", said("li.wei"), "seen", detail))
+    assert verify(home)[1] is None
+
+
+def test_who_approved_under_former_rules_counts_no_more(tmp_path: Path) -> None:
+    home, site = Home(tmp_path / "home"), _site(approvals=2)
+    eve = Person("eve", "admin", "operating_system")
+
+    def ruled(*admins: str) -> Site:
+        access = Access.model_validate({"roles": {"admin": {"people": [*admins]}}})
+        return site.model_copy(update={"access": access})
+
+    before, after = ruled("eve", "li"), ruled("eve")
+    bootstrap(home, before)
+    with writer(home, why="test") as lake:
+        settle(home, lake, rules_of(before), eve)
+        propose(lake, before, Origin("watch", "alarm", NOW), _rows(1))
+        lake.execute(
+            "INSERT INTO lake.ops.ingest_offset "
+            "(source, feed, fingerprint, status, note, rows_in, rows_quarantined, max_known_at, batch_id, ingested_at) "
+            "VALUES ('drop', 'f', 'x', 'done', '', 0, 0, ?, 1, ?)",
+            [NOW, NOW],
+        )
+        (action,) = list_actions(lake)
+        li = Person("li", "admin", "operating_system")
+        assert decide(lake, before, action["action_id"], "approved", who=li, why="seen", now=NOW)["approvals"] == 1
+        assert len(endorsed(lake, before)) == 1
+        record(home, lake, entry_of(ADOPT, "granted", after.name, eve, "li left", rules_of(after).detail))
+        assert endorsed(lake, after) == []
+        decided = decide(lake, after, action["action_id"], "approved", who=eve, why="seen", now=NOW)
+        assert (decided["state"], decided["approvals"]) == ("endorsed", 1), "li's word was of the rules before"
+        assert len(endorsed(lake, after)) == 1
 
 
 def test_a_decision_put_in_where_it_is_kept_is_found_and_counts_as_nobodys(tmp_path: Path) -> None:

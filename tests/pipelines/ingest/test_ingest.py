@@ -247,6 +247,19 @@ def test_a_file_that_can_not_be_read_is_set_aside_whole_and_the_rest_goes_on(hom
     assert reason in str(_all(home, "SELECT reason FROM ops.quarantine WHERE raw_format = 'file'")[0][0])
 
 
+@pytest.mark.parametrize(("rows", "aside"), [(1_000_000, 0), (70_000_000, 1)])
+def test_a_small_parquet_file_of_very_many_rows_is_set_aside(home: Home, site: Site, rows: int, aside: int) -> None:
+    folder = home.drop_dir / BATCHES
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"x": pa.nulls(rows, pa.int8())}), folder / "many.parquet", row_group_size=rows)
+    assert (folder / "many.parquet").stat().st_size < 200_000
+    _drop(home, BATCHES, "zz_good.csv", _csv([("B9", "L9", "9")]))
+    report = ingest(home, site)
+    assert (report.rows_in, report.files_quarantined) == (1, 1)
+    (reason,) = _all(home, "SELECT reason FROM ops.quarantine WHERE raw_format = 'file'")[0]
+    assert ("unpacks to more than 200 times its size: 70,000,000 rows" in reason) == bool(aside)
+
+
 @pytest.mark.slow
 def test_a_line_of_64_mb_does_not_stop_the_others(home: Home, site: Site) -> None:
     content = _csv([("B1", "L1", "10")]) + "x" * (64 << 20) + "\n"
