@@ -224,6 +224,19 @@ def test_everything_has_limits_health_and_an_exact_version() -> None:
     assert [image for image in images if not re.search(r":\d+\.\d+", image)] == []
 
 
+def test_no_service_with_a_read_only_file_system_takes_a_secret_that_compose_must_write() -> None:
+    for file in (COMPOSE, MORE):
+        content = yaml.safe_load(file.read_text())
+        written = {name for name, each in content.get("secrets", {}).items() if "file" not in each}
+        taken = {
+            name: each if isinstance(each, str) else each["source"]
+            for name, service in content["services"].items()
+            if service.get("read_only")
+            for each in service.get("secrets", [])
+        }
+        assert {name for name, secret in taken.items() if secret in written} == set(), file.name
+
+
 def test_no_secret_has_a_value_or_a_default() -> None:
     texts = {file.name: file.read_text() for file in [*INFRA.rglob("*.yaml"), DOCKERFILE]}
     for name, text in texts.items():
