@@ -201,6 +201,13 @@ def _pod(name: str, part: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
+def test_no_volume_is_given_to_mlflow_that_its_chart_brings_itself() -> None:
+    values = yaml.safe_load(MLFLOW.read_text())
+    assert values["securityContext"]["readOnlyRootFilesystem"], "only then does the chart bring `tmp`"
+    assert "tmp" not in {volume["name"] for volume in values["extraVolumes"]}
+    assert "/tmp" not in {mount["mountPath"] for mount in values["extraVolumeMounts"]}
+
+
 def containers() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every container of the manifests, with the file that it is in."""
     for file in MANIFESTS:
