@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from typer.main import get_command
 
 import orchestration.services.layout as layout
@@ -30,6 +33,15 @@ RUNS, MORE = INFRA / "dagster" / "docker.yaml", INFRA / "compose" / "docker-runs
 DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
 MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
 UNITS = sorted((INFRA / "systemd").glob("cellworks*"))
+CLUSTER = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "none",
+    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}],
+    "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:9"}}],
+    "users": [{"name": "none", "user": {}}],
+}
+"""A cluster that is nowhere: nothing is sent to it."""
 SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_FLASK_SERVER_SECRET_KEY")
 
 
@@ -174,6 +186,69 @@ def test_what_helm_values_put_into_pods_fits_the_kubernetes_schema(tmp_path: Pat
     for name, part in parts.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name, part)))
     run("kubernetes-validate", "--strict", *tmp_path.glob("*.yaml"))
+
+
+def test_a_run_has_the_resources_of_runs_and_home_and_addresses_of_its_site(tmp_path: Path) -> None:
+    values = yaml.safe_load(DAGSTER.read_text())
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    pod = _launched(tmp_path, launcher, code, {})
+    container = pod.containers[0]
+    assert container.resources.to_dict() | {"claims": None} == launcher["resources"] | {"claims": None}
+    assert {each.name: each.value for each in container.env}.items() >= {"CELLWORKS_SITE": _site_of(code)}.items()
+    maps = [each.config_map_ref.name for each in container.env_from if each.config_map_ref]
+    assert maps == [each["name"] for each in code["envConfigMaps"]]
+    secrets = [each.secret_ref.name for each in container.env_from if each.secret_ref]
+    assert secrets == [each["name"] for each in code["envSecrets"]]
+    claims = {each.name: each.persistent_volume_claim.claim_name for each in pod.volumes if each.name == "home"}
+    assert claims == {each["name"]: each["persistentVolumeClaim"]["claimName"] for each in code["volumes"]}
+    mounted = [(each.name, each.mount_path) for each in container.volume_mounts if each.name in claims]
+    assert mounted == [(each["name"], each["mountPath"]) for each in code["volumeMounts"]]
+    assert pod.security_context.run_as_user == values["dagsterWebserver"]["podSecurityContext"]["runAsUser"]
+    asked = {"limits": {"cpu": "8", "memory": "24Gi"}, "requests": {"cpu": "8", "memory": "24Gi"}}
+    tags = {"dagster-k8s/config": json.dumps({"container_config": {"resources": asked}})}
+    assert _launched(tmp_path, launcher, code, tags).containers[0].resources.limits == asked["limits"]
+
+
+def _site_of(code: dict[str, Any]) -> str:
+    (site,) = (each["value"] for each in code["env"] if each["name"] == "CELLWORKS_SITE")
+    return str(site)
+
+
+def _launched(tmp_path: Path, launcher: dict[str, Any], code: dict[str, Any], tags: dict[str, str]) -> Any:
+    """The pod of a run, as Dagster's launcher makes it of what the chart hands on of its values."""
+    k8s, making = pytest.importorskip("dagster_k8s"), pytest.importorskip("dagster_k8s.job")
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(CLUSTER))
+    ours = k8s.K8sRunLauncher(
+        service_account_name="dagster",
+        instance_config_map="dagster-instance",
+        dagster_home="/opt/dagster/dagster_home",
+        load_incluster_config=False,
+        kubeconfig_file=str(tmp_path / "kubeconfig"),
+        env_config_maps=[each["name"] for each in launcher.get("envConfigMaps", [])],
+        env_secrets=[each["name"] for each in launcher["envSecrets"]],
+        volumes=launcher.get("volumes"),
+        volume_mounts=launcher.get("volumeMounts"),
+        resources=launcher["resources"],
+        security_context=launcher["securityContext"],
+        run_k8s_config={
+            "pod_spec_config": launcher["runK8sConfig"]["podSpecConfig"],
+            "job_spec_config": launcher["runK8sConfig"]["jobSpecConfig"],
+        },
+    )
+    assert code["includeConfigInLaunchedRuns"] == {"enabled": False}, (
+        "the chart's own context has the code server's resources"
+    )
+    (context,) = (json.loads(each["value"]) for each in code["env"] if each["name"] == "DAGSTER_CONTAINER_CONTEXT")
+    where = RepositoryPythonOrigin(
+        "python", ModuleCodePointer("orchestration.definitions", "defs"), container_context=context
+    )
+    run = DagsterRun(job_name="nightly", tags=tags, job_code_origin=JobPythonOrigin("nightly", where))
+    merged = ours.get_container_context_for_run(run)
+    job = making.construct_dagster_k8s_job(
+        merged.get_k8s_job_config("cellworks:0.1.0", ours), ["run"], "run", merged.run_k8s_config
+    )
+    return job.spec.template.spec
 
 
 def test_what_the_chart_adds_to_the_instance_file_keeps_secrets_out_of_events(tmp_path: Path) -> None:
