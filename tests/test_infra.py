@@ -261,12 +261,24 @@ def test_what_the_chart_adds_to_the_instance_file_keeps_secrets_out_of_events(tm
     assert {yaml.safe_dump(each["image"]) for each in have_the_class} == {yaml.safe_dump(code["image"])}
 
 
+def test_who_starts_slowly_is_asked_about_its_start_first() -> None:
+    values = yaml.safe_load(DAGSTER.read_text())
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    for part in (values["dagsterWebserver"], code):
+        probe = part["startupProbe"]
+        assert probe["enabled"] is True, "the chart leaves out a start-up probe that does not say so"
+        patience_s = probe["periodSeconds"] * probe["failureThreshold"]
+        assert patience_s > part["livenessProbe"]["periodSeconds"] * part["livenessProbe"]["failureThreshold"]
+
+
 def _pod(name: str, part: dict[str, Any]) -> dict[str, Any]:
     """A pod of the parts of a chart's values that are Kubernetes' own types."""
     container: dict[str, Any] = {"name": name, "image": "none:0"}
     container |= {key: part[key] for key in ("resources", "securityContext", "volumeMounts") if key in part}
     container |= {
-        key: part[key] for key in ("livenessProbe", "readinessProbe", "startupProbe") if "httpGet" in part.get(key, {})
+        key: {name: value for name, value in part[key].items() if name != "enabled"}  # the chart's own word
+        for key in ("livenessProbe", "readinessProbe", "startupProbe")
+        if "httpGet" in part.get(key, {})
     }
     spec = {
         "containers": [container],
