@@ -288,6 +288,18 @@ def _pod(name: str, part: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
+def test_the_webserver_listens_where_it_may_and_probes_and_proxy_ask_it_there() -> None:
+    values = yaml.safe_load(DAGSTER.read_text())["dagsterWebserver"]
+    port = values["service"]["port"]  # the chart lets the container listen on it too
+    assert port >= 1024, "without rights nobody listens below it"
+    probes = [values[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")]
+    assert {probe["port"] for probe in probes} == {port}
+    assert {probe["path"] for probe in probes} == {f"{values['pathPrefix']}/server_info"}
+    (caddy,) = (each for file, each in containers() if file == "proxy.yaml")
+    told = {each["name"]: each["value"] for each in caddy["env"]}
+    assert told["CELLWORKS_DAGSTER_UPSTREAM"] == f"dagster-dagster-webserver:{port}"
+
+
 def test_no_volume_is_given_to_mlflow_that_its_chart_brings_itself() -> None:
     values = yaml.safe_load(MLFLOW.read_text())
     assert values["securityContext"]["readOnlyRootFilesystem"], "only then does the chart bring `tmp`"
