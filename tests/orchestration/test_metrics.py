@@ -18,7 +18,9 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.test_utils import create_run_for_test
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.registry.alarms import raise_alarm
 from orchestration.batch import Task, run_nights
+from orchestration.catalogue import discover
 from orchestration.metrics import collector
 from orchestration.metrics.names import METRICS
 from orchestration.metrics.runs import run_samples
@@ -81,6 +83,20 @@ def test_a_scrape_tells_of_the_nights_and_waits_for_no_writer(graded: Workshop) 
     assert {dict(key).get("site") for name in METRICS for key in told[name]} == {graded.here.site.name}
     series = sum(len(told[name]) for name in METRICS)
     assert series <= 45 * len(told["cellworks_solution_info"]) + 12 * len(graded.here.site.feeds) + 200
+
+
+def test_alarms_and_actions_are_counted_from_nought_so_that_the_first_is_an_increase(workshop: Workshop) -> None:
+    specs = discover()
+    proposing = {(spec.solution, spec.action.kind) for spec in specs if spec.action.kind != "report"}
+    raise_alarm(workshop.here.home, "nobody.knows_it", "a job failed")
+    with serving(workshop.here, 0, fresh_s=60.0) as port:
+        told = scraped(port)
+    alarms = {dict(key)["solution"]: value for key, value in told["cellworks_solution_alarms_total"].items()}
+    assert alarms == dict.fromkeys((spec.solution for spec in specs), 0.0) | {"platform": 1.0}
+    for name in ("cellworks_actions_proposed_total", "cellworks_actions_awaiting_approval"):
+        actions = {(dict(key)["solution"], dict(key)["kind"]): value for key, value in told[name].items()}
+        assert proposing
+        assert actions == dict.fromkeys(proposing, 0.0)
 
 
 def test_a_source_that_is_away_is_told_and_the_others_go_on(
