@@ -377,7 +377,7 @@ def test_mlflow_runs_with_its_auth_app_everywhere_and_with_the_settings_of_the_c
 def test_compose_has_the_servers_of_the_command() -> None:
     names = ["postgres", "s3", "mlflow", "code-demo", "webserver", "daemon", "proxy"]
     assert [each.partition("-")[0] for each in names] == [
-        each for each in yaml.safe_load(COMPOSE.read_text())["services"] if each != "init"
+        each for each in yaml.safe_load(COMPOSE.read_text())["services"] if each not in ("init", "metrics")
     ]
     ours = Settings(
         port=8080, ports=dict.fromkeys(names, 1), sites=("demo",), postgres_url="postgresql://a@b/c",
@@ -385,6 +385,28 @@ def test_compose_has_the_servers_of_the_command() -> None:
     )  # fmt: skip
     started = [each.name for each in layout.services_of(Home(ROOT), ours)]
     assert started == names[2:]
+
+
+def test_prometheus_reaches_the_figures_of_containers_and_nobody_else_does() -> None:
+    compose = yaml.safe_load(COMPOSE.read_text())
+    (container,) = (each for file, each in containers() if file == "metrics.yaml")
+    assert compose["services"]["metrics"]["command"] == container["args"]
+    words, port = container["args"][1:3], container["ports"][0]["containerPort"]
+    known: Any = get_command(app)
+    for word in words:
+        known = known.commands[word]
+    given = known.make_context("serve", [*container["args"][3:]]).params
+    assert (given["host"], given["port"]) == ("0.0.0.0", port)
+    assert compose["services"]["metrics"]["networks"] == ["inside"]
+    assert compose["networks"]["inside"]["internal"]
+    (policy,) = (
+        each
+        for each in yaml.safe_load_all((INFRA / "kubernetes" / "network.yaml").read_text())
+        if each["spec"]["podSelector"] == {"matchLabels": {"app": "cellworks-metrics"}}
+    )
+    assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port}]
+    listed = yaml.safe_load((INFRA / "kubernetes" / "kustomization.yaml").read_text())["resources"]
+    assert sorted(listed) == [file.name for file in MANIFESTS]
 
 
 @pytest.mark.parametrize("variable", ["SITES", "BIND", "DAGSTER_UPSTREAM", "MLFLOW_UPSTREAM"])

@@ -33,9 +33,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.Beta
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
-def scraped(port: int) -> Samples:
+def scraped(port: int, host: str = "127.0.0.1") -> Samples:
     """Every metric that a scrape declares, with its samples by their labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found: Samples = {name: {} for name in METRICS if f"# TYPE {name} " in text}
     for family in text_string_to_metric_families(text):
@@ -160,6 +160,18 @@ def _note(instance: dg.DagsterInstance, ended: list[tuple[str, str, float]]) -> 
     assert isinstance(storage, SqlRunStorage)
     with storage.connect() as con:
         con.execute(RunsTable.insert(), rows)
+
+
+def test_figures_are_served_on_the_loopback_address_unless_another_is_named(workshop: Workshop) -> None:
+    def answers(host: str, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((host, port)) == 0
+
+    with serving(workshop.here, 0, fresh_s=60.0) as port:
+        assert (answers("127.0.0.1", port), answers("127.0.0.2", port)) == (True, False)
+    with serving(workshop.here, 0, fresh_s=60.0, host="127.0.0.2") as port:
+        assert of(scraped(port, "127.0.0.2"), "cellworks_source_up", source="lake") == [1.0]
+        assert not answers("127.0.0.1", port)
 
 
 def test_runs_that_wait_are_counted_and_a_taken_port_is_told(workshop: Workshop) -> None:
