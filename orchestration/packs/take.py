@@ -145,9 +145,9 @@ def _refuse_older_models(specs: Sequence[SolutionSpec], home: Home) -> None:
     for spec in specs:
         named = aliases(client, spec.name)
         if left := {alias: named[alias] for alias in (CHAMPION, SHADOW, CHALLENGER) if alias in named}:
-            retire = f"put its old definition back and give `cellworks retire {spec.solution}`, or "
+            retire = f"put its old definition back and give `cellworks retire {spec.solution} --why ...`, or "
             raise CellworksError(
-                f"the registry still has a model of {spec.solution}, which passed other gates than the pack's",
+                f"the registry still has a model of {spec.solution}, which the pack's gates have not judged",
                 expected="no version that is champion, shadow or challenger",
                 found=", ".join(f"{alias}: {number}" for alias, number in left.items()),
                 mend=f"{retire if CHAMPION in left else ''}ask for another name",
