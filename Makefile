@@ -60,7 +60,7 @@ faults: setup ## kills, full disk, servers away, hung and poisoned runs; figures
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.faults .tmp/faults.json
 
 infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kubernetes
-	$(VENV)/bin/pytest tests/test_infra.py
+	$(VENV)/bin/pytest tests/test_infra.py tests/test_charts.py
 
 long: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
 	$(VENV)/bin/pytest -m "long and not faults and not servers"

@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterInstance
 from typer.main import get_command
 
 import orchestration.services.layout as layout
 from orchestration.cli.main import app
 from orchestration.environment import GATEWAY_VARIABLE
-from orchestration.secrecy import HidingInstance
 from orchestration.services.mlflow_login import ADMIN_VARIABLE, VIEWER_VARIABLE, settings_text
 from orchestration.services.settings import Settings
 from pipelines.lake.home import Home
@@ -28,7 +26,7 @@ INFRA = ROOT / "infra"
 TOOLS = Path(sys.executable).parent
 DOCKERFILE, COMPOSE = INFRA / "docker" / "Dockerfile", INFRA / "compose" / "compose.yaml"
 RUNS, MORE = INFRA / "dagster" / "docker.yaml", INFRA / "compose" / "docker-runs.yaml"
-DAGSTER, MLFLOW = (INFRA / "helm" / f"{name}-values.yaml" for name in ("dagster", "mlflow"))
+MLFLOW = INFRA / "helm" / "mlflow-values.yaml"
 MANIFESTS = sorted(file for file in (INFRA / "kubernetes").glob("*.yaml") if file.name != "kustomization.yaml")
 UNITS = sorted((INFRA / "systemd").glob("cellworks*"))
 SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_FLASK_SERVER_SECRET_KEY")
@@ -161,47 +159,6 @@ def test_the_docker_launcher_takes_its_settings_and_runs_are_where_the_servers_a
         assert handed == told["code"], f"{launcher} has nothing else to hand on"
 
 
-def test_what_helm_values_put_into_pods_fits_the_kubernetes_schema(tmp_path: Path) -> None:
-    dagster, mlflow = yaml.safe_load(DAGSTER.read_text()), yaml.safe_load(MLFLOW.read_text())
-    launcher = dagster["runLauncher"]["config"]["k8sRunLauncher"]
-    (code,) = dagster["dagster-user-deployments"]["deployments"]
-    parts = {
-        "webserver": dagster["dagsterWebserver"],
-        "daemon": dagster["dagsterDaemon"],
-        "code": code,
-        "run": {**launcher, "podSecurityContext": launcher["runK8sConfig"]["podSpecConfig"]["securityContext"]},
-        "mlflow": mlflow,
-    }
-    for name, part in parts.items():
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name, part)))
-    run("kubernetes-validate", "--strict", *tmp_path.glob("*.yaml"))
-
-
-def test_what_the_chart_adds_to_the_instance_file_keeps_secrets_out_of_events(tmp_path: Path) -> None:
-    values = yaml.safe_load(DAGSTER.read_text())
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(values["additionalInstanceConfig"]))
-    with DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert isinstance(instance, HidingInstance)
-    (code,) = values["dagster-user-deployments"]["deployments"]
-    have_the_class = [values["dagsterWebserver"], values["dagsterDaemon"], code]
-    assert {yaml.safe_dump(each["image"]) for each in have_the_class} == {yaml.safe_dump(code["image"])}
-
-
-def _pod(name: str, part: dict[str, Any]) -> dict[str, Any]:
-    """A pod of the parts of a chart's values that are Kubernetes' own types."""
-    container: dict[str, Any] = {"name": name, "image": "none:0"}
-    container |= {key: part[key] for key in ("resources", "securityContext", "volumeMounts") if key in part}
-    container |= {
-        key: part[key] for key in ("livenessProbe", "readinessProbe", "startupProbe") if "httpGet" in part.get(key, {})
-    }
-    spec = {
-        "containers": [container],
-        "securityContext": part["podSecurityContext"],
-        "volumes": part.get("volumes", []),
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-
-
 def containers() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every container of the manifests, with the file that it is in."""
     for file in MANIFESTS:
@@ -223,6 +180,19 @@ def test_everything_has_limits_health_and_an_exact_version() -> None:
     images = [each["image"] for each in services.values()] + [each["image"] for _, each in containers()]
     images += re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
     assert [image for image in images if not re.search(r":\d+\.\d+", image)] == []
+
+
+def test_no_service_with_a_read_only_file_system_takes_a_secret_that_compose_must_write() -> None:
+    for file in (COMPOSE, MORE):
+        content = yaml.safe_load(file.read_text())
+        written = {name for name, each in content.get("secrets", {}).items() if "file" not in each}
+        taken = {
+            name: each if isinstance(each, str) else each["source"]
+            for name, service in content["services"].items()
+            if service.get("read_only")
+            for each in service.get("secrets", [])
+        }
+        assert {name for name, secret in taken.items() if secret in written} == set(), file.name
 
 
 def test_no_secret_has_a_value_or_a_default() -> None:
@@ -260,7 +230,7 @@ def test_mlflow_runs_with_its_auth_app_everywhere_and_with_the_settings_of_the_c
 def test_compose_has_the_servers_of_the_command() -> None:
     names = ["postgres", "s3", "mlflow", "code-demo", "webserver", "daemon", "proxy"]
     assert [each.partition("-")[0] for each in names] == [
-        each for each in yaml.safe_load(COMPOSE.read_text())["services"] if each != "init"
+        each for each in yaml.safe_load(COMPOSE.read_text())["services"] if each not in ("init", "metrics")
     ]
     ours = Settings(
         port=8080, ports=dict.fromkeys(names, 1), sites=("demo",), postgres_url="postgresql://a@b/c",
@@ -268,6 +238,28 @@ def test_compose_has_the_servers_of_the_command() -> None:
     )  # fmt: skip
     started = [each.name for each in layout.services_of(Home(ROOT), ours)]
     assert started == names[2:]
+
+
+def test_prometheus_reaches_the_figures_of_containers_and_nobody_else_does() -> None:
+    compose = yaml.safe_load(COMPOSE.read_text())
+    (container,) = (each for file, each in containers() if file == "metrics.yaml")
+    assert compose["services"]["metrics"]["command"] == container["args"]
+    words, port = container["args"][1:3], container["ports"][0]["containerPort"]
+    known: Any = get_command(app)
+    for word in words:
+        known = known.commands[word]
+    given = known.make_context("serve", [*container["args"][3:]]).params
+    assert (given["host"], given["port"]) == ("0.0.0.0", port)
+    assert compose["services"]["metrics"]["networks"] == ["inside"]
+    assert compose["networks"]["inside"]["internal"]
+    (policy,) = (
+        each
+        for each in yaml.safe_load_all((INFRA / "kubernetes" / "network.yaml").read_text())
+        if each["spec"]["podSelector"] == {"matchLabels": {"app": "cellworks-metrics"}}
+    )
+    assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port}]
+    listed = yaml.safe_load((INFRA / "kubernetes" / "kustomization.yaml").read_text())["resources"]
+    assert sorted(listed) == [file.name for file in MANIFESTS]
 
 
 @pytest.mark.parametrize("variable", ["SITES", "BIND", "DAGSTER_UPSTREAM", "MLFLOW_UPSTREAM"])

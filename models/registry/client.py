@@ -44,6 +44,12 @@ def open_client(ctx: ModelContext) -> Any:
     return open_at(ctx.tracking_uri)
 
 
+def has_registry(home: Home) -> bool:
+    """Whether there is a registry to ask; to open one in a file would make it."""
+    file = _sqlite_file(home.stores.mlflow_uri)
+    return file is None or file.is_file()
+
+
 def open_home(home: Home) -> Any:
     """A client of a home's own MLflow."""
     return open_at(home.stores.mlflow_uri)

@@ -38,6 +38,10 @@ def take(file: Path, *, as_json: bool) -> None:
         console.line(f"took in {each['solution']}, written at {found['site']}", 0)
         if each["withheld"]:
             console.line(f"its action `{each['withheld']}` is withheld: it learns nothing, so no gate stands before it")
+        if each["gates"]:
+            console.line(
+                f"its sender set gates otherwise than the platform; read them first: {'; '.join(each['gates'])}"
+            )
     if found["suites"]:
         console.line(f"its written checks lie beside it; copy what fits into the site's suites/: {found['suites']}")
     console.line(f"It may not act before it passed its gates here:  {command(f'nightly --only {names[0]}')}", 0)

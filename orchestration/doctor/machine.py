@@ -10,13 +10,14 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Final
 
 import duckdb
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from models.registry.key import KEY_BYTES, key_file
 from orchestration.cli.serve import DAGSTER_PORT, HOST, MLFLOW_PORT
@@ -44,31 +45,63 @@ def python(_: Installation) -> Iterator[Finding]:
 
 
 def packages(_: Installation) -> Iterator[Finding]:
-    """What is installed is what the lock names."""
+    """What is installed is what the lock names, and what the platform needs is there.
+
+    The lock names developers' packages and extras too, which a container leaves out: a version of theirs is compared
+    where they are there.
+    """
     lock = project_root() / "requirements.lock"
     if not lock.is_file():
         yield warning("there is no requirements.lock, so packages can't be compared", "install from a clone")
         return
-    wanted = [Requirement(line.rstrip(" \\")) for line in lock.read_text().splitlines() if line[:1].isalnum()]
-    needed = [each for each in wanted if each.marker is None or each.marker.evaluate()]
-    wrong = {each.name: (str(each.specifier), _installed(each.name)) for each in needed}
-    wrong = {name: pair for name, pair in wrong.items() if pair[1] not in SpecifierSet(pair[0])}
-    if not wrong:
-        yield ok(f"{len(needed)} packages as the lock names them")
+    named = [Requirement(line.rstrip(" \\")) for line in lock.read_text().splitlines() if line[:1].isalnum()]
+    needed = _needed()
+    found = {each: _installed(each.name) for each in named if each.marker is None or each.marker.evaluate()}
+    compared = {
+        each: there for each, there in found.items() if there is not None or canonicalize_name(each.name) in needed
+    }
+    shown = [
+        f"{each.name} {there or 'none'}, not {str(each.specifier)[2:]}"
+        for each, there in compared.items()
+        if there is None or there not in each.specifier
+    ]
+    if not shown:
+        yield ok(f"{len(compared)} packages as the lock names them")
         return
-    shown = [f"{name} {found if found != _NONE else 'none'}, not {spec[2:]}" for name, (spec, found) in wrong.items()]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     yield error(f"installed is not what the lock names: {'; '.join(shown[:_SHOWN])}{more}", "run `make setup`")
 
 
-_NONE = "0"
-
-
-def _installed(name: str) -> str:
+def _installed(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
-        return _NONE
+        return None
+
+
+def _needed() -> set[str]:
+    """Names of the packages that the platform needs, with those of its extras whose own packages are there."""
+    extras = metadata("cellworks").get_all("Provides-Extra") or []
+    there = [extra for extra in extras if all(_installed(each.name) for each in _asked("cellworks", extra))]
+    todo, seen = [("cellworks", extra) for extra in ("", *there)], set[tuple[str, str]]()
+    while todo:
+        if (each := todo.pop()) in seen:
+            continue
+        seen.add(each)
+        todo += [(canonicalize_name(asked.name), extra) for asked in _asked(*each) for extra in ("", *asked.extras)]
+    return {name for name, _ in seen}
+
+
+def _asked(name: str, extra: str) -> list[Requirement]:
+    """What a package itself asks for on this machine: without an extra, or for that one alone."""
+    try:
+        asked = [Requirement(line) for line in requires(name) or []]
+    except PackageNotFoundError:
+        return []
+    always = [each for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})]
+    if not extra:
+        return always
+    return [each for each in asked if each not in always and each.marker and each.marker.evaluate({"extra": extra})]
 
 
 def extensions(it: Installation) -> Iterator[Finding]:

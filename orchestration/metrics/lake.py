@@ -39,7 +39,7 @@ def lake_samples(con: DuckDBPyConnection, here: Plant, specs: Sequence[SolutionS
     known = {name: spec.solution for spec in specs for name in (spec.solution, spec.slug, spec.name)}
     yield from _nights(con, specs, table_domains(here.site))
     yield from _live(con, known)
-    yield from _actions(con, known)
+    yield from _actions(con, known, specs)
     yield from _alarms(con, known)
 
 
@@ -183,7 +183,8 @@ def _live(con: DuckDBPyConnection, known: Mapping[str, str]) -> Iterator[Sample]
             yield from _each(row, names, (known[row["solution"]],))
 
 
-def _actions(con: DuckDBPyConnection, known: Mapping[str, str]) -> Iterator[Sample]:
+def _actions(con: DuckDBPyConnection, known: Mapping[str, str], specs: Sequence[SolutionSpec]) -> Iterator[Sample]:
+    """Actions by solution and kind, from 0 on: where a series begins with its first, Prometheus sees no increase."""
     counts = """
         SELECT a.solution, a.kind, count(*) AS proposed,
             count(*) FILTER (e.state = 'awaiting_approval') AS waiting
@@ -192,10 +193,13 @@ def _actions(con: DuckDBPyConnection, known: Mapping[str, str]) -> Iterator[Samp
             USING (action_id)
         GROUP BY ALL
         """
+    found = {(spec.solution, spec.action.kind): (0, 0) for spec in specs if spec.action.kind != "report"}
     for row in _rows(con, "action", counts):
         if row["solution"] in known:
-            names = {"cellworks_actions_proposed_total": "proposed", "cellworks_actions_awaiting_approval": "waiting"}
-            yield from _each(row, names, (known[row["solution"]], row["kind"]))
+            found[known[row["solution"]], row["kind"]] = row["proposed"], row["waiting"]
+    for labels, (proposed, waiting) in found.items():
+        yield Sample("cellworks_actions_proposed_total", proposed, labels)
+        yield Sample("cellworks_actions_awaiting_approval", waiting, labels)
     decided = """
         SELECT a.solution, e.event, count(*) AS decisions
         FROM lake.ops.action_audit AS e JOIN lake.ops.action AS a USING (action_id) WHERE e.seq > 0 GROUP BY ALL
@@ -206,11 +210,13 @@ def _actions(con: DuckDBPyConnection, known: Mapping[str, str]) -> Iterator[Samp
             yield from _each(row, {"cellworks_actions_decided_total": "decisions"}, labels)
 
 
+_PLATFORM = "platform"
+
+
 def _alarms(con: DuckDBPyConnection, known: Mapping[str, str]) -> Iterator[Sample]:
-    """Alarms by solution; those of the platform's jobs are together."""
+    """Alarms by solution, from 0 on as actions are; those of the platform's jobs are together."""
     query = "SELECT solution, count(*) AS alarms FROM lake.ops.model_alarm GROUP BY solution"
-    total: dict[str, int] = {}
+    total = dict.fromkeys([*known.values(), _PLATFORM], 0)
     for row in _rows(con, "model_alarm", query):
-        name = known.get(row["solution"], "platform")
-        total[name] = total.get(name, 0) + int(row["alarms"])
+        total[known.get(row["solution"], _PLATFORM)] += int(row["alarms"])
     yield from (Sample("cellworks_solution_alarms_total", count, (name,)) for name, count in total.items())

@@ -1,4 +1,4 @@
-"""`cellworks metrics serve`: the plant's figures over HTTP on the loopback address, until Ctrl-C."""
+"""`cellworks metrics serve`: the plant's figures over HTTP, of the loopback address by default, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ HOST, PORT = "127.0.0.1", 9464
 
 
 @contextmanager
-def serving(here: Plant, port: int, fresh_s: float) -> Iterator[int]:
+def serving(here: Plant, port: int, fresh_s: float, host: str = HOST) -> Iterator[int]:
     """Serve within the block.
 
     Args:
         here: the plant.
-        port: port of the loopback address; 0 for any that is free.
+        port: port of the address; 0 for any that is free.
         fresh_s: how long figures are served before they are read again, s.
+        host: address to listen on. There is no login: any but the loopback's is for a network of servers alone.
 
     Yields:
         The port.
 
     Raises:
-        CellworksError: the port is taken.
+        CellworksError: the port is taken, or the address is none of this machine.
     """
     from dagster import DagsterInstance
 
@@ -44,13 +45,13 @@ def serving(here: Plant, port: int, fresh_s: float) -> Iterator[int]:
             own(registry=registry)
         registry.register(PlantCollector(here, instance, fresh_s))
         try:
-            server, thread = start_http_server(port, addr=HOST, registry=registry)
+            server, thread = start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             raise CellworksError(
-                f"port {port} of {HOST} can't be used",
-                expected="a free port",
+                f"port {port} of {host} can't be used",
+                expected="a free port of an address of this machine",
                 found=error.strerror or str(error),
-                mend="stop what listens there, or give another port with --port",
+                mend="stop what listens there, or give another port with --port or address with --host",
             ) from error
         try:
             yield int(server.server_address[1])
@@ -60,11 +61,11 @@ def serving(here: Plant, port: int, fresh_s: float) -> Iterator[int]:
             thread.join()
 
 
-def serve(port: int, fresh_s: float) -> None:
+def serve(port: int, fresh_s: float, host: str) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with serving(plant(), port, fresh_s) as found:
-        print(f"metrics http://{HOST}:{found}/metrics   Ctrl-C stops", flush=True)  # noqa: T201
+    with serving(plant(), port, fresh_s, host) as found:
+        print(f"metrics http://{host}:{found}/metrics   Ctrl-C stops", flush=True)  # noqa: T201
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -22,7 +22,6 @@ NOT_YET = {
     "cellworks_run_oldest_queued_timestamp_seconds",
     "cellworks_run_oldest_in_progress_timestamp_seconds",
     "cellworks_job_last_failure_timestamp_seconds",
-    "cellworks_solution_alarms_total",
     "cellworks_drifted_inputs",
     "cellworks_score_drifted",
 }

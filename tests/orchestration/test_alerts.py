@@ -77,6 +77,10 @@ def _night(job: str, hours: float) -> list[Series]:
     return [of("cellworks_job_last_success_timestamp_seconds", ago(hours), dagster_job=job)]
 
 
+def _watched(source: str, is_up: object = 1) -> list[Series]:
+    return [of("cellworks_source_up", is_up, source=source)]
+
+
 def _drifted(inputs: int, score: int) -> list[Series]:
     return [of("cellworks_drifted_inputs", inputs, **SOLVED), of("cellworks_score_drifted", score, **SOLVED)]
 
@@ -113,6 +117,13 @@ CASES = {
         "demo: no night has gone through for 1d 8h 0m 0s",
         [*_night("nightly", 29), *_night("maintenance", 400)],
         {**PLANT, "dagster_job": "nightly"},
+    ),
+    "CellworksNightNever": Case(
+        _watched("dagster"),
+        "demo: watched for 30 hours, and no night has gone through",
+        [*_watched("dagster"), *_night("nightly", 29)],
+        {**PLANT, "source": "dagster"},
+        31 * 60,
     ),
     "CellworksRunHangs": Case(
         [of("cellworks_run_oldest_in_progress_timestamp_seconds", ago(7))],
@@ -203,6 +214,37 @@ def test_an_alert_that_does_not_fire_is_noticed(tmp_path: Path) -> None:
     case = CASES["CellworksRunHangs"]
     with pytest.raises(AssertionError, match="got:\\[\\]"):
         _evaluated(tmp_path, [_asked("CellworksRunHangs", case.quiet, case.at_min, [{"exp_labels": {"site": "demo"}}])])
+
+
+def test_no_night_is_missed_before_one_could_have_been_or_while_dagster_does_not_answer(tmp_path: Path) -> None:
+    young = _asked("CellworksNightNever", _watched("dagster"), 29 * 60, [])
+    away = _asked("CellworksNightNever", _watched("dagster", "1x1700 0x1300"), 31 * 60, [])
+    _evaluated(tmp_path, [young, away])
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "kind", "summary"),
+    [
+        ("CellworksPlatformAlarm", "cellworks_solution_alarms_total", {}, "demo: an alarm about line/weld"),
+        (
+            "CellworksActionStorm",
+            "cellworks_actions_proposed_total",
+            {"kind": "hold_lot"},
+            "demo: line/weld proposed 120 actions within an hour",
+        ),
+    ],
+)
+def test_the_very_first_is_told_because_nought_is_served_before_it(
+    name: str, metric: str, kind: dict[str, str], summary: str, tmp_path: Path
+) -> None:
+    (rule,) = (each for each in ALERTS if each["alert"] == name)
+    told = {
+        "exp_labels": {**CASES[name].labels, **rule["labels"]},
+        "exp_annotations": {**rule["annotations"], "summary": summary},
+    }
+    from_nought = [of(metric, "0x90 120x100", **kind, **SOLVED)]
+    from_the_first = [of(metric, "_x90 120x100", **kind, **SOLVED)]
+    _evaluated(tmp_path, [_asked(name, from_nought, NOW_MIN, [told]), _asked(name, from_the_first, NOW_MIN, [])])
 
 
 def test_prometheus_takes_the_configuration() -> None:

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -112,6 +112,23 @@ def test_many_things_that_are_wrong_at_once_are_each_told(
     assert "1 delivered files are from the future, such as tomorrow.csv" in wrong(found, "clock")
     assert "1 data files of the lake are damaged: ops.note" in wrong(found, "lake")
     assert "is cut -> put them back from a back-up" in wrong(found, "lake")
+
+
+def test_only_what_the_platform_needs_must_be_installed(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image leaves developers' packages out, and extras that it does without."""
+    gone = {"pytest", "sqlfluff", "supervisor", "agate", "dagster"}
+
+    def found_in_the_image(name: str) -> str:
+        if name in gone:
+            raise PackageNotFoundError(name)
+        return "0.0.1" if name == "ruff" else version(name)
+
+    monkeypatch.setattr(machine, "version", found_in_the_image)
+    code, found = doctor()
+    told = wrong(found, "packages")
+    assert code == 1
+    assert {"agate", "dagster"} == {name for name in gone if f"{name} none, not " in told}
+    assert "ruff 0.0.1, not " in told, "what is there must be as the lock names it, whoever needs it"
 
 
 def test_a_lake_that_lost_a_column_a_file_or_its_catalogue_is_told(doctor: Doctor, here: Here) -> None:

@@ -18,7 +18,9 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.test_utils import create_run_for_test
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.registry.alarms import raise_alarm
 from orchestration.batch import Task, run_nights
+from orchestration.catalogue import discover
 from orchestration.metrics import collector
 from orchestration.metrics.names import METRICS
 from orchestration.metrics.runs import run_samples
@@ -31,9 +33,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.Beta
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
-def scraped(port: int) -> Samples:
+def scraped(port: int, host: str = "127.0.0.1") -> Samples:
     """Every metric that a scrape declares, with its samples by their labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found: Samples = {name: {} for name in METRICS if f"# TYPE {name} " in text}
     for family in text_string_to_metric_families(text):
@@ -81,6 +83,20 @@ def test_a_scrape_tells_of_the_nights_and_waits_for_no_writer(graded: Workshop) 
     assert {dict(key).get("site") for name in METRICS for key in told[name]} == {graded.here.site.name}
     series = sum(len(told[name]) for name in METRICS)
     assert series <= 45 * len(told["cellworks_solution_info"]) + 12 * len(graded.here.site.feeds) + 200
+
+
+def test_alarms_and_actions_are_counted_from_nought_so_that_the_first_is_an_increase(workshop: Workshop) -> None:
+    specs = discover()
+    proposing = {(spec.solution, spec.action.kind) for spec in specs if spec.action.kind != "report"}
+    raise_alarm(workshop.here.home, "nobody.knows_it", "a job failed")
+    with serving(workshop.here, 0, fresh_s=60.0) as port:
+        told = scraped(port)
+    alarms = {dict(key)["solution"]: value for key, value in told["cellworks_solution_alarms_total"].items()}
+    assert alarms == dict.fromkeys((spec.solution for spec in specs), 0.0) | {"platform": 1.0}
+    for name in ("cellworks_actions_proposed_total", "cellworks_actions_awaiting_approval"):
+        actions = {(dict(key)["solution"], dict(key)["kind"]): value for key, value in told[name].items()}
+        assert proposing
+        assert actions == dict.fromkeys(proposing, 0.0)
 
 
 def test_a_source_that_is_away_is_told_and_the_others_go_on(
@@ -144,6 +160,18 @@ def _note(instance: dg.DagsterInstance, ended: list[tuple[str, str, float]]) -> 
     assert isinstance(storage, SqlRunStorage)
     with storage.connect() as con:
         con.execute(RunsTable.insert(), rows)
+
+
+def test_figures_are_served_on_the_loopback_address_unless_another_is_named(workshop: Workshop) -> None:
+    def answers(host: str, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((host, port)) == 0
+
+    with serving(workshop.here, 0, fresh_s=60.0) as port:
+        assert (answers("127.0.0.1", port), answers("127.0.0.2", port)) == (True, False)
+    with serving(workshop.here, 0, fresh_s=60.0, host="127.0.0.2") as port:
+        assert of(scraped(port, "127.0.0.2"), "cellworks_source_up", source="lake") == [1.0]
+        assert not answers("127.0.0.1", port)
 
 
 def test_runs_that_wait_are_counted_and_a_taken_port_is_told(workshop: Workshop) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from models.registry.client import open_home
 from orchestration.catalogue import discover, find
 from orchestration.packs.contents import MANIFEST, MAX_FILE_BYTES, safe_yaml
 from orchestration.packs.take import import_pack
 from pipelines.control_plan.errors import CellworksError
+from pipelines.lake.home import Home
 
 Here = Callable[..., Any]
 RULE = {
@@ -36,6 +38,7 @@ LEARNER = {
     "features": {"select": ["x"]},
     "target": {"column": "y", "positive": "bad"},
     "task": "binary",
+    "gates": {"min_holdout_rows": 5},
     "action": {"kind": "alarm"},
 }
 
@@ -94,8 +97,8 @@ def test_from_one_home_to_another(here: Here, tmp_path: Path, monkeypatch: pytes
     told = here("pack", "import", "p.zip", "--site", "infra/sites/north", "--json")
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["solutions"] == [
-        {"solution": "theirs/model", "withheld": None},
-        {"solution": "theirs/sorted", "withheld": "alarm"},
+        {"solution": "theirs/model", "withheld": None, "gates": ["min_holdout_rows 5, not 30"]},
+        {"solution": "theirs/sorted", "withheld": "alarm", "gates": []},
     ]
     known = discover()
     assert find("theirs/sorted", known).action.kind == "report"
@@ -166,6 +169,26 @@ def test_a_name_of_the_project_is_refused(home: Path, tmp_path: Path) -> None:
     assert "which this release" in str(told.value), "nobody is to delete a folder of the release"
     assert "take the old one away" not in str(told.value)
     assert not home.exists()
+
+
+@pytest.mark.parametrize("alias", ["champion", "shadow", "challenger"])
+def test_a_name_with_a_model_in_the_registry_is_refused(home: Path, tmp_path: Path, alias: str) -> None:
+    files = {
+        "solutions/theirs/model/defs.yaml": _defs("PredictiveModel", LEARNER),
+        "solutions/theirs/model/card.md": "# theirs/model\n",
+    }
+    client = open_home(Home(home))
+    client.create_registered_model("theirs.model")
+    client.create_model_version("theirs.model", (tmp_path / "old").as_uri())
+    client.set_registered_model_alias("theirs.model", alias, "1")
+    file = _pack(tmp_path, files)
+    with pytest.raises(CellworksError, match="still has a model") as told:
+        import_pack(file)
+    assert told.value.found == f"{alias}: 1"
+    assert ("cellworks retire theirs/model" in told.value.mend) == (alias == "champion")
+    assert not (home / "solutions").exists()
+    client.delete_registered_model_alias("theirs.model", alias)
+    assert [each["solution"] for each in import_pack(file)["solutions"]] == ["theirs/model"]
 
 
 def test_any_byte_of_a_pack_may_be_wrong(home: Path, tmp_path: Path) -> None:

@@ -99,15 +99,16 @@ def prune(
 
 @metrics_app.command("serve")
 def serve_metrics(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any.")] = 9464,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any.")] = 9464,
+    host: Annotated[str, typer.Option(help="Address to listen on; there is no login.")] = "127.0.0.1",
     fresh: Annotated[float, typer.Option(min=0.0, help="Seconds until figures are read again.")] = 15.0,
     site: SiteOption = None,
 ) -> None:
-    """Serve metrics on 127.0.0.1 until Ctrl-C. Example: cellworks metrics serve --port 9464."""
+    """Serve metrics until Ctrl-C. Example: cellworks metrics serve --port 9464."""
     at(site)
     from orchestration.metrics.serve import serve
 
-    serve(port, fresh)
+    serve(port, fresh, host)
 
 
 @services_app.command("up")
