@@ -165,6 +165,22 @@ def has_begun(home: Home, move: Move) -> bool:
     return act is not None and act.entry == _entry(move, "intent")
 
 
+def is_revoked(home: Home, model: str, number: str) -> bool:
+    """Whether a person took the signature for a version back and nobody has signed since.
+
+    Its tags say nothing of that: whoever noted them before can put them back.
+    """
+    acts = f"""SELECT act FROM {ledger.TABLE}
+        WHERE act IN ('override', 'revocation') AND phase IN ('granted', 'confirmed')
+            AND subject = ? AND json_extract_string(detail, '$.version') = ?
+        ORDER BY number DESC LIMIT 1"""
+    if not home.has_lake:
+        return False
+    with reader(home) as con:
+        row = con.execute(acts, [model, number]).fetchone() if has_table(con, "ops", "act") else None
+    return row is not None and row[0] == "revocation"
+
+
 def _told(home: Home, query: str, asked: Sequence[Any] = ()) -> list[Any]:
     """What the table answers; nothing before the first move."""
     if not home.has_lake:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.registry.audit import standing
+from models.registry.audit import is_revoked, standing
 from models.registry.client import open_at, pages
 from models.registry.contents import BUNDLE, FILES, Owner, UntrustedFilesError, refuse_unlisted, require_listed
 from models.registry.fetched import folder_of, forget, is_here
@@ -167,9 +167,10 @@ def _is_judged(home: Home, version: Version, digest: str) -> bool:
 
 
 def _is_signed_for(home: Home, version: Version, digest: str) -> bool:
-    """Whether a person answers for the version with this content."""
+    """Whether a person answers for the version with this content, and has not taken that back."""
     who, why, sealed = (version.tags.get(f"override_{part}", "") for part in ("by", "why", "seal"))
-    return bool(who) and is_sealed(home, sealed, version.name, version.number, "override", who, why, digest)
+    fits = bool(who) and is_sealed(home, sealed, version.name, version.number, "override", who, why, digest)
+    return fits and not is_revoked(home, version.name, version.number)
 
 
 def _is_vouched_for(version: Version, digest: str) -> bool:

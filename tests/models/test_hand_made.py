@@ -228,7 +228,8 @@ def test_a_signature_is_taken_back_by_two_people_and_the_audit_tells_it(
     with pytest.raises(CellworksError, match="bo may not do this: revocation"):
         act("bo", *back)
     assert act("ana", *back, code=WAITS)["state"] == "requested"
-    assert clearance(home, get_version(client, name, "1", home)) == "override"
+    signed = get_version(client, name, "1", home)
+    assert clearance(home, signed) == "override"
     assert act("li", *back)["sentence"] == (
         "ana's signature for version 1 of electrode/mixing_end_point taken back by li; it may not act"
     )
@@ -243,3 +244,8 @@ def test_a_signature_is_taken_back_by_two_people_and_the_audit_tells_it(
         ("ana", "access_adopt", "granted"),
     ]
     assert act("ana", "audit", "verify")["is_whole"]
+    for key in ("override_by", "override_why", "override_seal"):  # whoever noted them puts them back
+        client.set_model_version_tag(name, "1", key, signed.tags[key])
+    assert clearance(home, get_version(client, name, "1", home)) is None
+    act("li", "override", solution, "1", "--why", "the lots were sorted out")
+    assert clearance(home, get_version(client, name, "1", home)) == "override"
