@@ -17,6 +17,7 @@ from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
 from pipelines.ingest.own_table import take_in
 from pipelines.ingest.run import ingest
+from pipelines.lake import connection
 from pipelines.lake.connection import reader, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
@@ -186,13 +187,14 @@ def test_an_object_store_that_fails_for_a_moment_costs_time_and_nothing_else(
 
 
 def test_a_persons_table_is_not_blamed_for_a_store_that_fails_for_a_moment(
-    home: Home, proxy: Proxy, tmp_path: Path
+    home: Home, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "_HTTP_RETRIES", 1)
     file = tmp_path / "mine.csv"
     file.write_text("id,mass_g\n" + "".join(f"{i},{i / 2}\n" for i in range(20_000)))
-    proxy.fail = 6  # more than DuckDB itself asks again
+    proxy.fail = 3  # more than DuckDB itself asks again
     assert take_in(home, "mine", file).rows == 20_000
-    assert proxy.spoilt == 6
+    assert proxy.spoilt == 3
 
 
 @pytest.mark.servers
