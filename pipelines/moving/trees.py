@@ -6,9 +6,9 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
@@ -221,7 +221,7 @@ def _asked(where: str, ask: Callable[[], _Result]) -> _Result:
                 raise CellworksError(
                     "the object store does not do what it is asked",
                     expected="an answer",
-                    found=str(error).splitlines()[0],
+                    found=str(error).partition("\n")[0],
                     mend="look at the store, and run the command again",
                     where=where,
                 ) from error
@@ -234,11 +234,9 @@ def _copy_one(source: Tree, target: Tree, key: str) -> None:
         target.put(key, content)
 
 
-@contextmanager
-def _opened(tree: Tree, key: str) -> Iterator[IO[bytes]]:
+def _opened(tree: Tree, key: str) -> closing[IO[bytes]]:
     """A file, closed at the end; `with` alone would enter what lies below a body, which takes half of one for whole."""
-    with closing(tree.open(key)) as content:
-        yield content
+    return closing(tree.open(key))
 
 
 def _digest(tree: Tree, key: str) -> str:
