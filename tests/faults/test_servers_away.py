@@ -10,19 +10,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from models.scoring.table import answer_table, append_answers
 from pipelines.control_plan.derive import raw_schema
 from pipelines.control_plan.errors import CellworksError
 from pipelines.control_plan.site import Site, load_site
 from pipelines.ingest.own_table import take_in
 from pipelines.ingest.run import ingest
 from pipelines.lake import connection
+from pipelines.lake.clock import wall_now
 from pipelines.lake.connection import reader, retrying, transaction, writer
 from pipelines.lake.home import Home
 from pipelines.lake.lock import area_of
 from pipelines.lake.schemas import bootstrap
 from tests.faults.deliveries import BATCHES, WEATHER, event_of, put, put_batches
+from tests.faults.work import solution
 from tests.proxy import Proxy
 from tests.servers import Servers
 
@@ -195,6 +199,21 @@ def test_a_persons_table_is_not_blamed_for_a_store_that_fails_for_a_moment(
     proxy.fail = 3  # more than DuckDB itself asks again
     assert take_in(home, "mine", file).rows == 20_000
     assert proxy.spoilt == 3
+
+
+def test_answers_are_written_once_through_a_store_that_fails_for_a_moment(
+    home: Home, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_HTTP_RETRIES", 1)
+    lots = [f"lot {number}" for number in range(20_000)]
+    told = {"value": [0.1] * len(lots), "is_flagged": [False] * len(lots)}
+    rows = answer_table({"lot_id": pa.chunked_array([lots])}, None, told, wall_now(), (1, 1))
+    proxy.fail = 3
+    append_answers(home, solution(home), rows, wall_now())
+    assert proxy.spoilt == 3
+    with reader(home) as con:
+        counted = con.execute("SELECT count(*), count(DISTINCT lot_id) FROM solutions.kept").fetchone()
+    assert counted == (len(lots), len(lots))
 
 
 @pytest.mark.servers

@@ -28,7 +28,7 @@ from orchestration.services.layout import mark
 from pipelines.lake.home import Home
 from tests.soak.installation import ROOM, SITE, SOLUTIONS, Pace, install
 from tests.soak.measure import Servers, names, sample
-from tests.soak.plant import Ledger, RunningPlant, all_came, settle, stop_schedules, went_well
+from tests.soak.plant import Ledger, RunningPlant, all_came, settle, went_well
 from tests.soak.slopes import FEWEST, Slope, slopes
 
 OF_THE_REGISTRY = ("registry_beyond_versions_mb", "postgres_mlflow_mb")
@@ -51,7 +51,7 @@ JUDGED = (
 _SETTLE_S = 1800.0
 _NIGHTS_BEFORE = 3
 """Each gives three versions; with that of the first night there is one more than has room beside those in use."""
-_RUNS_BEFORE = 128
+_RUNS_CACHED = 128
 """For so many of the runs that ended, a code server keeps what SQLAlchemy caches; tests/orchestration/test_looks.py."""
 
 
@@ -76,8 +76,10 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
     samples, launched = [], []
     with running.up() as instance:
         servers = Servers(running.home)
+        running.stop_schedules()
         first = running.command("nightly")
-        _fill(running, instance)
+        _fill(running, instance, _RUNS_CACHED - pace.days // 3)  # each day that is not judged brings a run at least
+        running.start_schedules()
         ledger = Ledger(instance)
         begun = time.time()
         for day in range(1, pace.days + 1):
@@ -87,7 +89,7 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
             ledger.note(instance)
             since = samples[-1]["at"] if samples else begun
             samples.append(sample(running.home, running.temporary, instance, servers, day, since))
-        stop_schedules(instance)
+        running.stop_schedules()
         settled = settle(instance, _SETTLE_S, running.all_came)
         ledger.note(instance)
         samples.append(sample(running.home, running.temporary, instance, servers, pace.days + 1, samples[-1]["at"]))
@@ -104,8 +106,11 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
         }
 
 
-def _fill(running: RunningPlant, instance: DagsterInstance) -> None:
-    """Nights and short runs before the first day: registry and caches then hold what they keep, as after months."""
+def _fill(running: RunningPlant, instance: DagsterInstance, runs: int) -> None:
+    """Nights and short runs before the first day: registry and caches then hold what they keep, as after months.
+
+    Nothing goes by the clock meanwhile, so that a slow machine does not take a third longer for it.
+    """
     ledger = Ledger(instance)
 
     def require(run_id: str) -> None:
@@ -119,8 +124,8 @@ def _fill(running: RunningPlant, instance: DagsterInstance) -> None:
         require(running.launch("nightly"))
     # One waits while another is at work, since the daemon looks at its queue only every few seconds.
     at_work = running.launch("maintenance")
-    while (ended := len(ledger.ended)) < _RUNS_BEFORE:
-        _tell(f"{ended} of {_RUNS_BEFORE} runs before the first day")
+    while (ended := len(ledger.ended)) < runs:
+        _tell(f"{ended} of {runs} runs before the first day")
         waiting = running.launch("maintenance")
         require(at_work)
         at_work = waiting

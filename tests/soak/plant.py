@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.definitions.run_request import InstigatorType
 from duckdb import DuckDBPyConnection
 
 from orchestration.cli.plant_commands import prepare_instance
@@ -36,6 +35,14 @@ _COMMAND = (sys.executable, "-c", "from orchestration.cli.main import main; main
 _LAUNCH = """mutation($job: String!, $site: String!) { launchRun(executionParams: {
     selector: {jobName: $job, repositoryName: "__repository__", repositoryLocationName: $site}, mode: "default"
   }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+_SCHEDULES = """query($site: String!) {
+  schedulesOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: $site}) {
+    __typename ... on Schedules { results { name scheduleState { id } } } ... on PythonError { message }
+  } }"""
+_START = """mutation($name: String!, $site: String!) { startSchedule(scheduleSelector: {
+    scheduleName: $name, repositoryName: "__repository__", repositoryLocationName: $site
+  }) { __typename ... on PythonError { message } } }"""
+_STOP = """mutation($id: String!) { stopRunningSchedule(id: $id) { __typename ... on PythonError { message } } }"""
 _READ = {
     "csv": "read_csv(?, all_varchar = true, header = true)",
     "jsonl": "read_json(?, format = 'newline_delimited')",
@@ -114,17 +121,35 @@ class RunningPlant:
 
     def launch(self, job: str) -> str:
         """Ask for a job, as a person does who launches it in the pages: `plant_day` is the twin's next day. Its run."""
+        launched = self._ask(_LAUNCH, "LaunchRunSuccess", job=job, site=SITE)
+        return str(launched["run"]["runId"])
+
+    def start_schedules(self) -> None:
+        """Nights and maintenance by the clock from now on."""
+        for schedule in self._schedules():
+            self._ask(_START, "ScheduleStateResult", name=schedule["name"], site=SITE)
+
+    def stop_schedules(self) -> None:
+        """No further night or maintenance by the clock, so that what waits comes to an end."""
+        for schedule in self._schedules():
+            self._ask(_STOP, "ScheduleStateResult", id=schedule["scheduleState"]["id"])
+
+    def _schedules(self) -> list[dict[str, Any]]:
+        return list(self._ask(_SCHEDULES, "Schedules", site=SITE)["results"])
+
+    def _ask(self, query: str, wanted: str, **variables: str) -> dict[str, Any]:
+        """What Dagster's pages answer to a query of one field; an error if that is not what is wanted."""
         settings = load(Place.of(self.home))
         assert settings is not None
-        body = json.dumps({"query": _LAUNCH, "variables": {"job": job, "site": SITE}}).encode()
+        body = json.dumps({"query": query, "variables": variables}).encode()
         url = f"http://127.0.0.1:{settings.port}/dagster/graphql"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             told = json.loads(answer.read())
-        launched = told.get("data", {}).get("launchRun", {})
-        if launched.get("__typename") != "LaunchRunSuccess":
-            raise RuntimeError(f"{job} was not launched: {told}")
-        return str(launched["run"]["runId"])
+        found = dict(next(iter((told.get("data") or {}).values()), {}))
+        if found.get("__typename") != wanted:
+            raise RuntimeError(f"Dagster did not do what was asked ({variables}): {told}")
+        return found
 
 
 def all_came(rows: dict[str, int]) -> bool:
@@ -139,12 +164,6 @@ def _count(con: DuckDBPyConnection, relation: str, values: list[Any]) -> int:
 def _exported(file: Path) -> dict[str, str]:
     words = [shlex.split(line.removeprefix("export "))[0] for line in file.read_text(encoding="utf-8").splitlines()]
     return dict(word.split("=", 1) for word in words)
-
-
-def stop_schedules(instance: DagsterInstance) -> None:
-    """No further night or maintenance after the last day, so that what waits comes to an end."""
-    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
-        instance.stop_schedule(state.instigator_origin_id, state.selector_id, None)
 
 
 def went_well(instance: DagsterInstance, run_id: str, patience_s: float) -> bool:
