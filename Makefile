@@ -65,7 +65,7 @@ infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kub
 long: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
 	$(VENV)/bin/pytest -m "long and not faults and not servers"
 
-soak: setup ## sixty days of a small plant on servers, a minute each: does anything grow? figures into .tmp/soak.json (SOAK="--days 6 --day-s 30" for less)
+soak: setup ## sixty days of a small plant on servers, a minute each: does anything grow? figures into .tmp/soak.json (SOAK="--days 6 --night-every 3" for less)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.soak .tmp/soak.json $(SOAK)
 
 security: setup ## hostile input, fuzzed through the public doors, and the audit of the dependencies; figures in .tmp/security.json

@@ -78,7 +78,8 @@ def _live(running: RunningPlant, pace: Pace) -> dict[str, Any]:
         servers = Servers(running.home)
         running.stop_schedules()
         first = running.command("nightly")
-        _fill(running, instance, _RUNS_CACHED - pace.days // 3)  # each day that is not judged brings a run at least
+        if pace.days + 1 - pace.days // 3 >= FEWEST:  # with fewer samples no slope is judged: nothing need be full
+            _fill(running, instance, _RUNS_CACHED - pace.days // 3)  # each day not judged brings a run at least
         running.start_schedules()
         ledger = Ledger(instance)
         begun = time.time()
