@@ -50,8 +50,8 @@ check: setup ## lint, types and the quick tests (two minutes)
 	$(MAKE) --jobs 2 --output-sync=target lint types
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not long and not servers"
 
-test: setup ## the suite, on two cores
-	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not long and not servers"
+test: setup ## the suite, on two cores, in three processes: some tests wait
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 3 --no-loadscope-reorder -m "not long and not servers"
 
 servers: setup ## the lake, ingestion, actions, searches, retention, servers away and a night on PostgreSQL and S3 over HTTP
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
@@ -62,7 +62,7 @@ faults: setup ## kills, full disk, servers away, hung and poisoned runs; figures
 infra: setup ## lint the deployment files: Dockerfile, compose, Helm values, Kubernetes
 	$(VENV)/bin/pytest tests/test_infra.py tests/test_charts.py
 
-long: setup ## what takes minutes each: data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
+long: setup ## what takes minutes each: a later night of the whole plant, data faults from twin to checks, full rebuilds, blocked nights, the daemon, wide tables, a drifting stacker, the pages of dbt
 	$(VENV)/bin/pytest -m "long and not faults and not servers"
 
 soak: setup ## sixty days of a small plant on servers, a minute each: does anything grow? figures into .tmp/soak.json (SOAK="--days 6 --night-every 3" for less)
