@@ -1,4 +1,4 @@
-"""What every test process needs before it imports anything of ours, and how two of them share the suite."""
+"""What every test process needs before it imports anything of ours, and how several of them share the suite."""
 
 from __future__ import annotations
 
