@@ -50,8 +50,8 @@ check: setup ## lint, types and the quick tests (two minutes)
 	$(MAKE) --jobs 2 --output-sync=target lint types
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 -m "not slow and not long and not servers"
 
-test: setup ## the suite, on two cores, in three processes: some tests wait
-	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 3 --no-loadscope-reorder -m "not long and not servers"
+test: setup ## the suite, on two cores
+	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "not long and not servers"
 
 servers: setup ## the lake, ingestion, actions, searches, retention, servers away and a night on PostgreSQL and S3 over HTTP
 	CELLWORKS_THREADS=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m servers
