@@ -35,6 +35,7 @@ def _goes_on(first: FirstNight, plant: SmallPlant, names: Iterable[str], *option
     assert night.code == 0, (night.err + night.out)[-3000:]
     told = json.loads(night.out)
     assert (told["success"], told["failed_steps"]) == (True, {})
+    assert told["rows"] is not None, "nothing was taken in"
     assert told["rows"]["in"] > 0
     assert _cells(plant) > before
     now = {_name(each): each for each in told["solutions"]}
